@@ -1,0 +1,181 @@
+"""The studies of a database: entering, reading, extending and deleting them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from optuna.study import StudyDirection
+from sqlalchemy.engine import Connection
+
+from storage.engine import Database
+from storage.errors import StudyExistsError, StudyMissingError
+from storage.leases import Kind
+from storage.tables import AnyRow, claims, clock, studies, trainings
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRow:
+    """A study as it stands: `protocol` is the JSON that it was frozen as."""
+
+    study_id: int
+    name: str
+    protocol: str
+    n_trials: int
+    n_started: int
+    choice: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One piece of work as it stands; times in seconds, `error` a fraction."""
+
+    id: int
+    kind: Kind
+    trial: int
+    part: int
+    trial_id: int
+    state: str
+    n_attempts: int
+    worker: str
+    n_epochs: int
+    n_parameters: int | None
+    error: float | None
+    failure: str | None
+    since_s: float
+    is_silent: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One recorded training: its error after the last epoch and after each, as fractions."""
+
+    claim_id: int
+    fold: int
+    error: float
+    curve: tuple[float, ...]
+    train_s: float
+    versions: str
+
+
+def add(db: Database, name: str, protocol: str, n_trials: int) -> int:
+    """Enter a study, in Optuna's tables and ours together; gives Optuna's id.
+
+    Raises:
+        StudyExistsError: the name is taken, by a study of ours or another program's.
+    """
+    try:
+        with db.errors_translated(), db.transaction() as connection:
+            study_id = db.optuna.create_new_study([StudyDirection.MINIMIZE], name)
+            row = {"study_id": study_id, "name": name, "protocol": protocol}
+            budget = {"n_trials": n_trials, "n_started": 0, "created_at": clock()}
+            connection.execute(sa.insert(studies).values(row | budget))
+            return study_id
+    except optuna.exceptions.DuplicatedStudyError as error:
+        raise StudyExistsError(f"a study named {name!r} exists already in {db.name}") from error
+
+
+def get(db: Database, name: str) -> StudyRow:
+    """The study of that name.
+
+    Raises:
+        StudyMissingError: there is none.
+    """
+    with db.reading() as connection:
+        row = connection.execute(_STUDY.where(studies.c.name == name)).first()
+    if row is None:
+        raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
+    return StudyRow(**row._mapping)
+
+
+def every(db: Database) -> list[StudyRow]:
+    """All studies, the oldest first."""
+    with db.reading() as connection:
+        rows = connection.execute(_STUDY.order_by(studies.c.study_id)).all()
+    return [StudyRow(**row._mapping) for row in rows]
+
+
+def work(db: Database, study_id: int) -> list[Work]:
+    """Every piece of the study's work that was ever claimed, trials by number, then test runs."""
+    since = clock() - claims.c.claimed_at
+    silent = (claims.c.state == "live") & (claims.c.expires_at < clock())
+    columns = [claims.c[name] for name in Work.__dataclass_fields__ if name in claims.c]
+    query = (
+        sa.select(*columns, since.label("since_s"), silent.label("is_silent"))
+        .where(claims.c.study_id == study_id)
+        .order_by(claims.c.kind.desc(), claims.c.trial, claims.c.part)
+    )
+    with db.reading() as connection:
+        rows = connection.execute(query).all()
+    return [Work(**(row._asdict() | {"is_silent": bool(row.is_silent)})) for row in rows]
+
+
+def curves(db: Database, study_id: int) -> list[Curve]:
+    """Every recorded training of the study, by piece of work and fold."""
+    columns = [trainings.c[name] for name in Curve.__dataclass_fields__]
+    query = (
+        sa.select(*columns)
+        .join(claims, claims.c.id == trainings.c.claim_id)
+        .where(claims.c.study_id == study_id)
+        .order_by(trainings.c.claim_id, trainings.c.fold)
+    )
+    with db.reading() as connection:
+        rows = connection.execute(query).all()
+    return [Curve(**(row._asdict() | {"curve": tuple(json.loads(row.curve))})) for row in rows]
+
+
+def parameters(db: Database, study_id: int) -> dict[int, dict[str, Any]]:
+    """Each trial's parameters in Optuna's names and values, by trial number."""
+    with db.errors_translated():
+        trials = db.optuna.get_all_trials(study_id, deepcopy=False)
+    return {trial.number: dict(trial.params) for trial in trials}
+
+
+def extend(db: Database, name: str, n_trials: int) -> None:
+    """Set a new, larger budget; the choice is made again when the search is over again.
+
+    Raises:
+        StudyMissingError: there is no such study.
+        ValueError: the budget is smaller than the present one.
+    """
+    with db.errors_translated(), db.transaction() as connection:
+        row = _locked(connection, db, name)
+        if n_trials < row.n_trials:
+            raise ValueError(f"the study has {row.n_trials} trials; a budget is never lowered")
+        grown = {"n_trials": n_trials}
+        if n_trials > row.n_trials:
+            grown["choice"] = None  # type: ignore[assignment]
+        where = studies.c.study_id == row.study_id
+        connection.execute(sa.update(studies).where(where).values(grown))
+
+
+def delete(db: Database, name: str) -> None:
+    """Delete a study with all that was recorded for it, from Optuna's tables and ours.
+
+    Raises:
+        StudyMissingError: there is no such study.
+    """
+    with db.errors_translated(), db.transaction() as connection:
+        study_id = _locked(connection, db, name).study_id
+        of_study = sa.select(claims.c.id).where(claims.c.study_id == study_id)
+        connection.execute(sa.delete(trainings).where(trainings.c.claim_id.in_(of_study)))
+        connection.execute(sa.delete(claims).where(claims.c.study_id == study_id))
+        connection.execute(sa.delete(studies).where(studies.c.study_id == study_id))
+        db.optuna.delete_study(study_id)
+
+
+def _locked(connection: Connection, db: Database, name: str) -> AnyRow:
+    query = _STUDY.where(studies.c.name == name).with_for_update()
+    row = connection.execute(query).first()
+    if row is None:
+        raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
+    return row
+
+
+def _names(columns: Sequence[str]) -> list[sa.Column[Any]]:
+    return [studies.c[name] for name in columns]
+
+
+_STUDY = sa.select(*_names(list(StudyRow.__dataclass_fields__)))

@@ -1,0 +1,220 @@
+"""How workers share a study: each asks what is still missing and gets a claim on one piece of it.
+
+Nothing is queued, so no queue can lose anything: a piece of work is missing while it has neither
+an outcome nor a live lease, and what a killed worker leaves behind is missing again when its lease
+runs out. All of it happens in one transaction under a lock on the study's row, so the number of
+trials is exactly the budget, whatever the number of workers. Whoever claims also takes over: there
+is no reaper. Locks are taken in one order (our study, Optuna's study; a claim, Optuna's trial) and
+a claim never waits for another claim's row.
+"""
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.storages._rdb import models as optuna_tables  # no public way to forget reported values
+from optuna.trial import TrialState, create_trial
+from sqlalchemy.engine import Connection
+
+from storage.engine import Database
+from storage.errors import StudyMissingError
+from storage.leases import Claim, Kind, tell
+from storage.tables import NO_PART, AnyRow, claims, clock, studies
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a study's protocol says about its work.
+
+    `planned` are the parameters of the first trials (Optuna's names and values), which no sampler
+    draws. `n_repeats` test runs of the chosen trial follow the search.
+    """
+
+    planned: Sequence[Mapping[str, Any]]
+    n_repeats: int
+    max_attempts: int
+    lease_s: float
+
+
+class Idle(enum.Enum):
+    """There is nothing to claim: others still work on the rest, or all is done."""
+
+    WAIT = "wait"
+    COMPLETE = "complete"
+
+
+def claim(db: Database, study_id: int, plan: Plan, worker: str) -> Claim | Idle:
+    """A claim on the next missing piece of the study's work.
+
+    Raises:
+        StudyMissingError: the study was deleted.
+    """
+    with db.transaction() as connection:
+        study = _locked(connection, study_id)
+        desk = _Desk(db, connection, study, plan, worker, _now(connection))
+        return desk.take_over() or desk.start_trial() or desk.start_test_run() or desk.idle()
+
+
+def _locked(connection: Connection, study_id: int) -> AnyRow:
+    query = sa.select(studies).where(studies.c.study_id == study_id)
+    row = connection.execute(query.with_for_update(key_share=True)).first()
+    if row is None:
+        raise StudyMissingError("the study was deleted")
+    return row
+
+
+def _now(connection: Connection) -> float:
+    """The clock, read once the lock is ours: the wait for it must not age the leases."""
+    return float(connection.execute(sa.select(clock())).scalar_one())
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """One claim's view of the study, inside its transaction."""
+
+    db: Database
+    connection: Connection
+    study: AnyRow
+    plan: Plan
+    worker: str
+    now: float
+
+    def take_over(self) -> Claim | None:
+        """Work whose lease ran out: the same trial, or test run, under the next token."""
+        while (row := self._expired()) is not None:
+            if row.n_attempts < self.plan.max_attempts:
+                return self._take_over(row)
+            self._give_up(row)
+        return None
+
+    def start_trial(self) -> Claim | None:
+        """A new trial, while numbers of the budget are left; planned ones come first."""
+        n_started = self.study.n_started
+        if n_started >= self.study.n_trials:
+            return None
+        template = None
+        if n_started < len(self.plan.planned):
+            fixed = {"fixed_params": dict(self.plan.planned[n_started])}
+            template = create_trial(state=TrialState.RUNNING, system_attrs=fixed)
+        trial_id = self.db.optuna.create_new_trial(self.study.study_id, template)
+        self._update_study(n_started=n_started + 1)
+        return self._insert("trial", self._number(trial_id), NO_PART, trial_id)
+
+    def start_test_run(self) -> Claim | None:
+        """The first missing test run of the chosen trial, once every trial has an outcome."""
+        if self._is_live("trial") or (chosen := self._chosen()) is None:
+            return None
+        query = sa.select(claims.c.part).where(
+            claims.c.study_id == self.study.study_id,
+            claims.c.kind == "test",
+            claims.c.trial == chosen.trial,
+        )
+        taken = set(self.connection.execute(query).scalars())
+        missing = (seed for seed in range(self.plan.n_repeats) if seed not in taken)
+        if (seed := next(missing, None)) is None:
+            return None
+        return self._insert("test", chosen.trial, seed, chosen.trial_id)
+
+    def idle(self) -> Idle:
+        """Nothing is missing; is anything still in work?"""
+        return Idle.WAIT if self._is_live() else Idle.COMPLETE
+
+    def _expired(self) -> AnyRow | None:
+        query = (
+            sa.select(claims)
+            .where(
+                claims.c.study_id == self.study.study_id,
+                claims.c.state == "live",
+                claims.c.expires_at < self.now,
+            )
+            .order_by(claims.c.expires_at, claims.c.id)
+            .limit(1)
+        )
+        return self.connection.execute(query.with_for_update(skip_locked=True)).first()
+
+    def _take_over(self, row: AnyRow) -> Claim:
+        again = self._lease() | {"token": row.token + 1, "n_attempts": row.n_attempts + 1}
+        self.connection.execute(sa.update(claims).where(claims.c.id == row.id).values(again))
+        if row.kind == "trial":
+            self._forget_reports(row.trial_id)
+        return self._claim(row.id, row._asdict(), row.token + 1)
+
+    def _forget_reports(self, trial_id: int) -> None:
+        """Drop what a dead worker reported and its pruner noted; the parameters stay."""
+        values = optuna_tables.TrialIntermediateValueModel
+        notes = optuna_tables.TrialSystemAttributeModel
+        self.connection.execute(sa.delete(values).where(values.trial_id == trial_id))
+        of_pruner = (notes.trial_id == trial_id, notes.key.like("completed_rung_%"))
+        self.connection.execute(sa.delete(notes).where(*of_pruner))
+
+    def _give_up(self, row: AnyRow) -> None:
+        reason = (
+            f"given up after {row.n_attempts} attempts: each worker that tried it ended without "
+            f"a result (the last was {row.worker})"
+        )
+        failed = {"state": "failed", "failure": reason}
+        self.connection.execute(sa.update(claims).where(claims.c.id == row.id).values(failed))
+        if row.kind == "trial":
+            tell(self.db, row.trial_id, "failed", None)
+
+    def _chosen(self) -> AnyRow | None:
+        """The chosen trial; chosen now, once for all, where it is not yet."""
+        done = (
+            claims.c.study_id == self.study.study_id,
+            claims.c.kind == "trial",
+            claims.c.state == "complete",
+        )
+        query = sa.select(claims.c.trial, claims.c.trial_id).where(*done)
+        if self.study.choice is not None:
+            return self.connection.execute(query.where(claims.c.trial == self.study.choice)).one()
+        best = query.order_by(claims.c.error, claims.c.trial).limit(1)
+        if (row := self.connection.execute(best).first()) is not None:
+            self._update_study(choice=row.trial)
+        return row
+
+    def _is_live(self, kind: Kind | None = None) -> bool:
+        live = [claims.c.study_id == self.study.study_id, claims.c.state == "live"]
+        if kind is not None:
+            live.append(claims.c.kind == kind)
+        query = sa.select(claims.c.id).where(*live).limit(1)
+        return self.connection.execute(query).first() is not None
+
+    def _number(self, trial_id: int) -> int:
+        trials = optuna_tables.TrialModel
+        query = sa.select(trials.number).where(trials.trial_id == trial_id)
+        return int(self.connection.execute(query).scalar_one())
+
+    def _update_study(self, **values: Any) -> None:
+        row = studies.c.study_id == self.study.study_id
+        self.connection.execute(sa.update(studies).where(row).values(values))
+
+    def _lease(self) -> dict[str, Any]:
+        return {
+            "state": "live",
+            "worker": self.worker,
+            "claimed_at": self.now,
+            "expires_at": self.now + self.plan.lease_s,
+            "n_epochs": 0,
+        }
+
+    def _insert(self, kind: Kind, trial: int, part: int, trial_id: int) -> Claim:
+        work = {"kind": kind, "trial": trial, "part": part, "trial_id": trial_id}
+        first = {"study_id": self.study.study_id, "token": 1, "n_attempts": 1}
+        row = sa.insert(claims).values(work | first | self._lease())
+        (row_id,) = self.connection.execute(row).inserted_primary_key or ()
+        return self._claim(row_id, work, 1)
+
+    def _claim(self, row_id: int, work: Mapping[str, Any], token: int) -> Claim:
+        return Claim(
+            id=row_id,
+            study_id=self.study.study_id,
+            kind=work["kind"],
+            trial=work["trial"],
+            part=work["part"],
+            trial_id=work["trial_id"],
+            token=token,
+            worker=self.worker,
+            lease_s=self.plan.lease_s,
+        )

@@ -1,0 +1,217 @@
+"""One database, opened: the engine of its backend and the one kind of transaction.
+
+Optuna's storage writes take part in our transactions, so that what belongs together in both sets
+of tables is one commit (`Database.transaction`).
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, make_url
+
+from storage import schema
+from storage.errors import EmptyStorageError, StorageError, StorageURLError, UnreachableError
+
+T = TypeVar("T")
+
+DRIVERS = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+}
+EXTRAS = {"postgresql+psycopg": "postgres", "mysql+pymysql": "mysql"}
+
+IDLE_TIMEOUT_S = 10
+"""A worker stopped in the middle of a transaction gives its locks back after this long."""
+
+BUSY_TIMEOUT_S = 60
+REFUSALS = (
+    sa.exc.DBAPIError,
+    sa.exc.PendingRollbackError,
+    sa.exc.TimeoutError,
+    optuna.exceptions.StorageInternalError,
+)
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+
+
+class Database:
+    """An open database with Optuna's tables and ours.
+
+    `optuna` is Optuna's storage (with its cache) on the same engine. Thread-safe: each thread has
+    a connection and an Optuna session of its own.
+    """
+
+    def __init__(self, url: str, *, create: bool = False) -> None:
+        """Open the database at `url`; with `create` make the tables where there are none.
+
+        Raises:
+            StorageURLError: the URL cannot be read, or names an unknown kind of database.
+            EmptyStorageError: there are no tables yet and `create` is not set.
+            OutdatedError: the tables are not those of this program.
+            UnreachableError: the database does not answer.
+        """
+        parsed = parse_url(url)
+        self.url = parsed
+        self.name = parsed.render_as_string(hide_password=True)
+        _check_file(parsed, create)
+        with self.errors_translated():
+            schema.prepare(_make_engine(parsed), self.name, create=create)
+            self._rdb = _optuna_storage(parsed)
+        self.engine: sa.Engine = self._rdb.engine
+        self.optuna = optuna.storages.get_storage(self._rdb)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction, in which calls of `self.optuna` by this thread take part.
+
+        Their commits commit nothing of their own, their rollbacks undo all.
+        """
+        sessions = self._rdb.scoped_session
+        with self.engine.connect() as connection, connection.begin() as whole:
+            if self.engine.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            sessions.remove()
+            sessions(bind=connection, join_transaction_mode="rollback_only")
+            try:
+                yield connection
+                if not whole.is_active:  # Optuna swallows some errors after it has rolled back
+                    raise optuna.exceptions.StorageInternalError("rolled back by Optuna")
+            finally:
+                sessions.remove()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for reading only."""
+        with self.errors_translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def errors_translated(self) -> Iterator[None]:
+        """Give a database's refusal as one line, with no password in it."""
+        try:
+            yield
+        except REFUSALS as error:
+            raise UnreachableError(
+                f"cannot use the database {self.name}: {self._reason(error)}; check that it runs "
+                "and that --storage (or HPO_STORAGE) is right"
+            ) from error
+
+    def _reason(self, error: BaseException) -> str:
+        """The driver's own words, on one line and without the password."""
+        if error.__cause__ is not None and not isinstance(error, sa.exc.DBAPIError):
+            error = error.__cause__
+        words = " ".join(str(getattr(error, "orig", None) or error).split())
+        password = self.url.password
+        return words.replace(str(password), "***") if password else words
+
+    def retry(self, action: Callable[[], T], *, timeout_s: float) -> T:
+        """Do `action` again, with growing pauses, while the database is away or the lock is lost.
+
+        Raises:
+            UnreachableError: it was still away after `timeout_s`.
+        """
+        waited, pause = 0.0, FIRST_PAUSE_S
+        while True:
+            try:
+                with self.errors_translated():
+                    return action()
+            except UnreachableError as error:
+                if waited >= timeout_s or not is_passing(error.__cause__):
+                    raise
+            threading.Event().wait(pause)
+            waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE_S)
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._rdb.scoped_session.remove()
+        self.engine.dispose()
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether the same call may succeed later: a lost connection, a lock, a server's restart."""
+    if isinstance(error, optuna.exceptions.StorageInternalError):
+        return error.__cause__ is None or is_passing(error.__cause__)
+    passing = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError)
+    broken = isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
+    return broken or isinstance(error, (*passing, sa.exc.PendingRollbackError))
+
+
+def parse_url(url: str) -> URL:
+    """The database's URL with the driver that we use.
+
+    Raises:
+        StorageURLError: it cannot be read, or names a kind of database that we do not know.
+    """
+    try:
+        parsed = make_url(url)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise StorageURLError(
+            "the storage URL cannot be read; write sqlite:///hpo.db or "
+            "postgresql://user:password@host/database"
+        ) from error
+    backend = parsed.drivername.partition("+")[0]
+    if backend not in DRIVERS:
+        raise StorageURLError(
+            f"cannot store studies in {backend!r}; use sqlite, postgresql or mysql (MariaDB)"
+        )
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise StorageURLError("workers cannot share a database in memory; write sqlite:///hpo.db")
+    return parsed.set(drivername=DRIVERS[backend])
+
+
+def _check_file(url: URL, create: bool) -> None:
+    if url.drivername != "sqlite":
+        return
+    path = Path(str(url.database))
+    if path.is_dir() or not path.parent.is_dir():
+        raise StorageURLError(f"{path} cannot be a database: it is a folder or lies in none")
+    if not create and not path.exists():
+        raise EmptyStorageError(f"no database at {path} yet; hpo study create makes one")
+
+
+def _make_engine(url: URL) -> sa.Engine:
+    """An engine for `storage.schema`: unpooled, so that a closed connection ends its locks."""
+    try:
+        return sa.create_engine(url, poolclass=sa.NullPool, **_engine_options(url))
+    except ModuleNotFoundError as error:
+        extra = EXTRAS[url.drivername]
+        raise StorageError(
+            f"the package {error.name} is missing; install it with: pip install 'hpo[{extra}]'"
+        ) from error
+
+
+def _engine_options(url: URL) -> dict[str, Any]:
+    """What each backend needs for claims and leases to be right."""
+    if url.drivername == "sqlite":
+        return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
+    options: dict[str, Any] = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+    if url.drivername.startswith("postgresql"):
+        idle = f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1000}"
+        return {**options, "connect_args": {"options": idle, "connect_timeout": 10}}
+    idle = f"SET SESSION idle_transaction_timeout = {IDLE_TIMEOUT_S}"
+    return {**options, "connect_args": {"init_command": idle, "connect_timeout": 10}}
+
+
+def _optuna_storage(url: URL) -> optuna.storages.RDBStorage:
+    """Optuna's storage; its tables are there already, made under the schema's lock."""
+    text = url.render_as_string(hide_password=False)
+    braces_kept = text.replace("{", "{{").replace("}", "}}")  # Optuna formats the URL
+    storage = optuna.storages.RDBStorage(
+        braces_kept, engine_kwargs=_engine_options(url), skip_table_creation=True
+    )
+    if storage.engine.name == "sqlite":
+        sa.event.listen(storage.engine, "connect", _tune_sqlite)
+        storage.engine.dispose()
+    return storage
+
+
+def _tune_sqlite(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")

@@ -1,0 +1,229 @@
+"""Holding a piece of work: the fence, the heartbeat, and what a worker writes while it holds it.
+
+Every write begins with the fence, an update that matches only while the claim's token is ours
+and its state is live. The token decides, not the clock: a lease that ran out but that nobody took
+is still its holder's, so an outage that all workers see costs nothing.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import optuna
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState
+from sqlalchemy.engine import Connection
+
+from storage.engine import Database
+from storage.errors import LeaseLostError, UnreachableError
+from storage.tables import claims, clock, trainings
+
+Kind = Literal["trial", "confirmation", "test"]
+Outcome = Literal["complete", "pruned", "failed"]
+
+_OPTUNA_STATES = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One piece of work that is one worker's until the lease runs out."""
+
+    id: int
+    study_id: int
+    kind: Kind
+    trial: int
+    part: int
+    trial_id: int
+    token: int
+    worker: str
+    lease_s: float
+
+    def __str__(self) -> str:
+        return f"trial {self.trial}" if self.kind == "trial" else f"{self.kind} {self.part}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """What one training left: its error (a fraction) after the last epoch, and after each."""
+
+    fold: int
+    curve: tuple[float, ...]
+    train_s: float
+    versions: str
+
+    @property
+    def error(self) -> float:
+        """The error of the last epoch."""
+        return self.curve[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a piece of work ended; `error` is None where it failed."""
+
+    outcome: Outcome
+    error: float | None = None
+    failure: str | None = None
+    n_parameters: int | None = None
+    trainings: Sequence[TrainingRecord] = ()
+
+
+@contextlib.contextmanager
+def fenced(db: Database, claim: Claim, **values: Any) -> Iterator[Connection]:
+    """A transaction that only the holder of the claim gets; it renews the lease.
+
+    Raises:
+        LeaseLostError: another worker has the work now, or the study was deleted.
+    """
+    held = sa.update(claims).where(
+        claims.c.id == claim.id, claims.c.token == claim.token, claims.c.state == "live"
+    )
+    with db.transaction() as connection:
+        renewed = connection.execute(held.values(expires_at=clock() + claim.lease_s, **values))
+        if renewed.rowcount != 1:
+            raise LeaseLostError(f"the lease of {claim} was lost: another worker has taken it over")
+        with _lost_when_finished(claim):
+            yield connection
+
+
+@contextlib.contextmanager
+def _lost_when_finished(claim: Claim) -> Iterator[None]:
+    """Optuna refuses writes to a finished trial: then the work is no longer ours."""
+    try:
+        yield
+    except optuna.exceptions.UpdateFinishedTrialError as error:
+        raise LeaseLostError(f"the lease of {claim} was lost: the trial has ended") from error
+
+
+def write_parameters(
+    db: Database,
+    claim: Claim,
+    values: Mapping[str, tuple[Any, BaseDistribution]],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Give the trial its parameters, all of them or none (Optuna's names and values)."""
+    with fenced(db, claim):
+        for name, (value, distribution) in values.items():
+            internal = distribution.to_internal_repr(value)
+            db.optuna.set_trial_param(claim.trial_id, name, internal, distribution)
+        for name, attribute in attributes.items():
+            db.optuna.set_trial_user_attr(claim.trial_id, name, attribute)
+
+
+def report(
+    db: Database,
+    claim: Claim,
+    *,
+    n_epochs: int,
+    error: float | None = None,
+    judge: Callable[[], bool] | None = None,
+) -> bool:
+    """Record how far the work is, and a trial's mean validation error; is it to be pruned?
+
+    The pruner's own notes on the trial are written behind the same fence.
+    """
+    with fenced(db, claim, n_epochs=n_epochs):
+        if error is not None:
+            db.optuna.set_trial_intermediate_value(claim.trial_id, n_epochs, error)
+        return judge() if judge is not None else False
+
+
+def record(db: Database, claim: Claim, result: Result) -> None:
+    """The result, the end of the claim and Optuna's tell, in one transaction.
+
+    Called again after a lost connection it looks first: a commit whose answer was lost counts.
+    """
+    if _is_recorded(db, claim):
+        return
+    with fenced(db, claim) as connection:
+        if result.trainings:
+            connection.execute(sa.insert(trainings), [_row(claim, t) for t in result.trainings])
+        ended = {
+            "state": result.outcome,
+            "error": result.error,
+            "failure": result.failure,
+            "n_parameters": result.n_parameters,
+        }
+        connection.execute(sa.update(claims).where(claims.c.id == claim.id).values(ended))
+        if claim.kind == "trial":
+            tell(db, claim.trial_id, result.outcome, result.error)
+
+
+def tell(db: Database, trial_id: int, outcome: Outcome, error: float | None) -> None:
+    """End Optuna's trial, inside the transaction that ends the claim."""
+    values = None if error is None or outcome == "failed" else [error]
+    db.optuna.set_trial_state_values(trial_id, _OPTUNA_STATES[outcome], values)
+
+
+def _row(claim: Claim, training: TrainingRecord) -> dict[str, Any]:
+    return {
+        "claim_id": claim.id,
+        "fold": training.fold,
+        "error": training.error,
+        "curve": json.dumps(training.curve),
+        "train_s": training.train_s,
+        "token": claim.token,
+        "worker": claim.worker,
+        "versions": training.versions,
+    }
+
+
+def _is_recorded(db: Database, claim: Claim) -> bool:
+    ours = sa.select(claims.c.id).where(
+        claims.c.id == claim.id, claims.c.token == claim.token, claims.c.state != "live"
+    )
+    with db.engine.connect() as connection:
+        return connection.execute(ours).first() is not None
+
+
+def release(db: Database, claim: Claim) -> None:
+    """Give the work back at once, and the attempt with it; the next worker that asks takes it."""
+    with fenced(db, claim) as connection:
+        given_back = {"expires_at": 0.0, "n_attempts": claims.c.n_attempts - 1}
+        connection.execute(sa.update(claims).where(claims.c.id == claim.id).values(given_back))
+
+
+class Heartbeat(threading.Thread):
+    """Renews a lease while its work goes on; `lost` is set when another worker has the work."""
+
+    def __init__(self, db: Database, claim: Claim) -> None:
+        super().__init__(name=f"heartbeat of {claim}", daemon=True)
+        self._db, self._claim, self._done = db, claim, threading.Event()
+        self.lost = threading.Event()
+
+    def run(self) -> None:
+        """Beat every third of the lease; an error of the database is tried again at the next."""
+        while not self._done.wait(self._claim.lease_s / 3):
+            try:
+                with self._db.errors_translated(), fenced(self._db, self._claim):
+                    pass
+            except LeaseLostError:
+                self.lost.set()
+                return
+            except UnreachableError:
+                continue
+
+    def check(self) -> None:
+        """Stop work that is no longer ours.
+
+        Raises:
+            LeaseLostError: another worker has it.
+        """
+        if self.lost.is_set():
+            raise LeaseLostError(f"the lease of {self._claim} was lost")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self.join()
