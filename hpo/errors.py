@@ -4,7 +4,8 @@ HpoError                 1  the work failed
 ├── InputError           2  a value, a flag or a file is wrong
 │   └── DataError        2  a data file is missing, damaged or not what it should be
 ├── NotFoundError        3  no study (trial, file) of that name
-└── ConflictError        5  the name is taken, or the study has gone too far for what is asked
+├── ConflictError        5  the name is taken, or what is asked contradicts what is recorded
+└── StoppedError   130, 143  a signal asked to stop
 
 The two leaves below us have trees of their own with the same attribute: `storage.errors` (4,
 storage unreachable or out of date) and `search_spaces.RecipeError` (2). A message is one line
@@ -38,3 +39,11 @@ class ConflictError(HpoError):
     """The name is taken, or what is asked contradicts what is recorded."""
 
     exit_code = 5
+
+
+class StoppedError(HpoError):
+    """A signal asked the program to stop; what was under way was given back."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__("stopped; the work under way was given back")
+        self.exit_code = 128 + signal_number

@@ -11,12 +11,12 @@ a claim never waits for another claim's row.
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from optuna.storages._rdb import models as optuna_tables  # no public way to forget reported values
 from optuna.trial import TrialState, create_trial
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
 from storage.engine import Database
 from storage.errors import StudyMissingError
@@ -203,7 +203,7 @@ class _Desk:
         work = {"kind": kind, "trial": trial, "part": part, "trial_id": trial_id}
         first = {"study_id": self.study.study_id, "token": 1, "n_attempts": 1}
         row = sa.insert(claims).values(work | first | self._lease())
-        (row_id,) = self.connection.execute(row).inserted_primary_key or ()
+        row_id = cast(Row[int], self.connection.execute(row).inserted_primary_key)[0]
         return self._claim(row_id, work, 1)
 
     def _claim(self, row_id: int, work: Mapping[str, Any], token: int) -> Claim:

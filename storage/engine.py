@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from storage import schema
 from storage.errors import EmptyStorageError, StorageError, StorageURLError, UnreachableError
 
+
 T = TypeVar("T")
 
 DRIVERS = {

@@ -22,6 +22,7 @@ from storage.engine import Database
 from storage.errors import LeaseLostError, UnreachableError
 from storage.tables import claims, clock, trainings
 
+
 Kind = Literal["trial", "confirmation", "test"]
 Outcome = Literal["complete", "pruned", "failed"]
 

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from storage.errors import EmptyStorageError, OutdatedError
 
+
 VERSION_TABLE = "hpo_alembic_version"
 LOCK_TIMEOUT_S = 60
 _LOCK = "hpo schema"

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+
 metadata = sa.MetaData()
 
 AnyRow: TypeAlias = sa.Row[*tuple[Any, ...]]

@@ -5,6 +5,7 @@ from alembic import context
 from storage.schema import VERSION_TABLE
 from storage.tables import metadata
 
+
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,

@@ -1,0 +1,57 @@
+# make demo | test | lint | format | clean; each makes .venv and installs what it needs, once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/python -m pip install --quiet -c constraints.txt
+INSTALLED := $(VENV)/installed
+INSTALLED_TEST := $(VENV)/installed-test
+CODE = $(wildcard cli.py hpo search_spaces storage tests benchmarks)
+
+DEMO := HPO_STORAGE=sqlite:///demo/hpo.db $(BIN)/hpo
+
+.PHONY: help demo test lint format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    a small study on bundled data, in the folder demo/"
+	@echo "make test    all tests (make test ARGS='-k claims' for some)"
+	@echo "make lint    style and types"
+	@echo "make format  puts the code into the house style"
+	@echo "make clean   removes caches, builds and the demo (.venv stays)"
+
+demo: $(INSTALLED)
+	mkdir -p demo
+	$(DEMO) study create --architecture siamese --dataset digits --trials 12 --folds 3 --epochs 10 --repeats 5 --if-not-exists
+	$(DEMO) worker --study siamese
+	$(DEMO) study show siamese
+	$(DEMO) export siamese -o demo/best.yaml
+
+test: $(INSTALLED_TEST)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED_TEST)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(CODE)
+
+format: $(INSTALLED_TEST)
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+clean:
+	rm -rf build dist demo .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: name Python 3.11 or newer, as in make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): hpo needs 3.11 or newer, as in make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e '.[postgres,mysql]'
+	@touch $@
+
+$(INSTALLED_TEST): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e '.[test]'
+	@touch $@ $(INSTALLED)

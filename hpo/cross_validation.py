@@ -1,0 +1,67 @@
+"""k folds, the same for all trials of a study, trained in lockstep, epoch by epoch.
+
+In lockstep the mean over all folds is known after each epoch, so that a pruner judges them all.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from sklearn.model_selection import StratifiedKFold
+
+from hpo.datasets import Examples
+from hpo.errors import InputError
+from hpo.seeds import derive_32
+from hpo.training import Setting, Split, Training
+
+
+class CrossValidation:
+    """The folds of a study on its training examples, standardized once for all trials."""
+
+    def __init__(self, examples: Examples, n_folds: int, seed: int, device: torch.device) -> None:
+        self._device = device
+        self.splits = [
+            Split.of(examples.subset(train), examples.subset(held_out), device)
+            for train, held_out in fold_indices(examples, n_folds, seed)
+        ]
+
+    def run(
+        self,
+        setting: Setting,
+        seed: tuple[str | int, ...],
+        pause: Callable[[], None] = lambda: None,
+    ) -> Iterator[list[Training]]:
+        """Train a fold each of a configuration; gives all trainings after every epoch.
+
+        `pause` is called between the folds of an epoch; what it raises ends the run.
+
+        Raises:
+            DivergedError: a fold's loss is not finite.
+        """
+        trainings = [
+            Training(setting, split, self._device, (*seed, "fold", fold))
+            for fold, split in enumerate(self.splits)
+        ]
+        for _ in range(setting.epochs):
+            for training in trainings:
+                training.run_epoch()
+                pause()
+            yield trainings
+
+
+def fold_indices(
+    examples: Examples, n_folds: int, seed: int
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Training and held-out indices of each fold, stratified by the answer.
+
+    Raises:
+        InputError: an answer is rarer than there are folds.
+    """
+    rarest = int(torch.bincount(examples.targets).clamp(min=1).min())
+    if n_folds > rarest:
+        raise InputError(
+            f"{n_folds} folds of {len(examples)} training examples: the rarest answer comes "
+            f"{rarest} times; use at most {rarest} folds or more examples"
+        )
+    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=derive_32("folds", seed))
+    splits = splitter.split(examples.targets, examples.targets)
+    return [(torch.from_numpy(train), torch.from_numpy(held)) for train, held in splits]

@@ -1,0 +1,75 @@
+"""Where the four files of MNIST lie: in `HPO_DATA_DIR`, else in the user's cache folder.
+
+The cache is filled by a download; every file is checked against its known SHA-256 each time.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+from hpo.datasets.download import download
+from hpo.errors import DataError
+
+
+CHECKSUMS = {
+    f"{stem}-ubyte.gz": checksum
+    for stem, checksum in (
+        ("train-images-idx3", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        ("train-labels-idx1", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+        ("t10k-images-idx3", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+        ("t10k-labels-idx1", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+    )
+}
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+
+
+def find(checksums: Mapping[str, str] = CHECKSUMS) -> Path:
+    """The folder in which the files lie, checked; downloads them where need be.
+
+    `HPO_DATA_DIR`, where it is set, is the only place: a file that is missing there is an error
+    and no reason for a download. `HPO_MNIST_MIRROR` (a URL) takes the place of the public mirrors.
+
+    Raises:
+        DataError: a file is missing, damaged or cannot be downloaded.
+    """
+    if given := os.environ.get("HPO_DATA_DIR"):
+        return _given_folder(Path(given).expanduser(), checksums)
+    own_mirror = os.environ.get("HPO_MNIST_MIRROR")
+    cache = platformdirs.user_cache_path("hpo") / "mnist"
+    return download(cache, checksums, (own_mirror,) if own_mirror else MIRRORS)
+
+
+def _given_folder(root: Path, checksums: Mapping[str, str]) -> Path:
+    """`root` or its subfolder `mnist`, whichever holds more of the files, if they are right."""
+    places = (root, root / "mnist")
+    folder = max(places, key=lambda place: sum((place / name).is_file() for name in checksums))
+    missing = [name for name in checksums if not (folder / name).is_file()]
+    if missing:
+        raise DataError(
+            f"{', '.join(missing)} missing in {folder} (HPO_DATA_DIR); "
+            "put the MNIST files there, or unset HPO_DATA_DIR to download them"
+        )
+    for name in checksums:
+        _check(folder / name, checksums)
+    return folder
+
+
+def _check(path: Path, checksums: Mapping[str, str]) -> None:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; check its rights") from error
+    if found == checksums[path.name]:
+        return
+    twin = next((name for name, known in checksums.items() if known == found), None)
+    problem = f"holds {twin}" if twin else "is damaged, incomplete or another file (wrong SHA-256)"
+    raise DataError(
+        f"{path} {problem}; replace it by MNIST's file of that name, "
+        "or unset HPO_DATA_DIR to download it"
+    )

@@ -1,0 +1,167 @@
+"""One trial: sample a configuration, cross-validate it, report each epoch, prune."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import FrozenTrial
+
+from hpo import versions
+from hpo.architectures import architectures, count_parameters
+from hpo.cross_validation import CrossValidation
+from hpo.datasets import load
+from hpo.errors import DataError
+from hpo.protocol import Protocol
+from hpo.seeds import derive
+from hpo.statistics import mean
+from hpo.strategies import make_pruner, make_sampler
+from hpo.studies import Study
+from hpo.training import Setting, Training
+from storage import leases
+from storage.engine import Database
+from storage.leases import Claim, Result, TrainingRecord
+
+
+def make_setting(protocol: Protocol, params: Mapping[str, Any]) -> Setting:
+    """What is trained for a configuration, given in the recipe's form."""
+    return Setting(
+        architecture=architectures.get(protocol.architecture),
+        params=params,
+        epochs=protocol.epochs,
+        batch_size=protocol.batch_size,
+    )
+
+
+def check_data(protocol: Protocol) -> None:
+    """See that this machine has the data that the study was created on.
+
+    Raises:
+        DataError: it has others, or none.
+    """
+    found = load(protocol.dataset).fingerprint()
+    if found != protocol.fingerprint:
+        raise DataError(
+            f"the data set {protocol.dataset} on this machine is not the study's (fingerprint "
+            f"{found[:12]} instead of {protocol.fingerprint[:12]}); fetch the same files"
+        )
+
+
+class Objective:
+    """The trials of one study, on data that is drawn and standardized once."""
+
+    def __init__(
+        self, db: Database, study: Study, device: torch.device, storage_timeout_s: float
+    ) -> None:
+        self._db, self._study, self._timeout_s = db, study, storage_timeout_s
+        protocol = study.protocol
+        self._space = protocol.search_space
+        self._distributions = self._space.distributions()
+        examples = load(protocol.dataset).draw_train(
+            protocol.train_size, derive("search", protocol.seed)
+        )
+        self._folds = CrossValidation(examples, protocol.folds, protocol.seed, device)
+
+    def run(self, claim: Claim, pause: Callable[[], None]) -> Result:
+        """Do the claimed trial; `pause` is called often, and what it raises ends the work.
+
+        Raises:
+            LeaseLostError: another worker has the trial now.
+            DivergedError: a fold's loss is not finite.
+        """
+        study = optuna.load_study(
+            study_name=self._study.name,
+            storage=self._db.optuna,
+            sampler=make_sampler(self._study.protocol, claim.trial),
+            pruner=make_pruner(self._study.protocol),
+        )
+        params = self._parameters(study, claim)
+        protocol = self._study.protocol
+        setting = make_setting(protocol, self._space.decode(params))
+        seed = ("trial", protocol.seed, claim.trial)
+        trainings: list[Training] = []
+        for trainings in self._folds.run(setting, seed, pause):
+            if self._is_pruned(study, claim, trainings):
+                return result("pruned", trainings)
+        return result("complete", trainings)
+
+    def _parameters(self, study: optuna.Study, claim: Claim) -> dict[str, Any]:
+        """The trial's parameters: those it has (an earlier attempt's), else planned or sampled."""
+        study.get_trials(deepcopy=False)  # Optuna writes only to trials that it has read
+        trial = self._db.optuna.get_trial(claim.trial_id)
+        if trial.params.keys() == self._distributions.keys():
+            return dict(trial.params)
+        params = trial.system_attrs.get("fixed_params") or self._space.canonical(
+            draw(study, trial, self._distributions)
+        )
+        values = {name: (params[name], each) for name, each in self._distributions.items()}
+        own = self._space.decode(params)
+        shown = {name: value for name, value in own.items() if isinstance(value, (list, tuple))}
+        self._db.retry(
+            lambda: leases.write_parameters(self._db, claim, values, shown),
+            timeout_s=self._timeout_s,
+        )
+        return params
+
+    def _is_pruned(self, study: optuna.Study, claim: Claim, trainings: list[Training]) -> bool:
+        """Report the mean validation error of this epoch; does the pruner stop the trial?
+
+        Known configurations and the last epoch are never pruned.
+        """
+        n_epochs, protocol = len(trainings[0].curve), self._study.protocol
+        judged = claim.trial >= len(protocol.known) and n_epochs < protocol.epochs
+
+        def judge() -> bool:
+            return study.pruner.prune(study, self._db.optuna.get_trial(claim.trial_id))
+
+        return self._db.retry(
+            lambda: leases.report(
+                self._db,
+                claim,
+                n_epochs=n_epochs,
+                error=mean(training.curve[-1] for training in trainings),
+                judge=judge if judged else None,
+            ),
+            timeout_s=self._timeout_s,
+        )
+
+
+def draw(
+    study: optuna.Study, trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
+) -> dict[str, Any]:
+    """The sampler's configuration for a trial; parameters with a single value are not asked for."""
+    sampler = study.sampler
+    sampler.before_trial(study, trial)
+    together = sampler.infer_relative_search_space(study, trial)
+    drawn = sampler.sample_relative(study, trial, together)
+    for name, distribution in distributions.items():
+        if distribution.single():
+            drawn[name] = _only(distribution)
+        elif name not in drawn:
+            drawn[name] = sampler.sample_independent(study, trial, name, distribution)
+    return drawn
+
+
+def _only(distribution: Any) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    return distribution.low
+
+
+def result(outcome: leases.Outcome, trainings: list[Training]) -> Result:
+    """What to record of trainings that have ended: their mean error and curves."""
+    return Result(
+        outcome=outcome,
+        error=mean(training.curve[-1] for training in trainings),
+        n_parameters=count_parameters(trainings[0].model),
+        trainings=[
+            TrainingRecord(
+                fold=fold,
+                curve=tuple(training.curve),
+                train_s=training.train_s,
+                versions=versions.as_json(),
+            )
+            for fold, training in enumerate(trainings)
+        ],
+    )

@@ -1,0 +1,87 @@
+"""What a study freezes when it is created: all that a worker needs besides storage and a name.
+
+The budget of trials stands beside it in the study's row, because `hpo study extend` raises it.
+"""
+
+from typing import Any, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hpo.errors import HpoError, InputError
+from search_spaces.space import SearchSpace
+
+
+DEFAULT_EPOCHS = 25
+DEFAULT_BATCH_SIZE = 100
+
+
+class Protocol(BaseModel):
+    """One study's frozen settings; durations in seconds, sizes in examples.
+
+    `space` and `known` are in the recipe's form (see `search_spaces`), `fingerprint` is the data
+    set's. Grid points and known configurations are the first trials.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    architecture: str
+    dataset: str
+    fingerprint: str
+    train_size: int = Field(ge=1)
+    test_size: int = Field(ge=1)
+    space: dict[str, Any]
+    known: tuple[dict[str, Any], ...] = ()
+    folds: int = Field(default=5, ge=2)
+    epochs: int = Field(default=DEFAULT_EPOCHS, ge=1)
+    batch_size: int = Field(default=DEFAULT_BATCH_SIZE, ge=2)
+    confirm: int = Field(default=0, ge=0, le=0)
+    repeats: int = Field(default=15, ge=1)
+    max_attempts: int = Field(default=3, ge=1)
+    sampler: str = "tpe"
+    pruner: str = "hyperband"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    lease_s: float = Field(default=60.0, gt=0, le=86400, allow_inf_nan=False)
+
+    @property
+    def search_space(self) -> SearchSpace:
+        """The space as an object."""
+        return SearchSpace.from_json(self.space)
+
+
+def make(**settings: Any) -> Protocol:
+    """A protocol from settings that a user gave.
+
+    Raises:
+        InputError: one is out of its range; the message names it.
+    """
+    try:
+        return Protocol(**settings)
+    except ValidationError as error:
+        _refuse(error)
+
+
+def read(text: str) -> Protocol:
+    """A protocol as it was stored.
+
+    Raises:
+        HpoError: it is damaged or of a newer version.
+    """
+    try:
+        return Protocol.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise HpoError(
+            f"the stored protocol cannot be read ({where}: {first['msg']}); it was made by a "
+            "newer hpo or was changed by hand"
+        ) from error
+
+
+def _refuse(error: ValidationError) -> NoReturn:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "protocol"
+    if name == "confirm" and isinstance(first["input"], int) and first["input"] > 0:
+        raise InputError("confirm: there is no confirmation stage yet; the only value is 0")
+    wanted = first["msg"].removeprefix("Input ")
+    raise InputError(f"{name}: {wanted}, but it is {first['input']!r}") from error

@@ -1,0 +1,236 @@
+"""Studies: create, open, list, extend, delete.
+
+Creating checks everything that can be checked before a worker starts; a study whose row exists
+can be worked on.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpo import protocol as protocols
+from hpo.errors import ConflictError, InputError
+from hpo.protocol import Protocol
+from search_spaces import recipe
+from search_spaces.recipe import Recipe
+from search_spaces.space import SearchSpace
+from storage import catalog
+from storage.engine import Database
+from storage.errors import EmptyStorageError, StudyExistsError
+
+
+DEFAULT_STORAGE = "sqlite:///hpo.db"
+DEFAULT_TRIALS = 50
+MAX_TRIALS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study in a database; `n_trials` is its budget."""
+
+    id: int
+    name: str
+    protocol: Protocol
+    n_trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A study that was checked and could be created."""
+
+    name: str
+    protocol: Protocol
+    n_trials: int
+
+
+def open_database(storage: str | None = None, *, create: bool = False) -> Database:
+    """The database at a URL, at that of HPO_STORAGE, or at `sqlite:///hpo.db`.
+
+    Raises:
+        StorageError: it cannot be used, or holds no studies yet and `create` is not set.
+    """
+    return Database(storage or os.environ.get("HPO_STORAGE") or DEFAULT_STORAGE, create=create)
+
+
+def create_study(
+    architecture: str,
+    *,
+    storage: str | None = None,
+    if_not_exists: bool = False,
+    **settings: Any,
+) -> Study:
+    """Create a study; `settings` are those of `draft_study`.
+
+    With `if_not_exists` a study of that name is given back as it is.
+
+    Raises:
+        InputError, RecipeError: a setting is wrong; nothing was written.
+        StudyExistsError: the name is taken.
+        StorageError: the database cannot be used.
+    """
+    draft = draft_study(architecture, **settings)
+    with_tables = open_database(storage, create=True)
+    try:
+        frozen = draft.protocol.model_dump_json()
+        study_id = catalog.add(with_tables, draft.name, frozen, draft.n_trials)
+    except StudyExistsError:
+        if not if_not_exists:
+            raise
+        return open_study(with_tables, draft.name)
+    finally:
+        with_tables.close()
+    return Study(id=study_id, name=draft.name, protocol=draft.protocol, n_trials=draft.n_trials)
+
+
+def draft_study(
+    architecture: str,
+    *,
+    name: str | None = None,
+    dataset: str | None = None,
+    space: Path | str | None = None,
+    trials: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    train_size: int | None = None,
+    test_size: int | None = None,
+    **settings: Any,
+) -> Draft:
+    """Check all settings of a new study and freeze them; writes nothing.
+
+    `space` is a recipe's file, else the architecture's own recipe is taken. Epochs and batch size
+    come from here, else from the recipe, else they are 25 and 100. Other settings (folds, repeats,
+    sampler, pruner, seed, max_attempts, lease_s, confirm) are fields of `hpo.protocol.Protocol`.
+
+    Raises:
+        InputError, RecipeError: a setting is wrong; the message says which.
+    """
+    from hpo import creation  # loads torch
+
+    entry = creation.architecture(architecture)
+    data = creation.dataset(dataset or entry.dataset, entry)
+    found = find_recipe(architecture, space)
+    sizes = {
+        "train_size": data.default_train_size if train_size is None else train_size,
+        "test_size": data.default_test_size if test_size is None else test_size,
+        "epochs": found.epochs if epochs is None else epochs,
+        "batch_size": found.batch_size if batch_size is None else batch_size,
+    }
+    given = {key: value for key, value in (settings | sizes).items() if value is not None}
+    frozen = protocols.make(
+        architecture=architecture,
+        dataset=data.name,
+        fingerprint=data.fingerprint(),
+        space=found.space.to_json(),
+        known=found.known,
+        **given,
+    )
+    creation.check(frozen, entry, data)
+    n_trials = budget(frozen, found.space, trials)
+    return Draft(name=checked_name(name or architecture), protocol=frozen, n_trials=n_trials)
+
+
+def find_recipe(architecture: str, space: Path | str | None) -> Recipe:
+    """The recipe in the file `space`, else the one that comes with hpo.
+
+    Raises:
+        RecipeError: the file is wrong.
+        InputError: there is no file and no recipe.
+    """
+    if space is not None:
+        return recipe.read(Path(space), architecture)
+    if (found := recipe.bundled(architecture)) is None:
+        raise InputError(f"there is no recipe for {architecture}; give one with --space FILE")
+    return found
+
+
+def checked_name(name: str) -> str:
+    """A name that works in a file name, an URL and a shell.
+
+    Raises:
+        InputError: it does not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise InputError(
+            f"name: {name!r} cannot name a study; use letters, digits, '.', '_' and '-', at most "
+            "100, the first a letter or digit"
+        )
+    return name
+
+
+def budget(frozen: Protocol, space: SearchSpace, trials: int | None) -> int:
+    """The number of trials: what was asked for, as far as there are different configurations.
+
+    Raises:
+        InputError: it is below 1, or there are more known configurations.
+    """
+    from hpo.strategies import count_configurations
+
+    if trials is not None and not 1 <= trials <= MAX_TRIALS:
+        raise InputError(f"trials: should be from 1 to {MAX_TRIALS}, but it is {trials}")
+    most = count_configurations(frozen.sampler, space)
+    asked = trials or (most if most is not None else DEFAULT_TRIALS)
+    n_trials = asked if most is None else min(asked, most)
+    if n_trials < len(frozen.known):
+        raise InputError(
+            f"trials: {n_trials} is fewer than the {len(frozen.known)} known configurations of "
+            "the recipe, which are tried first; raise --trials"
+        )
+    return n_trials
+
+
+def open_study(db: Database, name: str) -> Study:
+    """The study of that name.
+
+    Raises:
+        StudyMissingError: there is none.
+    """
+    return _study(catalog.get(db, name))
+
+
+def list_studies(storage: str | None = None) -> list[Study]:
+    """All studies of a database, the oldest first; none where there is no database yet."""
+    try:
+        db = open_database(storage)
+    except EmptyStorageError:
+        return []
+    return [_study(row) for row in catalog.every(db)]
+
+
+def _study(row: catalog.StudyRow) -> Study:
+    frozen = protocols.read(row.protocol)
+    return Study(id=row.study_id, name=row.name, protocol=frozen, n_trials=row.n_trials)
+
+
+def extend_study(name: str, trials: int, storage: str | None = None) -> Study:
+    """Raise a study's budget to `trials` in all.
+
+    Raises:
+        StudyMissingError: there is no such study.
+        InputError: the number is not larger than the present one.
+        ConflictError: there are no more configurations to try.
+    """
+    db = open_database(storage)
+    study = open_study(db, name)
+    if not study.n_trials <= trials <= MAX_TRIALS:
+        raise InputError(
+            f"trials: {trials} is the new total, so it should be from the present "
+            f"{study.n_trials} to {MAX_TRIALS}"
+        )
+    from hpo.strategies import count_configurations
+
+    most = count_configurations(study.protocol.sampler, study.protocol.search_space)
+    if most is not None and trials > most:
+        raise ConflictError(f"the space of study {name!r} has only {most} configurations")
+    catalog.extend(db, name, trials)
+    return open_study(db, name)
+
+
+def delete_study(name: str, storage: str | None = None) -> None:
+    """Delete a study and all that was recorded for it.
+
+    Raises:
+        StudyMissingError: there is no such study.
+    """
+    catalog.delete(open_database(storage), name)

@@ -1,0 +1,42 @@
+"""Test runs: the chosen configuration, trained anew for each seed on data of its own.
+
+The data of test run s depends on the data set, the sizes and s alone, so that the same s draws
+the same training and test examples in every study: architectures are compared pair by pair.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from hpo.datasets import load
+from hpo.objective import make_setting
+from hpo.protocol import Protocol
+from hpo.seeds import derive
+from hpo.training import Split, Training
+
+
+def run(
+    protocol: Protocol, trial: int, params: Mapping[str, Any], seed: int, device: torch.device
+) -> Iterator[Training]:
+    """Train test run `seed` of a trial; gives the training after every epoch.
+
+    `params` are in the recipe's form. The error of the last epoch is the run's test error.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    split = draw(protocol, seed, device)
+    purpose = ("test", protocol.seed, trial, seed)
+    training = Training(make_setting(protocol, params), split, device, purpose)
+    for _ in range(protocol.epochs):
+        training.run_epoch()
+        yield training
+
+
+def draw(protocol: Protocol, seed: int, device: torch.device) -> Split:
+    """The training and test examples of test run `seed`, standardized by the training ones."""
+    data = load(protocol.dataset)
+    purpose = derive("test run", seed)
+    train = data.draw_train(protocol.train_size, purpose)
+    return Split.of(train, data.draw_test(protocol.test_size, purpose), device)

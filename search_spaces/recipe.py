@@ -1,0 +1,202 @@
+"""Recipes: the search space of an architecture, what it is trained with, what is known of it.
+
+A file holds one architecture (`architecture: name`) or a family: `architectures:`, a map from each
+name to what it changes. There `parameters` are merged by name over the common ones (null takes one
+away), `training` key by key; `known` and `reported` replace the common ones.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search_spaces import checks, yaml_file
+from search_spaces.checks import Written
+from search_spaces.errors import RecipeError, at
+from search_spaces.forms import fixed
+from search_spaces.space import SearchSpace, identifier
+
+
+FOLDER = Path(__file__).parent
+SECTIONS = ("training", "parameters", "known", "reported")
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a report says of an architecture; errors are fractions from 0 to 1."""
+
+    source: str
+    test_error: float
+    std: float | None
+    n: int | None
+    hyperparameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One architecture's recipe; `known` configurations are in the own form, fixed values in."""
+
+    architecture: str
+    epochs: int | None
+    batch_size: int | None
+    space: SearchSpace
+    known: tuple[dict[str, Any], ...]
+    reported: Reported | None
+
+
+def read(path: Path, architecture: str | None = None) -> Recipe:
+    """The recipe in a file; of a family, that of `architecture`, which then has to be given.
+
+    Raises:
+        RecipeError: the file cannot be read, is wrong, or does not hold the architecture.
+    """
+    with at(_label(path)):
+        file = _load(path)
+        if "architecture" in file:
+            return _recipe(_single(file, architecture), file)
+        name = _member(file, architecture)
+        with at(f"architecture {name}"):
+            return _recipe(name, _merged(file, _family(file)[name]))
+
+
+def architectures(path: Path) -> tuple[str, ...]:
+    """The names of the architectures whose recipes a file holds.
+
+    Raises:
+        RecipeError: the file cannot be read, or names none.
+    """
+    with at(_label(path)):
+        file = _load(path)
+        return (_single(file, None),) if "architecture" in file else tuple(_family(file))
+
+
+def bundled_files() -> tuple[Path, ...]:
+    """The recipe files that come with this package."""
+    return tuple(sorted(FOLDER.glob("*.yaml")))
+
+
+def bundled(architecture: str) -> Recipe | None:
+    """The recipe that comes with this package for an architecture; None where there is none."""
+    for path in bundled_files():
+        if architecture in architectures(path):
+            return read(path, architecture)
+    return None
+
+
+def _label(path: Path) -> str:
+    return str(path) if str(path).isprintable() else repr(str(path))
+
+
+def _load(path: Path) -> Written:
+    file = yaml_file.load(path)
+    if file is None:
+        raise RecipeError("the file is empty; see search_spaces/siamese.yaml for an example")
+    written = checks.mapping(file)
+    checks.only_keys(written, ("architecture", "architectures", *SECTIONS))
+    if ("architecture" in written) == ("architectures" in written):
+        raise RecipeError("either architecture (one name) or architectures (a map) has to be there")
+    return written
+
+
+def _single(file: Written, asked: str | None) -> str:
+    name = checks.entry(file, "architecture", checks.text)
+    if asked not in (None, name):
+        raise RecipeError(f"holds architecture {name}, not {checks.shown(asked)}")
+    return name
+
+
+def _family(file: Written) -> dict[str, object]:
+    members = checks.entry(file, "architectures", checks.mapping)
+    with at("architectures"):
+        if not members:
+            raise RecipeError("the map is empty; allowed: one name or more")
+        return {checks.text(name): entry for name, entry in members.items()}
+
+
+def _member(file: Written, asked: str | None) -> str:
+    names = _family(file)
+    if asked is None:
+        raise RecipeError(f"holds a family; say which architecture: {checks.listed(names)}")
+    if asked not in names:
+        raise RecipeError(checks.unknown("architecture", asked, names))
+    return asked
+
+
+def _merged(file: Written, entry: object) -> Written:
+    """A family's common sections with what one member's entry (null: nothing) changes."""
+    changes = checks.mapping({} if entry is None else entry)
+    checks.only_keys(changes, SECTIONS)
+    common = {key: value for key, value in file.items() if key != "architectures"}
+    merged = {**common, **changes}
+    for key in ("training", "parameters"):
+        if key in common and key in changes:
+            with at(key):
+                merged[key] = _overlaid(checks.mapping(common[key]), checks.mapping(changes[key]))
+    return merged
+
+
+def _overlaid(common: Written, changes: Written) -> Written:
+    for name, change in changes.items():
+        if change is None and name not in common:
+            raise RecipeError(f"{checks.shown(name)}: null takes away what is not there")
+    merged = {**common, **changes}
+    gone = {name for name, change in changes.items() if change is None}
+    return {name: form for name, form in merged.items() if name not in gone}
+
+
+def _recipe(architecture: str, written: Written) -> Recipe:
+    space = checks.entry(written, "parameters", SearchSpace.from_json)
+    training = checks.optional(written, "training", _training) or {}
+    return Recipe(
+        architecture=architecture,
+        epochs=training.get("epochs"),
+        batch_size=training.get("batch_size"),
+        space=space,
+        known=_known(written.get("known"), space),
+        reported=_reported(written.get("reported")),
+    )
+
+
+def _training(written: object) -> dict[str, int]:
+    training = checks.mapping(written)
+    checks.only_keys(training, ("epochs", "batch_size"))
+    return {str(key): checks.entry(training, key, checks.positive) for key in training}
+
+
+def _known(written: object, space: SearchSpace) -> tuple[dict[str, Any], ...]:
+    if written is None:
+        return ()
+    if not isinstance(written, list):
+        raise RecipeError(f"known: {checks.shown(written)} is not a list of configurations")
+    known = []
+    for index, entry in enumerate(written):
+        with at(f"known[{index}]"):
+            params = {str(name): value for name, value in checks.mapping(entry).items()}
+            known.append(space.decode(space.encode(params)))
+    return tuple(known)
+
+
+def _reported(written: object) -> Reported | None:
+    if written is None:
+        return None
+    with at("reported"):
+        return _read_reported(checks.mapping(written))
+
+
+def _read_reported(written: Written) -> Reported:
+    checks.only_keys(written, ("source", "test_error", "std", "n", "hyperparameters"))
+    return Reported(
+        source=checks.entry(written, "source", checks.text),
+        test_error=checks.entry(written, "test_error", checks.fraction),
+        std=checks.optional(written, "std", checks.fraction),
+        n=checks.optional(written, "n", checks.positive),
+        hyperparameters=checks.optional(written, "hyperparameters", _plain) or {},
+    )
+
+
+def _plain(written: object) -> dict[str, Any]:
+    """Hyperparameters as reported, which need not lie in the space."""
+    hyperparameters = checks.mapping(written)
+    return {
+        identifier(name): checks.entry(hyperparameters, name, fixed).to_json()
+        for name in hyperparameters
+    }

@@ -1,0 +1,70 @@
+"""What tests share: a fresh database on each backend."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.databases import (
+    close_servers_folder,
+    fresh_database,
+    open_servers_folder,
+    own_server,
+    server_url,
+)
+from tests.servers import Server
+
+
+# Several test processes share the cores; torch, not yet imported, would take all of them for each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the process that the workers of xdist come from
+        open_servers_folder()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        close_servers_folder()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HPO_STORAGE", raising=False)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that is not there yet."""
+    return f"sqlite:///{tmp_path / 'hpo.db'}"
+
+
+@pytest.fixture
+def postgresql_url() -> Iterator[str]:
+    """The URL of an empty PostgreSQL database of the test's own."""
+    with fresh_database(server_url("postgresql")) as url:
+        yield url
+
+
+@pytest.fixture
+def mysql_url() -> Iterator[str]:
+    """The URL of an empty MariaDB or MySQL database of the test's own."""
+    with fresh_database(server_url("mysql")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mysql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of the test's own, once for each backend."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=["postgresql", "mysql"])
+def own_database_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A database server that the test may stop and start again, once for each kind."""
+    server = own_server(request.param)
+    yield server
+    server.stop()
