@@ -11,7 +11,10 @@ ENV PYTHONUNBUFFERED=1 XDG_CACHE_HOME=/cache
 RUN useradd --create-home hpo && mkdir /cache && chown hpo:hpo /cache
 
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE cli.py ./
+# By itself, so that a change to the code does not fetch it again.
+COPY constraints.txt .
+RUN pip install --no-cache-dir -c constraints.txt torch
+COPY pyproject.toml README.md LICENSE cli.py ./
 COPY hpo hpo
 COPY search_spaces search_spaces
 COPY storage storage

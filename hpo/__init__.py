@@ -1,0 +1,61 @@
+"""Compare neural network architectures fairly: the same search, the same folds, repeated tests.
+
+    import hpo
+
+    hpo.create_study("siamese", dataset="digits", trials=10)
+    hpo.run_worker("siamese")
+    print(hpo.show_study("siamese").best)
+    hpo.export_study("siamese", output="best.yaml")
+    model = hpo.load("best.yaml")
+
+Names are loaded when they are used, so that `import hpo` loads neither torch nor optuna.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from hpo.architectures import Outputs, architectures
+    from hpo.datasets import Examples, datasets
+    from hpo.errors import HpoError
+    from hpo.export import export_study
+    from hpo.loading import load
+    from hpo.processes import run_worker
+    from hpo.status import show_study, study_trials
+    from hpo.studies import create_study, delete_study, extend_study, list_studies
+
+__all__ = [
+    "Examples",
+    "HpoError",
+    "Outputs",
+    "architectures",
+    "create_study",
+    "datasets",
+    "delete_study",
+    "export_study",
+    "extend_study",
+    "list_studies",
+    "load",
+    "run_worker",
+    "show_study",
+    "study_trials",
+]
+
+_HOMES = {
+    "architectures": ("Outputs", "architectures"),
+    "datasets": ("Examples", "datasets"),
+    "errors": ("HpoError",),
+    "export": ("export_study",),
+    "loading": ("load",),
+    "processes": ("run_worker",),
+    "status": ("show_study", "study_trials"),
+    "studies": ("create_study", "delete_study", "extend_study", "list_studies"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"hpo.{home}"), name)
+    raise AttributeError(f"module 'hpo' has no attribute {name!r}")

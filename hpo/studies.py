@@ -192,9 +192,13 @@ def open_study(db: Database, name: str) -> Study:
 def list_studies(storage: str | None = None) -> list[Study]:
     """All studies of a database, the oldest first; none where there is no database yet."""
     try:
-        db = open_database(storage)
+        return every(open_database(storage))
     except EmptyStorageError:
         return []
+
+
+def every(db: Database) -> list[Study]:
+    """All studies of an open database, the oldest first."""
     return [_study(row) for row in catalog.every(db)]
 
 

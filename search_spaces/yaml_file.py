@@ -87,7 +87,7 @@ def _read(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise RecipeError("larger than 1 MB; a recipe is a few kB")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RecipeError(f"not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 

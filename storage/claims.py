@@ -154,7 +154,7 @@ class _Desk:
             f"given up after {row.n_attempts} attempts: each worker that tried it ended without "
             f"a result (the last was {row.worker})"
         )
-        failed = {"state": "failed", "failure": reason}
+        failed = {"state": "failed", "failure": reason, "token": row.token + 1}
         self.connection.execute(sa.update(claims).where(claims.c.id == row.id).values(failed))
         if row.kind == "trial":
             tell(self.db, row.trial_id, "failed", None)

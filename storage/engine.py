@@ -20,6 +20,8 @@ from storage.errors import EmptyStorageError, StorageError, StorageURLError, Unr
 
 T = TypeVar("T")
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study that is made
+
 DRIVERS = {
     "sqlite": "sqlite",
     "postgresql": "postgresql+psycopg",
@@ -60,7 +62,7 @@ class Database:
         """
         parsed = parse_url(url)
         self.url = parsed
-        self.name = parsed.render_as_string(hide_password=True)
+        self.name = parsed.set(query={}).render_as_string(hide_password=True)
         _check_file(parsed, create)
         with self.errors_translated():
             schema.prepare(_make_engine(parsed), self.name, create=create)

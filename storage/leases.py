@@ -111,6 +111,8 @@ def write_parameters(
     attributes: Mapping[str, Any],
 ) -> None:
     """Give the trial its parameters, all of them or none (Optuna's names and values)."""
+    if claim.token > 1:  # made elsewhere, perhaps: Optuna's cache has to know it before a write
+        db.optuna.get_all_trials(claim.study_id, deepcopy=False)
     with fenced(db, claim):
         for name, (value, distribution) in values.items():
             internal = distribution.to_internal_repr(value)
@@ -147,12 +149,14 @@ def record(db: Database, claim: Claim, result: Result) -> None:
     with fenced(db, claim) as connection:
         if result.trainings:
             connection.execute(sa.insert(trainings), [_row(claim, t) for t in result.trainings])
-        ended = {
+        ended: dict[str, Any] = {
             "state": result.outcome,
             "error": result.error,
             "failure": result.failure,
             "n_parameters": result.n_parameters,
         }
+        if result.trainings:
+            ended["n_epochs"] = len(result.trainings[0].curve)
         connection.execute(sa.update(claims).where(claims.c.id == claim.id).values(ended))
         if claim.kind == "trial":
             tell(db, claim.trial_id, result.outcome, result.error)
@@ -186,9 +190,16 @@ def _is_recorded(db: Database, claim: Claim) -> bool:
 
 
 def release(db: Database, claim: Claim) -> None:
-    """Give the work back at once, and the attempt with it; the next worker that asks takes it."""
+    """Give the work back at once, and the attempt with it; the next worker that asks takes it.
+
+    The claim is void from then on, so that a heartbeat on its way cannot take the work back.
+    """
     with fenced(db, claim) as connection:
-        given_back = {"expires_at": 0.0, "n_attempts": claims.c.n_attempts - 1}
+        given_back = {
+            "expires_at": 0.0,
+            "n_attempts": claims.c.n_attempts - 1,
+            "token": claims.c.token + 1,
+        }
         connection.execute(sa.update(claims).where(claims.c.id == claim.id).values(given_back))
 
 

@@ -82,6 +82,7 @@ claims = sa.Table(
     sa.Column("failure", _text),  # why it failed, with the traceback
     sa.UniqueConstraint("study_id", "kind", "trial", "part", name="uq_hpo_claims_work"),
     sa.Index("ix_hpo_claims_state", "study_id", "state"),
+    sqlite_autoincrement=True,  # an id is never used again: a late worker's fence must not match
 )
 
 trainings = sa.Table(

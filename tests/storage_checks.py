@@ -16,6 +16,7 @@ from storage.tables import claims, studies, trainings
 from tests.databases import fresh_database, server_url
 from tests.storage_worker import N_FOLDS, error_of
 
+
 STATES = {
     "complete": TrialState.COMPLETE,
     "pruned": TrialState.PRUNED,
@@ -50,18 +51,14 @@ def work_rows(db: Database, study_id: int, kind: str = "trial") -> list[Row[tupl
         return list(connection.execute(query.order_by(claims.c.trial, claims.c.part)).all())
 
 
-def optuna_trials(db: Database, study_id: int) -> list[FrozenTrial]:
-    """Optuna's trials of the study as the database has them, past every cache."""
-    return Database(url_of(db)).optuna.get_all_trials(study_id)
-
-
 def check_finished(db: Database, study_id: int, plan: Plan, n_trials: int) -> None:
     """Check a study that is over.
 
     Raises:
         AssertionError: work was lost, done twice, or the two sets of tables differ.
     """
-    rows, trials = work_rows(db, study_id), optuna_trials(db, study_id)
+    rows = work_rows(db, study_id)
+    trials = db._rdb.get_all_trials(study_id)  # past the cache
     check_budget(db, study_id, n_trials)
     assert [row.trial for row in rows] == list(range(n_trials))
     assert [trial.number for trial in trials] == list(range(n_trials))

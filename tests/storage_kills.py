@@ -4,6 +4,7 @@ To the database a worker's death after one statement and its death before the ne
 same moment, so there is one before each statement, one before each COMMIT and one after it.
 """
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -14,29 +15,32 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from storage.claims import Plan
 from storage.engine import Database
 from storage.leases import record
 from tests.storage_worker import (
     OVER_S,
     do,
-    drawn,
     give_parameters,
     judge_of,
     make_plan,
     measure,
     must_claim,
+    new_study,
     report_last,
     train,
 )
 
-# Children are forked from a process that has imported everything and opened nothing.
+
+# Processes are forked from one that has imported everything and opened nothing.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.storage_kills", "psycopg", "pymysql"])
 JOIN_S = 60.0
+SURVIVED = 1
 
-PLAN = make_plan(n_repeats=2)
-DYING = make_plan(n_repeats=2, lease_s=0.3)
-SILENT = make_plan(n_repeats=2, lease_s=OVER_S)
+MEASURED_ONCE, MEASURED_TWICE = make_plan(), make_plan(n_repeats=2)
+DYING = make_plan(lease_s=0.3)
+SILENT = make_plan(lease_s=OVER_S)
 
 
 @dataclass
@@ -56,7 +60,9 @@ class Moments:
     def of(self, engine: sa.Engine) -> Iterator[None]:
         """Watch all that goes through the engine."""
         listeners: dict[str, Callable[..., None]] = {
-            "before_cursor_execute": lambda *call: self.reach(f"before {' '.join(call[2].split())}"),
+            "before_cursor_execute": lambda *call: self.reach(
+                f"before {' '.join(call[2].split())}"
+            ),
             "commit": lambda *call: self.reach("before COMMIT"),
             "checkin": lambda *call: self.reach("after COMMIT"),
         }
@@ -70,22 +76,16 @@ class Moments:
 
 
 def nothing(db: Database, study_id: int) -> None:
-    """A study that nobody has worked on."""
+    """Nobody has worked on the study."""
 
 
 def one_trial(db: Database, study_id: int) -> None:
-    """A study whose planned trial is done."""
-    do(db, must_claim(db, study_id, PLAN, "forerunner"))
-
-
-def all_trials(db: Database, study_id: int) -> None:
-    """A study whose search is over."""
-    one_trial(db, study_id)
-    one_trial(db, study_id)
+    """The planned trial is done."""
+    do(db, must_claim(db, study_id, DYING, "forerunner"))
 
 
 def silent_worker(db: Database, study_id: int) -> None:
-    """A study whose second trial was left by a worker that had reported once."""
+    """The second trial was left by a worker that had reported once."""
     one_trial(db, study_id)
     held = must_claim(db, study_id, SILENT, "silent")
     x = give_parameters(db, held)
@@ -135,6 +135,14 @@ class Scene:
 
     before: Callable[[Database, int], None]
     act: Callable[[Database, int], Iterator[None]]
+    n_trials: int = 2
+    plan: Plan = MEASURED_ONCE
+
+    def prepare(self, db: Database) -> int:
+        """A study on which the scene can begin; gives its id."""
+        study_id = new_study(db, self.n_trials)
+        self.before(db, study_id)
+        return study_id
 
 
 SCENES = {
@@ -145,14 +153,14 @@ SCENES = {
     "reports": Scene(nothing, reports),
     "records a trial": Scene(nothing, records_trial),
     "takes a trial over": Scene(silent_worker, claims_work),
-    "claims a test run": Scene(all_trials, claims_work),
-    "records a test run": Scene(all_trials, records_test_run),
+    "claims a test run": Scene(one_trial, claims_work, 1, MEASURED_TWICE),
+    "records a test run": Scene(one_trial, records_test_run, 1, MEASURED_TWICE),
 }
 
 
-def act(db: Database, study_id: int, scene: str, last: int | None = None) -> list[str]:
+def act(db: Database, study_id: int, scene: Scene, last: int | None = None) -> list[str]:
     """Act the scene, up to the moment number `last`; gives the moments passed."""
-    acting = SCENES[scene].act(db, study_id)
+    acting = scene.act(db, study_id)
     next(acting)
     moments = Moments(last)
     with moments.of(db.engine):
@@ -160,9 +168,43 @@ def act(db: Database, study_id: int, scene: str, last: int | None = None) -> lis
     return moments.passed
 
 
-def act_at(url: str, study_id: int, scene: str, last: int) -> None:
-    """The same, for a process of its own."""
-    act(Database(url), study_id, scene, last)
+@dataclass(frozen=True, kw_only=True)
+class Death:
+    """A worker that died in its scene, and the study that it died on."""
+
+    moment: str
+    study_id: int
+    exit_code: int
+
+
+open_database = functools.cache(Database)
+
+
+def die_at_every_moment(url: str, name: str) -> list[Death]:
+    """Act the scene once to its end, then for each of its moments up to there and no further.
+
+    The workers are forks of this process, which has no connection open while it forks.
+    """
+    db, scene = open_database(url), SCENES[name]
+    moments = act(db, scene.prepare(db), scene)
+    study_ids = [scene.prepare(db) for _ in moments]
+    db.close()
+    pids = [_fork(db, study_id, scene, last) for last, study_id in enumerate(study_ids)]
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    return [
+        Death(moment=moment, study_id=study_id, exit_code=code)
+        for moment, study_id, code in zip(moments, study_ids, codes, strict=True)
+    ]
+
+
+def _fork(db: Database, study_id: int, scene: Scene, last: int) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act(db, study_id, scene, last)
+        finally:
+            os._exit(SURVIVED)
+    return pid
 
 
 def run_together(target: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> list[int | None]:

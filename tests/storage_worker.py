@@ -18,6 +18,7 @@ from storage.claims import Idle, Plan, claim
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord, record, report, write_parameters
 
+
 N_EPOCHS = 2
 N_FOLDS = 2
 PLANNED = ({"x": 0.25, "y": 0.75},)
@@ -33,9 +34,7 @@ def make_plan(
     lease_s: float = 30.0,
 ) -> Plan:
     """A plan that a test changes only where it matters to it."""
-    return Plan(
-        planned=planned, n_repeats=n_repeats, max_attempts=max_attempts, lease_s=lease_s
-    )
+    return Plan(planned=planned, n_repeats=n_repeats, max_attempts=max_attempts, lease_s=lease_s)
 
 
 def new_study(db: Database, n_trials: int) -> int:

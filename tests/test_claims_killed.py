@@ -2,16 +2,22 @@
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 from storage import catalog
 from storage.engine import Database
 from tests.storage_checks import BACKENDS, check_finished, shared_database, url_of
-from tests.storage_kills import PLAN, SCENES, act, act_at, run_together
-from tests.storage_worker import new_study, play
+from tests.storage_kills import FORKS, SCENES, Scene, die_at_every_moment
+from tests.storage_worker import play
 
-N_TRIALS = 2
+
+@pytest.fixture(scope="module")
+def killer() -> Iterator[ProcessPoolExecutor]:
+    """A process in which workers are born and die."""
+    with ProcessPoolExecutor(1, mp_context=FORKS) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -22,33 +28,25 @@ def db(
         yield database
 
 
-def prepared(db: Database, scene: str) -> int:
-    study_id = new_study(db, N_TRIALS)
-    SCENES[scene].before(db, study_id)
-    return study_id
-
-
 @pytest.mark.chaos
-@pytest.mark.parametrize("scene", SCENES)
-def test_a_worker_killed_at_any_moment_costs_the_study_nothing(db: Database, scene: str) -> None:
-    moments = act(db, prepared(db, scene), scene)
-    assert moments[-2:] == ["before COMMIT", "after COMMIT"]
-    study_ids = [prepared(db, scene) for _ in moments]
-    calls = [(url_of(db), study_id, scene, last) for last, study_id in enumerate(study_ids)]
-    assert run_together(act_at, calls) == [-signal.SIGKILL] * len(moments)
-    for study_id, moment in zip(study_ids, moments, strict=True):
+@pytest.mark.parametrize("name", SCENES)
+def test_a_worker_killed_at_any_moment_costs_the_study_nothing(
+    db: Database, killer: ProcessPoolExecutor, name: str
+) -> None:
+    deaths = killer.submit(die_at_every_moment, url_of(db), name).result()
+    assert [death.moment for death in deaths[-2:]] == ["before COMMIT", "after COMMIT"]
+    assert {death.exit_code for death in deaths} == {-signal.SIGKILL}
+    for death in deaths:
         try:
-            check_survival(db, study_id)
+            check_survival(db, death.study_id, SCENES[name])
         except AssertionError as error:
-            error.add_note(f"the worker was killed {moment}")
+            error.add_note(f"the worker was killed {death.moment}")
             raise
 
 
-def check_survival(db: Database, study_id: int) -> None:
-    left = catalog.parameters(db, study_id)
-    play(db, study_id, PLAN, "survivor")
-    check_finished(db, study_id, PLAN, N_TRIALS)
+def check_survival(db: Database, study_id: int, scene: Scene) -> None:
+    left = {number: got for number, got in catalog.parameters(db, study_id).items() if got}
+    play(db, study_id, scene.plan, "survivor")
+    check_finished(db, study_id, scene.plan, scene.n_trials)
     kept = catalog.parameters(db, study_id)
-    assert {n: kept[n] for n, first in left.items() if first} == {
-        n: first for n, first in left.items() if first
-    }
+    assert {number: kept[number] for number in left} == left

@@ -18,15 +18,17 @@ HOUSE = (
 )
 SERVICE = (
     ("__init__",),
-    ("report", "dashboard"),
-    ("leaderboard", "export"),
-    ("worker",),
+    ("cost", "dashboard", "doctor", "export", "processes", "report", "zoo"),
+    ("leaderboard", "loading", "progress", "worker"),
+    ("test_error",),
+    ("objective", "status"),
     ("studies",),
-    ("objective", "test_error"),
+    ("creation",),
     ("cross_validation",),
     ("training",),
-    ("architectures", "datasets", "losses", "protocol", "seeds", "statistics"),
-    ("registry",),
+    ("formatting", "losses", "strategies"),
+    ("architectures", "datasets"),
+    ("limits", "protocol", "registry", "seeds", "statistics", "versions"),
     ("errors",),
 )
 LEAVES_DO_NOT_IMPORT = {"torch", "optuna_dashboard", "sklearn"}

@@ -239,6 +239,13 @@ def test_encode_refuses_what_the_space_does_not_hold(change: dict[str, Any], sai
     assert said in str(caught.value)
 
 
+def test_a_float_between_two_steps_is_refused() -> None:
+    made = space(rate={"type": "float", "low": 0.1, "high": 0.9, "step": 0.2})
+    assert made.encode({"rate": 0.1 + 0.2}) == {"rate": 0.1 + 0.2}  # a rounding error is none
+    with pytest.raises(RecipeError, match=r"rate: 0.4 is not 0.1 plus a whole number of steps"):
+        made.encode({"rate": 0.4})
+
+
 def test_encode_names_all_that_is_missing() -> None:
     with pytest.raises(RecipeError, match=r"missing: dropout, channels$"):
         SearchSpace.from_json(SIAMESE).encode(

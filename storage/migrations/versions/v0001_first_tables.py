@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.Column("error", sa.Double),
         sa.Column("failure", _text),
         sa.UniqueConstraint("study_id", "kind", "trial", "part", name="uq_hpo_claims_work"),
+        sqlite_autoincrement=True,
         if_not_exists=True,
     )
     if not sa.inspect(op.get_bind()).has_index("hpo_claims", "ix_hpo_claims_state"):

@@ -1,0 +1,435 @@
+"""The `hpo` command: parse, one call into hpo, print. Nothing slow is imported up here."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+
+if TYPE_CHECKING:
+    from hpo.status import Status
+
+app = typer.Typer(
+    help="""Compare neural network architectures fairly: the same search for each, the test set
+never chooses, results with intervals.
+
+Begin with: hpo study create --architecture siamese --dataset digits; hpo worker --study siamese""",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+study_app = typer.Typer(help="Create, list, show, extend and delete studies.")
+data_app = typer.Typer(help="Fetch the files of data sets.")
+app.add_typer(study_app, name="study")
+app.add_typer(data_app, name="data")
+
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        envvar="HPO_STORAGE",
+        help="URL of the database. Default: sqlite:///hpo.db in the working folder.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(help="The study's name.", show_default=False)]
+
+
+def option(help_text: str, *names: str, **more: Any) -> Any:
+    """An option whose default is said in its help, if anywhere."""
+    return typer.Option(*names, help=help_text, show_default=False, **more)
+
+
+@study_app.command("create")
+def study_create(
+    architecture: Annotated[str, option("What to search; see: hpo architectures.")],
+    name: Annotated[str | None, option("Default: the architecture.")] = None,
+    dataset: Annotated[str | None, option("mnist, digits. Default: the architecture's.")] = None,
+    space: Annotated[Path | None, option("A recipe of your own. Default: hpo's.")] = None,
+    trials: Annotated[int | None, option("Budget. Default: 50, or all points of a grid.")] = None,
+    folds: Annotated[int | None, option("Default: 5.")] = None,
+    epochs: Annotated[int | None, option("Default: the recipe's, else 25.")] = None,
+    batch_size: Annotated[int | None, option("Default: the recipe's, else 100.")] = None,
+    confirm: Annotated[int | None, option("Trials to confirm; only 0 so far.")] = None,
+    repeats: Annotated[int | None, option("Test runs of the chosen trial. Default: 15.")] = None,
+    max_attempts: Annotated[int | None, option("Tries at work that kills. Default: 3.")] = None,
+    train_size: Annotated[int | None, option("Examples. Default: the data set's.")] = None,
+    test_size: Annotated[int | None, option("Examples. Default: the data set's.")] = None,
+    sampler: Annotated[str | None, option("tpe, random, grid, gp, cmaes. Default: tpe.")] = None,
+    pruner: Annotated[str | None, option("hyperband, median, none. Default: hyperband.")] = None,
+    seed: Annotated[int | None, option("Default: 0.")] = None,
+    lease: Annotated[
+        float | None, option("Seconds until a silent worker's work is taken over. Default: 60.")
+    ] = None,
+    if_not_exists: Annotated[
+        bool, option("Keep a study of that name as it is.", "--if-not-exists")
+    ] = False,
+    dry_run: Annotated[
+        bool, option("Check everything, say what it would cost.", "--dry-run")
+    ] = False,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Freeze a study: its search space, data, folds, budget and seeds.
+
+    Example: hpo study create --architecture siamese --trials 50
+    """
+    given = {
+        "name": name,
+        "dataset": dataset,
+        "space": space,
+        "trials": trials,
+        "folds": folds,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "confirm": confirm,
+        "repeats": repeats,
+        "max_attempts": max_attempts,
+        "train_size": train_size,
+        "test_size": test_size,
+        "sampler": sampler,
+        "pruner": pruner,
+        "seed": seed,
+        "lease_s": lease,
+    }
+    settings = {key: value for key, value in given.items() if value is not None}
+    if dry_run:
+        from hpo.cost import estimate
+
+        print_record(asdict(estimate(architecture, **settings)), as_json)
+        return
+    from hpo.studies import create_study
+
+    study = create_study(architecture, storage=storage, if_not_exists=if_not_exists, **settings)
+    created = {"name": study.name, "n_trials": study.n_trials}
+    print_record(created | study.protocol.model_dump(mode="json"), as_json)
+    say(f"next: hpo worker --study {study.name}")
+
+
+@study_app.command("list")
+def study_list(storage: Storage = None, as_json: Json = False) -> None:
+    """List the studies of a database.
+
+    Example: hpo study list --json
+    """
+    from hpo.formatting import percent, summary
+    from hpo.status import show_studies
+
+    found = show_studies(storage)
+    if as_json:
+        print_json([status.to_json() for status in found])
+        return
+    print_table(
+        ("study", "architecture", "data", "state", "trials", "validation error", "test error"),
+        (
+            (
+                status.name,
+                status.architecture,
+                status.dataset,
+                status.state,
+                f"{status.trials.finished}/{status.trials.target}",
+                percent(status.best.validation_error if status.best else None),
+                summary(status.best.test_error if status.best else None),
+            )
+            for status in found
+        ),
+    )
+
+
+@study_app.command("show")
+def study_show(name: Name, storage: Storage = None, as_json: Json = False) -> None:
+    """Show how a study stands: its state, its best configuration, who works on it.
+
+    Example: hpo study show siamese --json
+    """
+    from hpo.status import show_study
+
+    status = show_study(name, storage)
+    if as_json:
+        print_json(status.to_json())
+    else:
+        print_status(status)
+
+
+def print_status(status: "Status") -> None:
+    """A study as two tables: what is known, and who works."""
+    from hpo.formatting import duration, interval, percent, summary, value
+
+    counts = asdict(status.trials)
+    rows: list[tuple[str, str]] = [
+        ("study", f"{status.name}: {status.architecture} on {status.dataset}"),
+        ("state", status.state),
+        ("trials", ", ".join(f"{n} {word}" for word, n in counts.items())),
+    ]
+    if best := status.best:
+        rows += [
+            ("best trial", str(best.trial)),
+            *((f"  {name}", value(each)) for name, each in best.params.items()),
+            ("parameters", str(best.n_parameters)),
+            ("validation error", percent(best.validation_error)),
+            ("test error", summary(best.test_error)),
+            ("95 % interval", interval(best.test_error)),
+        ]
+        values = best.test_error.values if best.test_error else ()
+        rows.append(("each test run", ", ".join(percent(each) for each in values) or "-"))
+    print_table(("", ""), rows)
+    if status.workers:
+        print_table(
+            ("worker", "doing", "epochs", "since", ""),
+            (
+                (w.name, w.doing, w.n_epochs, duration(w.since_s), "silent" if w.is_silent else "")
+                for w in status.workers
+            ),
+        )
+
+
+@study_app.command("trials")
+def study_trials(name: Name, storage: Storage = None, as_json: Json = False) -> None:
+    """List a study's trials with their configurations and errors.
+
+    Example: hpo study trials siamese --json
+    """
+    from hpo.formatting import duration, last_line, params, percent
+    from hpo.status import study_trials as trials
+
+    found = trials(name, storage)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("trial", "state", "validation error", "epochs", "attempts", "time", "configuration"),
+        (
+            (
+                trial["number"],
+                trial["state"],
+                percent(trial["validation_error"]),
+                trial["n_epochs"],
+                trial["n_attempts"],
+                duration(trial["train_s"]),
+                params(trial["params"]) + last_line(trial["failure"]),
+            )
+            for trial in found
+        ),
+    )
+
+
+@study_app.command("extend")
+def study_extend(
+    name: Name,
+    trials: Annotated[int, option("The new total.")],
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Raise a study's budget; the choice is made again when the search is over.
+
+    Example: hpo study extend siamese --trials 100
+    """
+    from hpo.studies import extend_study
+
+    study = extend_study(name, trials, storage)
+    print_record({"name": study.name, "n_trials": study.n_trials}, as_json)
+
+
+@study_app.command("delete")
+def study_delete(
+    name: Name,
+    yes: Annotated[bool, option("Really delete all that was recorded.", "--yes")] = False,
+    storage: Storage = None,
+) -> None:
+    """Delete a study and everything that was recorded for it.
+
+    Example: hpo study delete siamese --yes
+    """
+    from hpo.errors import InputError
+    from hpo.studies import delete_study
+
+    if not yes:
+        raise InputError(f"this deletes all that was recorded for {name!r}: add --yes")
+    delete_study(name, storage)
+    say(f"deleted {name}")
+
+
+@app.command()
+def worker(
+    study: Annotated[str | None, option("Default: the study that is least done.")] = None,
+    processes: Annotated[int | None, option("Workers side by side. Default: all cores.")] = None,
+    device: Annotated[str, option("auto, cpu or cuda. Default: auto.")] = "auto",
+    max_trials: Annotated[int | None, option("Each process leaves after so many.")] = None,
+    timeout: Annotated[float | None, option("Seconds after which no new work begins.")] = None,
+    wait: Annotated[bool, option("Stay for new work.", "--wait")] = False,
+    storage: Storage = None,
+) -> None:
+    """Work on a study until it is complete.
+
+    Example: hpo worker --study siamese --processes 4
+    """
+    from hpo.processes import run_worker
+
+    run_worker(
+        study,
+        storage=storage,
+        processes=processes,
+        device=device,
+        max_trials=max_trials,
+        timeout=timeout,
+        wait=wait,
+        progress=True,
+    )
+
+
+@app.command()
+def export(
+    name: Name,
+    file_format: Annotated[str, option("yaml or json. Default: yaml.", "--format")] = "yaml",
+    output: Annotated[Path | None, option("Default: stdout.", "--output", "-o")] = None,
+    weights: Annotated[
+        Path | None, option("Also write the trained network of test run 0, as safetensors.")
+    ] = None,
+    storage: Storage = None,
+) -> None:
+    """Export the best configuration, with all that is needed to use and repeat it.
+
+    Example: hpo export siamese -o best.yaml --weights best.safetensors
+    """
+    from hpo.export import export_study
+
+    text = export_study(
+        name, storage=storage, output=output, file_format=file_format, weights=weights
+    )
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        say(f"wrote {output}")
+
+
+@app.command()
+def architectures(as_json: Json = False) -> None:
+    """List the networks that can be searched.
+
+    Example: hpo architectures --json
+    """
+    from hpo.formatting import percent
+    from hpo.zoo import list_architectures
+
+    entries = list_architectures()
+    if as_json:
+        print_json([asdict(entry) for entry in entries])
+        return
+    print_table(
+        ("architecture", "task", "shared", "aux. loss", "parameters", "source", "reported"),
+        (
+            (
+                entry.name,
+                entry.task,
+                "yes" if entry.weight_sharing else "no",
+                "yes" if entry.auxiliary_loss else "no",
+                f"{entry.n_parameters:,}",
+                entry.source,
+                percent(entry.reported["test_error"] if entry.reported else None),
+            )
+            for entry in entries
+        ),
+    )
+
+
+@data_app.command("fetch")
+def data_fetch(
+    dataset: Annotated[str, typer.Argument(help="mnist or digits.", show_default=False)],
+) -> None:
+    """See that a data set's files are on this machine, downloading what is missing.
+
+    Example: hpo data fetch mnist
+    """
+    from hpo.datasets import fetch
+
+    folder = fetch(dataset)
+    say(f"{dataset} needs no files" if folder is None else f"{dataset} is in {folder}")
+
+
+@app.command()
+def dashboard(
+    host: Annotated[str, option("Default: 127.0.0.1. It has no login.")] = "127.0.0.1",
+    port: Annotated[int, option("Default: 8080.", min=1, max=65535)] = 8080,
+    storage: Storage = None,
+) -> None:
+    """Serve optuna-dashboard on the database.
+
+    Example: hpo dashboard --port 8080
+    """
+    from hpo.dashboard import serve
+
+    serve(storage, host=host, port=port)
+
+
+@app.command()
+def doctor(storage: Storage = None, as_json: Json = False) -> None:
+    """Check versions, cores, storage and data, and say what mends what is wrong.
+
+    Example: hpo doctor
+    """
+    from hpo.doctor import examine
+
+    findings = examine(storage)
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_table(
+            ("", "", ""), ((finding.what, finding.verdict, finding.words) for finding in findings)
+        )
+    if any(finding.verdict == "bad" for finding in findings):
+        raise typer.Exit(1)
+
+
+def say(words: str) -> None:
+    """Narrative goes to stderr, so that stdout is data."""
+    print(words, file=sys.stderr)
+
+
+def print_json(data: Any) -> None:
+    """Data for programs."""
+    print(json.dumps(data, indent=2))
+
+
+def print_record(record: dict[str, Any], as_json: bool) -> None:
+    """One thing, as JSON or as a table of its parts."""
+    if as_json:
+        print_json(record)
+    else:
+        print_table(("", ""), ((key, str(value)) for key, value in record.items()))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Rows for a person; what a study holds is printed as it is, never read as markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*head, box=None, show_header=any(head), pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def main() -> None:
+    """Run the command; a mistake of the user's is one line on stderr and an exit code."""
+    arguments = sys.argv[1:] or ["--help"]
+    try:
+        sys.exit(app(arguments, prog_name="hpo", standalone_mode=False))
+    except BrokenPipeError:  # the reader of our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if not isinstance(code, int):
+            raise
+        words = error.format_message() if hasattr(error, "format_message") else str(error)
+        print(f"error: {' '.join(words.split())}", file=sys.stderr)
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What a study would cost, before it is created: counted in fold-epochs, timed on this machine."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.cross_validation import CrossValidation
+from hpo.datasets import load
+from hpo.objective import make_setting
+from hpo.seeds import derive
+from hpo.strategies import planned_trials
+from hpo.studies import draft_study
+from hpo.training import Training, prepare_process
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """The most that a study can cost; pruning makes it less.
+
+    `fold_epoch_s` was timed on one core with the recipe's first known configuration, or with the
+    architecture's defaults; larger networks of the space cost more.
+    """
+
+    name: str
+    n_trials: int
+    trial_fold_epochs: int
+    test_epochs: int
+    fold_epoch_s: float
+    core_hours: float
+
+
+def estimate(architecture: str, **settings: Any) -> Cost:
+    """Check the settings of a study as creating it would, and say what it would cost.
+
+    Raises:
+        InputError, RecipeError: a setting is wrong.
+    """
+    draft = draft_study(architecture, **settings)
+    protocol = draft.protocol
+    device = prepare_process("cpu")
+    examples = load(protocol.dataset).draw_train(
+        protocol.train_size, derive("search", protocol.seed)
+    )
+    split = CrossValidation(examples, protocol.folds, protocol.seed, device).splits[0]
+    space, planned = protocol.search_space, planned_trials(protocol)
+    params = space.decode(planned[0]) if planned else space.fixed
+    training = Training(make_setting(protocol, params), split, device, ("cost",))
+    training.run_epoch()  # the first is slower: torch prepares its kernels
+    before = training.train_s
+    training.run_epoch()
+    seconds = training.train_s - before
+    fold_epochs = draft.n_trials * protocol.folds * protocol.epochs
+    test_epochs = protocol.repeats * protocol.epochs
+    return Cost(
+        name=draft.name,
+        n_trials=draft.n_trials,
+        trial_fold_epochs=fold_epochs,
+        test_epochs=test_epochs,
+        fold_epoch_s=round(seconds, 4),
+        core_hours=round((fold_epochs + test_epochs) * seconds / 3600, 2),
+    )

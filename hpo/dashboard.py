@@ -1,0 +1,27 @@
+"""optuna-dashboard on the configured storage.
+
+It has no login and lets whoever reaches it delete studies: keep it on 127.0.0.1, or put a proxy
+that asks for a password in front of it.
+"""
+
+import sys
+
+import optuna_dashboard
+
+from hpo.errors import InputError
+from hpo.studies import open_database
+
+
+def serve(storage: str | None = None, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        StorageError: the database cannot be used.
+        InputError: the address cannot be listened on.
+    """
+    db = open_database(storage)
+    print(f"dashboard of {db.name} on http://{host}:{port}/ (Ctrl-C ends it)", file=sys.stderr)
+    try:
+        optuna_dashboard.run_server(db.optuna, host=host, port=port)
+    except OSError as error:
+        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}") from error

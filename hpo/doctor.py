@@ -1,0 +1,67 @@
+"""What a newcomer's machine lacks: versions, cores, storage, data, each with what mends it."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from hpo import versions
+from hpo.datasets import datasets, load
+from hpo.errors import HpoError
+from hpo.studies import every, open_database
+from storage.errors import EmptyStorageError, StorageError
+
+
+Verdict = Literal["good", "note", "bad"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at; only a bad one keeps hpo from working."""
+
+    what: str
+    verdict: Verdict
+    words: str
+
+
+def examine(storage: str | None = None) -> list[Finding]:
+    """Look at everything that a study needs on this machine."""
+    return [*_versions(), _cores(), _device(), _storage(storage), *_data()]
+
+
+def _versions() -> Iterator[Finding]:
+    words = ", ".join(f"{name} {number}" for name, number in versions.versions().items())
+    yield Finding(what="versions", verdict="good", words=words)
+
+
+def _cores() -> Finding:
+    n = len(os.sched_getaffinity(0))
+    return Finding(what="cores", verdict="good", words=f"{n}: hpo worker starts {n} processes")
+
+
+def _device() -> Finding:
+    import torch
+
+    words = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU: the CPU is used"
+    return Finding(what="device", verdict="good", words=words)
+
+
+def _storage(storage: str | None) -> Finding:
+    try:
+        db = open_database(storage)
+        words = f"{db.name} holds {len(every(db))} studies"
+    except EmptyStorageError as error:
+        return Finding(what="storage", verdict="note", words=str(error))
+    except (StorageError, HpoError) as error:
+        return Finding(what="storage", verdict="bad", words=str(error))
+    return Finding(what="storage", verdict="good", words=words)
+
+
+def _data() -> Iterator[Finding]:
+    for name in datasets:
+        try:
+            data = load(name)
+            words = f"up to {data.max_train_size} training and {data.max_test_size} test examples"
+            yield Finding(what=f"data {name}", verdict="good", words=words)
+        except HpoError as error:
+            yield Finding(what=f"data {name}", verdict="note", words=str(error))

@@ -1,0 +1,174 @@
+"""The best configuration as a file: all that is needed to use it and to repeat it.
+
+Files are written whole, then renamed. Weights are those of the first test run, trained again and
+compared with what was recorded.
+"""
+
+import json
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hpo import versions
+from hpo.errors import HpoError, InputError
+from hpo.protocol import Protocol
+from hpo.status import Best, Status, show
+from hpo.studies import Study, open_database, open_study
+
+
+FORMAT = 1
+
+
+def export_study(
+    name: str,
+    *,
+    storage: str | None = None,
+    output: Path | str | None = None,
+    file_format: str = "yaml",
+    weights: Path | str | None = None,
+) -> str:
+    """The best configuration of a study as YAML or JSON text, also written to `output`.
+
+    With `weights` the trained network of the first test run is written there as safetensors.
+
+    Raises:
+        StudyMissingError: there is no such study.
+        HpoError: no trial of it is complete, or the weights cannot be made as recorded.
+        InputError: a file cannot be written.
+    """
+    if file_format not in ("yaml", "json"):
+        raise InputError(f"format: should be yaml or json, but it is {file_format!r}")
+    for path in (output, weights):
+        _check_writable(path)
+    db = open_database(storage)
+    study = open_study(db, name)
+    status = show(db, study)
+    if status.best is None:
+        raise HpoError(f"no trial of study {name!r} is complete yet, so there is nothing to export")
+    exported = document(study, status, status.best)
+    if weights is not None:
+        base = Path(output).absolute().parent if output else Path.cwd()
+        exported["weights"] = _write_weights(study, status.best, Path(weights), base)
+    text = _dump(exported, file_format)
+    if output is not None:
+        write_whole(Path(output), lambda path: path.write_text(text, encoding="utf-8"))
+    return text
+
+
+def document(study: Study, status: Status, best: Best) -> dict[str, Any]:
+    """What an export holds; errors are fractions from 0 to 1."""
+    protocol = study.protocol
+    return {
+        "hpo_export": FORMAT,
+        "study": study.name,
+        "state": status.state,
+        "architecture": protocol.architecture,
+        "hyperparameters": best.params,
+        "n_parameters": best.n_parameters,
+        "trial": best.trial,
+        "validation_error": best.validation_error,
+        "test_error": None if best.test_error is None else _plain(asdict(best.test_error)),
+        "conditions": {
+            "dataset": protocol.dataset,
+            "fingerprint": protocol.fingerprint,
+            "train_size": protocol.train_size,
+            "test_size": protocol.test_size,
+            "folds": protocol.folds,
+            "epochs": protocol.epochs,
+            "batch_size": protocol.batch_size,
+            "trials": asdict(status.trials),
+            "sampler": protocol.sampler,
+            "pruner": protocol.pruner,
+            "seed": protocol.seed,
+            "versions": versions.versions(),
+        },
+        "repeat": command(study.name, protocol, study.n_trials),
+    }
+
+
+def command(name: str, protocol: Protocol, n_trials: int) -> str:
+    """The command that creates the same study; its recipe is the one that comes with hpo."""
+    flags = {
+        "architecture": protocol.architecture,
+        "name": name,
+        "dataset": protocol.dataset,
+        "trials": n_trials,
+        "folds": protocol.folds,
+        "epochs": protocol.epochs,
+        "batch-size": protocol.batch_size,
+        "repeats": protocol.repeats,
+        "train-size": protocol.train_size,
+        "test-size": protocol.test_size,
+        "sampler": protocol.sampler,
+        "pruner": protocol.pruner,
+        "seed": protocol.seed,
+    }
+    words = [word for flag, value in flags.items() for word in (f"--{flag}", str(value))]
+    return shlex.join(["hpo", "study", "create", *words])
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _dump(exported: dict[str, Any], file_format: str) -> str:
+    if file_format == "json":
+        return json.dumps(exported, indent=2) + "\n"
+    return yaml.safe_dump(exported, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _check_writable(path: Path | str | None) -> None:
+    """Say at once, not after minutes of training, that a file cannot be written."""
+    if path is None:
+        return
+    folder = Path(path).absolute().parent
+    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write {path}: its folder is missing or cannot be written")
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place, then move it there: a reader sees all of it or none.
+
+    Raises:
+        InputError: the disk refuses.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+        os.close(handle)
+        try:
+            write(Path(name))
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _write_weights(study: Study, best: Best, path: Path, base: Path) -> dict[str, Any]:
+    """Train the first test run again, see that its error is the recorded one, write its network."""
+    from safetensors.torch import save_file
+
+    from hpo.loading import network, test_run
+
+    if best.test_error is None:
+        raise HpoError(f"study {study.name!r} has no test run yet, so there are no weights")
+    recorded = best.test_error.values[0]
+    training, split = test_run(study.protocol, best.trial, best.params, seed=0)
+    if (found := training.curve[-1]) != recorded:
+        print(
+            f"warning: trained again, test run 0 has error {found:.4f}; recorded is {recorded:.4f} "
+            "(another kind of machine or other versions)",
+            file=sys.stderr,
+        )
+    model = network(split.standardize, training.model)
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    write_whole(path, lambda place: save_file(tensors, place))
+    return {"file": os.path.relpath(path.absolute(), base), "seed": 0, "test_error": found}

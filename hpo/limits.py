@@ -1,0 +1,51 @@
+"""When a worker leaves: by its limits, or because a signal asked it to."""
+
+import threading
+from dataclasses import dataclass
+
+from hpo.errors import StoppedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When a worker leaves by itself, besides having nothing to do.
+
+    After `max_trials` trials or `timeout_s` seconds no new work is claimed. With `wait` it stays
+    for new work. A database that is away for `storage_timeout_s` ends it.
+    """
+
+    max_trials: int | None = None
+    timeout_s: float | None = None
+    wait: bool = False
+    storage_timeout_s: float = 60.0
+
+
+class Stop:
+    """Whether this process was asked to stop, and by which signal (0 for none)."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self.signal_number = 0
+
+    def ask(self, signal_number: int) -> None:
+        """Ask to stop; safe in a signal handler."""
+        self.signal_number = signal_number
+        self._asked.set()
+
+    def check(self) -> None:
+        """Leave if asked to.
+
+        Raises:
+            StoppedError: it was.
+        """
+        if self._asked.is_set():
+            raise StoppedError(self.signal_number)
+
+    def wait(self, seconds: float) -> None:
+        """Wait that long; leave as soon as asked to.
+
+        Raises:
+            StoppedError: it was.
+        """
+        self._asked.wait(seconds)
+        self.check()

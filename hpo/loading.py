@@ -1,0 +1,85 @@
+"""An exported configuration as a network, built and, where weights were exported, trained."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from hpo import test_error
+from hpo.architectures import architectures
+from hpo.errors import InputError
+from hpo.protocol import Protocol
+from hpo.registry import unknown
+from hpo.training import Setting, Split, Standardize, Training, hyperparameters, prepare_process
+
+
+def load(path: Path | str) -> nn.Module:
+    """The network of an export, in evaluation mode: raw inputs in, `Outputs` out.
+
+    It standardizes its inputs itself, as in training. Where the export names a file of weights
+    (its path counts from the export's folder) they are loaded; else the network is untrained and
+    takes its inputs as they are.
+
+    Raises:
+        InputError: the file is no export, was damaged, or its weights are missing or do not fit.
+    """
+    path = Path(path)
+    exported = _read(path)
+    setting = _setting(path, exported)
+    model = network(Standardize(), setting.build())
+    if (weights := exported.get("weights")) is not None:
+        _load_weights(model, path, weights)
+    return model.eval()
+
+
+def network(standardize: Standardize, model: nn.Module) -> nn.Module:
+    """The network with the standardization that its inputs need."""
+    return nn.Sequential(standardize, model)
+
+
+def test_run(
+    protocol: Protocol, trial: int, params: Mapping[str, Any], seed: int
+) -> tuple[Training, Split]:
+    """A test run, done again on the CPU; gives the training and its data."""
+    device = prepare_process("cpu")
+    trainings = list(test_error.run(protocol, trial, params, seed, device))
+    return trainings[-1], test_error.draw(protocol, seed, device)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        exported = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML, too
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"cannot read {path}: {reason}") from error
+    if not isinstance(exported, dict) or exported.get("hpo_export") != 1:
+        raise InputError(f"{path} is no export of a study; make one with: hpo export NAME")
+    return exported
+
+
+def _setting(path: Path, exported: dict[str, Any]) -> Setting:
+    name, params = exported.get("architecture"), exported.get("hyperparameters")
+    if not isinstance(name, str) or not isinstance(params, dict):
+        raise InputError(f"{path}: architecture or hyperparameters are missing")
+    architecture = architectures.get(name)
+    own = hyperparameters(architecture)
+    for each in params:
+        if each not in own:
+            raise InputError(f"{path}: {unknown(f'parameter of {name}', str(each), own)}")
+    return Setting(architecture=architecture, params=params, epochs=1, batch_size=2)
+
+
+def _load_weights(model: nn.Module, path: Path, weights: Any) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not isinstance(weights, dict) or not isinstance(weights.get("file"), str):
+        raise InputError(f"{path}: weights should name a file")
+    file = path.absolute().parent / weights["file"]
+    try:
+        model.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: the weights in {file} cannot be used: {reason}") from error

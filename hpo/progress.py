@@ -1,0 +1,140 @@
+"""What a person sees while workers work, on stderr: a live table, else plain lines.
+
+It reads the database as anyone can, so it shows all workers of a study, wherever they run.
+"""
+
+import sys
+import threading
+import time
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hpo import studies
+from hpo.formatting import duration, percent
+from hpo.status import Status, show
+from hpo.studies import Study
+from storage.engine import Database
+from storage.errors import StorageError
+
+
+REFRESH_S = 0.5
+"""How often the database is read for a live table."""
+
+PLAIN_REFRESH_S = 2.0
+"""How often it is read for plain lines, of which only changed ones are printed."""
+
+
+class Progress:
+    """Shows how the named study goes, or all unfinished ones, until the `with` block ends."""
+
+    def __init__(self, db: Database, name: str | None) -> None:
+        self._db, self._name = db, name
+        self._console = Console(stderr=True)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+        self._started = time.monotonic()
+        self._effort_before: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        if self._console.is_terminal:
+            self._run_live()
+        else:
+            self._run_plain()
+
+    def _run_live(self) -> None:
+        with Live(console=self._console, auto_refresh=False, redirect_stdout=False) as live:
+            over = False
+            while not over:
+                over = self._done.wait(REFRESH_S)
+                live.update(Group(*(self._panel(each) for each in self._read())), refresh=True)
+
+    def _run_plain(self) -> None:
+        printed: dict[str, str] = {}
+        over = False
+        while not over:
+            over = self._done.wait(PLAIN_REFRESH_S)
+            for study, status in self._read():
+                line = plain_line(status, self._left_s(status), study)
+                key = line.partition(" · running")[0].partition(" · about")[0]
+                if printed.get(study.name) != key:
+                    printed[study.name] = key
+                    print(line, file=sys.stderr, flush=True)
+
+    def _read(self) -> list[tuple[Study, Status]]:
+        """The studies to show; none while the database does not answer, which workers tell of."""
+        try:
+            if self._name is not None:
+                found = [studies.open_study(self._db, self._name)]
+            else:
+                found = studies.every(self._db)
+            shown = [(study, show(self._db, study)) for study in found]
+        except StorageError:
+            return []
+        return [each for each in shown if self._name is not None or each[1].workers]
+
+    def _left_s(self, status: Status) -> float | None:
+        """Seconds until the study is complete at the speed since we began; None at first."""
+        before = self._effort_before.setdefault(status.name, status.effort.done)
+        done, elapsed = status.effort.done - before, time.monotonic() - self._started
+        return status.effort.left * elapsed / done if done > 0 else None
+
+    def _panel(self, shown: tuple[Study, Status]) -> Group:
+        study, status = shown
+        total = status.effort.done + status.effort.left
+        bar = ProgressBar(total=max(1, total), completed=status.effort.done, width=40)
+        head = Table.grid(padding=(0, 1))
+        head.add_row(Text(status.name, "bold"), bar, Text(headline(status, study)))
+        workers = Table.grid(padding=(0, 2))
+        for worker in status.workers:
+            epochs = f"epoch {worker.n_epochs} of {study.protocol.epochs}"
+            silent = "silent" if worker.is_silent else ""
+            workers.add_row("  ", worker.doing, epochs, duration(worker.since_s), silent)
+        return Group(head, Text(f"  {_left(self._left_s(status), status)}"), workers)
+
+
+def headline(status: Status, study: Study) -> str:
+    """The state of a study in one line: trials of the budget, test runs, the best error so far."""
+    counts = status.trials
+    parts = [f"{counts.finished} of {counts.target} trials"]
+    parts += [f"{n} {word}" for n, word in _unfortunate(status) if n]
+    if status.best is not None:
+        parts.append(f"best {percent(status.best.validation_error)} (trial {status.best.trial})")
+        if status.state != "searching":
+            test_error = status.best.test_error
+            parts.append(
+                f"{test_error.n if test_error else 0} of {study.protocol.repeats} test runs"
+            )
+    return " · ".join(parts)
+
+
+def _unfortunate(status: Status) -> list[tuple[int, str]]:
+    return [(status.trials.pruned, "pruned"), (status.trials.failed, "failed")]
+
+
+def plain_line(status: Status, left_s: float | None, study: Study) -> str:
+    """The same with the state, what runs and the time that is left."""
+    running = ", ".join(
+        f"{worker.doing} ({worker.n_epochs}/{study.protocol.epochs})" for worker in status.workers
+    )
+    line = f"{status.name} {status.state}: {headline(status, study)}"
+    line += f" · running {running}" if running else ""
+    return f"{line} · {_left(left_s, status)}"
+
+
+def _left(left_s: float | None, status: Status) -> str:
+    if status.state == "complete":
+        return "complete"
+    return "about ? left" if left_s is None else f"about {duration(left_s)} left"

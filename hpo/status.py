@@ -1,0 +1,244 @@
+"""How a study stands: its state, its best configuration, who works on what.
+
+A study's state is derived from what is recorded, never stored.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from hpo.statistics import Summary, summarize
+from hpo.studies import Study, every, open_database, open_study
+from storage import catalog
+from storage.catalog import Work
+from storage.engine import Database
+from storage.errors import EmptyStorageError
+
+
+State = Literal["searching", "confirming", "testing", "complete"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many trials of the budget are in which state."""
+
+    target: int
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+
+    @property
+    def finished(self) -> int:
+        """Those that have an outcome."""
+        return self.complete + self.pruned + self.failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The chosen trial, or the best so far; errors are fractions."""
+
+    trial: int
+    params: dict[str, Any]
+    n_parameters: int | None
+    validation_error: float
+    test_error: Summary | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerStatus:
+    """What one worker does since when; silent where its lease has run out."""
+
+    name: str
+    doing: str
+    since_s: float
+    n_epochs: int
+    is_silent: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much training is done, and about how much is left, in fold-epochs.
+
+    What is left goes by the mean number of epochs of the trials so far, pruned ones among them.
+    """
+
+    done: int
+    left: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A study as it stands."""
+
+    name: str
+    architecture: str
+    dataset: str
+    state: State
+    trials: Counts
+    best: Best | None
+    effort: Effort
+    workers: list[WorkerStatus] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as `hpo study show --json` prints them."""
+        return asdict(self)
+
+
+def show(db: Database, study: Study) -> Status:
+    """How the study stands now."""
+    row = catalog.get(db, study.name)
+    work = catalog.work(db, study.id)
+    counts = _counts(work, row.n_trials)
+    return Status(
+        name=study.name,
+        architecture=study.protocol.architecture,
+        dataset=study.protocol.dataset,
+        state=_state(counts, work, row.choice, study.protocol.repeats),
+        trials=counts,
+        best=_best(db, study, work, row.choice),
+        effort=_effort(work, study, counts),
+        workers=[_worker(each) for each in work if each.state == "live"],
+    )
+
+
+def _counts(work: Sequence[Work], target: int) -> Counts:
+    states = Counter(each.state for each in work if each.kind == "trial")
+    return Counts(
+        target=target,
+        complete=states["complete"],
+        pruned=states["pruned"],
+        failed=states["failed"],
+        running=states["live"],
+    )
+
+
+def _state(counts: Counts, work: Sequence[Work], choice: int | None, repeats: int) -> State:
+    if counts.finished < counts.target:
+        return "searching"
+    if counts.complete == 0:
+        return "complete"
+    tested = [w for w in work if w.kind == "test" and w.trial == choice and w.state != "live"]
+    return "complete" if choice is not None and len(tested) >= repeats else "testing"
+
+
+def _effort(work: Sequence[Work], study: Study, counts: Counts) -> Effort:
+    folds, epochs = study.protocol.folds, study.protocol.epochs
+    of_trials = [w.n_epochs for w in work if w.kind == "trial"]
+    of_tests = [w.n_epochs for w in work if w.kind == "test"]
+    ended = [w.n_epochs for w in work if w.kind == "trial" and w.state != "live"]
+    per_trial = sum(ended) / len(ended) if ended else epochs
+    left_of_trials = max(0.0, per_trial * counts.target - sum(of_trials))
+    if counts.finished == counts.target:
+        left_of_trials = 0.0
+    left_of_tests = max(0, study.protocol.repeats * epochs - sum(of_tests))
+    return Effort(
+        done=folds * sum(of_trials) + sum(of_tests),
+        left=round(folds * left_of_trials) + left_of_tests,
+    )
+
+
+def _best(db: Database, study: Study, work: Sequence[Work], choice: int | None) -> Best | None:
+    """The chosen trial; before the choice, the one that would be chosen now."""
+    done = [w for w in work if w.kind == "trial" and w.state == "complete"]
+    if not done:
+        return None
+    best = min(done, key=lambda w: (w.trial != choice, w.error, w.trial))
+    params = catalog.parameters(db, study.id)[best.trial]
+    return Best(
+        trial=best.trial,
+        params=study.protocol.search_space.decode(params),
+        n_parameters=best.n_parameters,
+        validation_error=error_of(best),
+        test_error=summarize(test_errors(work, best.trial)),
+    )
+
+
+def test_errors(work: Sequence[Work], trial: int) -> list[float]:
+    """The errors of a trial's finished test runs, by seed."""
+    tested = [w for w in work if w.kind == "test" and w.trial == trial and w.state == "complete"]
+    return [error_of(w) for w in sorted(tested, key=lambda w: w.part)]
+
+
+def error_of(work: Work) -> float:
+    """The error of finished work.
+
+    Raises:
+        ValueError: it has none, which only failed work may.
+    """
+    if work.error is None:
+        raise ValueError(f"{work.kind} {work.trial} is {work.state} without an error")
+    return work.error
+
+
+def _worker(work: Work) -> WorkerStatus:
+    what = f"trial {work.trial}" if work.kind == "trial" else f"test run {work.part}"
+    return WorkerStatus(
+        name=work.worker,
+        doing=what,
+        since_s=round(work.since_s, 3),
+        n_epochs=work.n_epochs,
+        is_silent=work.is_silent,
+    )
+
+
+def list_trials(db: Database, study: Study) -> list[dict[str, Any]]:
+    """Every trial that was started, by number, as `hpo study trials --json` prints them."""
+    params = catalog.parameters(db, study.id)
+    curves: dict[int, list[catalog.Curve]] = {}
+    for curve in catalog.curves(db, study.id):
+        curves.setdefault(curve.claim_id, []).append(curve)
+    space = study.protocol.search_space
+    trials = [each for each in catalog.work(db, study.id) if each.kind == "trial"]
+    return [
+        _trial(each, space.decode(p) if (p := params[each.trial]) else space.fixed, curves)
+        for each in trials
+    ]
+
+
+def _trial(
+    work: Work, params: dict[str, Any], curves: dict[int, list[catalog.Curve]]
+) -> dict[str, Any]:
+    own = curves.get(work.id, [])
+    return {
+        "number": work.trial,
+        "state": "running" if work.state == "live" else work.state,
+        "params": params,
+        "validation_error": work.error,
+        "fold_errors": [curve.error for curve in own],
+        "n_epochs": work.n_epochs,
+        "n_attempts": work.n_attempts,
+        "train_s": round(sum(curve.train_s for curve in own), 3),
+        "worker": work.worker,
+        "failure": work.failure,
+    }
+
+
+def show_studies(storage: str | None = None) -> list[Status]:
+    """How every study of a database stands; none where there is no database yet."""
+    try:
+        db = open_database(storage)
+    except EmptyStorageError:
+        return []
+    return [show(db, study) for study in every(db)]
+
+
+def show_study(name: str, storage: str | None = None) -> Status:
+    """How a study stands now.
+
+    Raises:
+        StudyMissingError: there is no such study.
+    """
+    db = open_database(storage)
+    return show(db, open_study(db, name))
+
+
+def study_trials(name: str, storage: str | None = None) -> list[dict[str, Any]]:
+    """Every trial of a study that was started, by number.
+
+    Raises:
+        StudyMissingError: there is no such study.
+    """
+    db = open_database(storage)
+    return list_trials(db, open_study(db, name))

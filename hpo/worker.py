@@ -1,0 +1,186 @@
+"""The worker's loop: claim a piece of work, do it, record it, until nothing is missing."""
+
+import os
+import random
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from hpo import studies, test_error
+from hpo.errors import HpoError, StoppedError
+from hpo.limits import Limits, Stop
+from hpo.objective import Objective, check_data, result
+from hpo.status import Status, show
+from hpo.strategies import plan
+from hpo.studies import Study
+from hpo.training import DivergedError, prepare_process
+from storage import catalog, claims, leases
+from storage.claims import Idle
+from storage.engine import Database
+from storage.errors import LeaseLostError, StorageError
+from storage.leases import Claim, Heartbeat, Result
+
+
+T = TypeVar("T")
+
+
+LONGEST_WAIT_S = 1.0
+"""An idle worker asks again after at most this long."""
+
+PROGRESS_S = 1.0
+"""A test run says how far it is at most this often; a trial says it after every epoch."""
+
+
+@dataclass
+class Worker:
+    """One process that works on studies of a database; `index` tells those of one host apart."""
+
+    db: Database
+    limits: Limits = field(default_factory=Limits)
+    device_name: str = "auto"
+    index: int = 0
+    stop: Stop = field(default_factory=Stop)
+
+    def __post_init__(self) -> None:
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{self.index}"[:200]
+        self.device = prepare_process(self.device_name)
+        self._n_trials = 0
+        self._started = time.monotonic()
+
+    def run(self, study_name: str | None) -> None:
+        """Work on the study until it is complete; on the least done ones where none is named.
+
+        Raises:
+            HpoError: a study has ended with no trial complete.
+            StudyMissingError: there is no such study.
+            StoppedError: a signal asked to stop; the work was given back.
+        """
+        while not self._is_over():
+            study = self._open(study_name)
+            if study is not None:
+                self.work_on(study)
+            if not self.limits.wait:
+                if study is None or study_name is not None:
+                    return
+                continue
+            self._pause()
+
+    def work_on(self, study: Study) -> None:
+        """Work on one study until nothing is missing or a limit is reached.
+
+        Raises:
+            HpoError: no trial of it is complete.
+        """
+        check_data(study.protocol)
+        objective = Objective(self.db, study, self.device, self.limits.storage_timeout_s)
+        while not self._is_over():
+            claimed = self._claim(study)
+            if claimed is Idle.COMPLETE:
+                self._finish(study)
+                return
+            if isinstance(claimed, Claim):
+                self._do(claimed, objective, study)
+            else:
+                self._pause()
+
+    def _open(self, name: str | None) -> Study | None:
+        """The named study, else the unfinished one that is least done."""
+        if name is not None:
+            return studies.open_study(self.db, name)
+        every = self._retry(lambda: studies.every(self.db))
+        found = [(show(self.db, study), study) for study in every]
+        unfinished = [(_share(s), study.id, study) for s, study in found if s.state != "complete"]
+        return min(unfinished)[-1] if unfinished else None
+
+    def _claim(self, study: Study) -> Claim | Idle:
+        """Ask what is missing; the budget is read anew each time, as it may be extended."""
+        self.stop.check()
+
+        def ask() -> Claim | Idle:
+            n_trials = catalog.get(self.db, study.name).n_trials
+            return claims.claim(self.db, study.id, plan(study.protocol, n_trials), self.name)
+
+        return self._retry(ask)
+
+    def _do(self, claim: Claim, objective: Objective, study: Study) -> None:
+        """Do one piece of work and record it; lost work is left alone, failed work recorded."""
+        with Heartbeat(self.db, claim) as heartbeat:
+
+            def pause() -> None:
+                heartbeat.check()
+                self.stop.check()
+
+            try:
+                outcome = self._outcome(claim, objective, study, pause)
+                self._retry(lambda: leases.record(self.db, claim, outcome))
+            except LeaseLostError:
+                return
+            except StoppedError:
+                self._release(claim)
+                raise
+        self._n_trials += claim.kind == "trial"
+
+    def _outcome(
+        self, claim: Claim, objective: Objective, study: Study, pause: Callable[[], None]
+    ) -> Result:
+        """The result of the work; what goes wrong in the user's network is a failed result."""
+        try:
+            if claim.kind == "trial":
+                return objective.run(claim, pause)
+            return self._test_run(claim, study, pause)
+        except DivergedError as error:
+            return Result(outcome="failed", failure=str(error))
+        except (HpoError, StorageError):
+            raise
+        except Exception:  # noqa: BLE001  a network of the user's own may raise anything
+            return Result(outcome="failed", failure=traceback.format_exc())
+
+    def _test_run(self, claim: Claim, study: Study, pause: Callable[[], None]) -> Result:
+        params = study.protocol.search_space.decode(
+            self._retry(lambda: catalog.parameters(self.db, study.id)[claim.trial])
+        )
+        told, trainings = time.monotonic(), []
+        for training in test_error.run(
+            study.protocol, claim.trial, params, claim.part, self.device
+        ):
+            trainings = [training]
+            pause()
+            if time.monotonic() - told > PROGRESS_S:
+                told = time.monotonic()
+                self._tell_progress(claim, len(training.curve))
+        return result("complete", trainings)
+
+    def _tell_progress(self, claim: Claim, n_epochs: int) -> None:
+        self._retry(lambda: leases.report(self.db, claim, n_epochs=n_epochs))
+
+    def _release(self, claim: Claim) -> None:
+        try:
+            leases.release(self.db, claim)
+        except LeaseLostError:
+            return
+
+    def _finish(self, study: Study) -> None:
+        status = show(self.db, study)
+        if status.best is None and not self.limits.wait:
+            raise HpoError(
+                f"no trial of study {study.name!r} is complete: {status.trials.failed} failed; "
+                f"see why with: hpo study trials {study.name}"
+            )
+
+    def _is_over(self) -> bool:
+        limits, elapsed = self.limits, time.monotonic() - self._started
+        over = limits.max_trials is not None and self._n_trials >= limits.max_trials
+        return over or (limits.timeout_s is not None and elapsed >= limits.timeout_s)
+
+    def _pause(self) -> None:
+        self.stop.wait(random.uniform(0.3, 1.0) * LONGEST_WAIT_S)
+
+    def _retry(self, action: Callable[[], T]) -> T:
+        return self.db.retry(action, timeout_s=self.limits.storage_timeout_s)
+
+
+def _share(status: Status) -> float:
+    return status.trials.finished / status.trials.target
