@@ -19,8 +19,11 @@ import yaml
 from hpo import versions
 from hpo.errors import HpoError, InputError
 from hpo.protocol import Protocol
-from hpo.status import Best, Status, show
+from hpo.status import Best, Status, error_of, show, test_runs
 from hpo.studies import Study, open_database, open_study
+from search_spaces import recipe
+from storage import catalog
+from storage.engine import Database
 
 
 FORMAT = 1
@@ -55,7 +58,7 @@ def export_study(
     exported = document(study, status, status.best)
     if weights is not None:
         base = Path(output).absolute().parent if output else Path.cwd()
-        exported["weights"] = _write_weights(study, status.best, Path(weights), base)
+        exported["weights"] = _write_weights(db, study, status.best, Path(weights), base)
     text = _dump(exported, file_format)
     if output is not None:
         write_whole(Path(output), lambda path: path.write_text(text, encoding="utf-8"))
@@ -90,12 +93,20 @@ def document(study: Study, status: Status, best: Best) -> dict[str, Any]:
             "versions": versions.versions(),
         },
         "repeat": command(study.name, protocol, study.n_trials),
+        "recipe": {
+            "architecture": protocol.architecture,
+            "parameters": protocol.space,
+            "known": list(protocol.known),
+        },
     }
 
 
 def command(name: str, protocol: Protocol, n_trials: int) -> str:
-    """The command that creates the same study; its recipe is the one that comes with hpo."""
-    flags = {
+    """The command that creates the same study.
+
+    A recipe other than hpo's own is to be saved as recipe.yaml first: the export holds it.
+    """
+    flags: dict[str, str | int] = {
         "architecture": protocol.architecture,
         "name": name,
         "dataset": protocol.dataset,
@@ -110,6 +121,9 @@ def command(name: str, protocol: Protocol, n_trials: int) -> str:
         "pruner": protocol.pruner,
         "seed": protocol.seed,
     }
+    bundled = recipe.bundled(protocol.architecture)
+    if bundled is None or bundled.space != protocol.search_space:
+        flags["space"] = "recipe.yaml"
     words = [word for flag, value in flags.items() for word in (f"--{flag}", str(value))]
     return shlex.join(["hpo", "study", "create", *words])
 
@@ -152,23 +166,25 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _write_weights(study: Study, best: Best, path: Path, base: Path) -> dict[str, Any]:
+def _write_weights(
+    db: Database, study: Study, best: Best, path: Path, base: Path
+) -> dict[str, Any]:
     """Train the first test run again, see that its error is the recorded one, write its network."""
     from safetensors.torch import save_file
 
     from hpo.loading import network, test_run
 
-    if best.test_error is None:
+    if not (runs := test_runs(catalog.work(db, study.id), best.trial)):
         raise HpoError(f"study {study.name!r} has no test run yet, so there are no weights")
-    recorded = best.test_error.values[0]
-    training, split = test_run(study.protocol, best.trial, best.params, seed=0)
+    seed, recorded = runs[0].part, error_of(runs[0])
+    training, split = test_run(study.protocol, best.trial, best.params, seed)
     if (found := training.curve[-1]) != recorded:
         print(
-            f"warning: trained again, test run 0 has error {found:.4f}; recorded is {recorded:.4f} "
-            "(another kind of machine or other versions)",
+            f"warning: trained again, test run {seed} has error {found:.4f}; recorded is "
+            f"{recorded:.4f} (another kind of machine or other versions)",
             file=sys.stderr,
         )
     model = network(split.standardize, training.model)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     write_whole(path, lambda place: save_file(tensors, place))
-    return {"file": os.path.relpath(path.absolute(), base), "seed": 0, "test_error": found}
+    return {"file": os.path.relpath(path.absolute(), base), "seed": seed, "test_error": found}

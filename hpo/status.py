@@ -151,14 +151,14 @@ def _best(db: Database, study: Study, work: Sequence[Work], choice: int | None) 
         params=study.protocol.search_space.decode(params),
         n_parameters=best.n_parameters,
         validation_error=error_of(best),
-        test_error=summarize(test_errors(work, best.trial)),
+        test_error=summarize([error_of(w) for w in test_runs(work, best.trial)]),
     )
 
 
-def test_errors(work: Sequence[Work], trial: int) -> list[float]:
-    """The errors of a trial's finished test runs, by seed."""
+def test_runs(work: Sequence[Work], trial: int) -> list[Work]:
+    """A trial's finished test runs, by seed."""
     tested = [w for w in work if w.kind == "test" and w.trial == trial and w.state == "complete"]
-    return [error_of(w) for w in sorted(tested, key=lambda w: w.part)]
+    return sorted(tested, key=lambda w: w.part)
 
 
 def error_of(work: Work) -> float:
