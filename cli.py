@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -426,9 +426,20 @@ def main() -> None:
         code = getattr(error, "exit_code", None)
         if not isinstance(code, int):
             raise
-        words = error.format_message() if hasattr(error, "format_message") else str(error)
-        print(f"error: {' '.join(words.split())}", file=sys.stderr)
-        sys.exit(code)
+        fail(complaint(error), code)
+
+
+def complaint(error: Exception) -> str:
+    """What is wrong; where the command line itself is, also where to look it up."""
+    words: str = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    return words if context is None else f"{words.rstrip('.?')}; see: {context.command_path} --help"
+
+
+def fail(words: str, code: int) -> NoReturn:
+    """Leave with one line on stderr."""
+    print(f"error: {' '.join(words.split())}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -58,9 +58,10 @@ def fold_indices(
     """
     rarest = int(torch.bincount(examples.targets).clamp(min=1).min())
     if n_folds > rarest:
+        instead = f"at most {rarest} folds or more examples" if rarest > 1 else "more examples"
         raise InputError(
             f"{n_folds} folds of {len(examples)} training examples: the rarest answer comes "
-            f"{rarest} times; use at most {rarest} folds or more examples"
+            f"{rarest} times; use {instead}"
         )
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=derive_32("folds", seed))
     splits = splitter.split(examples.targets, examples.targets)

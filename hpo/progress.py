@@ -59,7 +59,11 @@ class Progress:
             over = False
             while not over:
                 over = self._done.wait(REFRESH_S)
-                live.update(Group(*(self._panel(each) for each in self._read())), refresh=True)
+                live.update(self.frame(), refresh=True)
+
+    def frame(self) -> Group:
+        """What a terminal shows at this moment."""
+        return Group(*(self._panel(study, status) for study, status in self._read()))
 
     def _run_plain(self) -> None:
         printed: dict[str, str] = {}
@@ -91,8 +95,7 @@ class Progress:
         done, elapsed = status.effort.done - before, time.monotonic() - self._started
         return status.effort.left * elapsed / done if done > 0 else None
 
-    def _panel(self, shown: tuple[Study, Status]) -> Group:
-        study, status = shown
+    def _panel(self, study: Study, status: Status) -> Group:
         total = status.effort.done + status.effort.left
         bar = ProgressBar(total=max(1, total), completed=status.effort.done, width=40)
         head = Table.grid(padding=(0, 1))

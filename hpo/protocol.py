@@ -13,6 +13,7 @@ from search_spaces.space import SearchSpace
 
 DEFAULT_EPOCHS = 25
 DEFAULT_BATCH_SIZE = 100
+MAX_COUNT = 1_000_000
 
 
 class Protocol(BaseModel):
@@ -33,11 +34,11 @@ class Protocol(BaseModel):
     space: dict[str, Any]
     known: tuple[dict[str, Any], ...] = ()
     folds: int = Field(default=5, ge=2)
-    epochs: int = Field(default=DEFAULT_EPOCHS, ge=1)
+    epochs: int = Field(default=DEFAULT_EPOCHS, ge=1, le=MAX_COUNT)
     batch_size: int = Field(default=DEFAULT_BATCH_SIZE, ge=2)
     confirm: int = Field(default=0, ge=0, le=0)
-    repeats: int = Field(default=15, ge=1)
-    max_attempts: int = Field(default=3, ge=1)
+    repeats: int = Field(default=15, ge=1, le=MAX_COUNT)
+    max_attempts: int = Field(default=3, ge=1, le=MAX_COUNT)
     sampler: str = "tpe"
     pruner: str = "hyperband"
     seed: int = Field(default=0, ge=0, lt=2**63)

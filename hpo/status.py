@@ -99,18 +99,19 @@ def show(db: Database, study: Study) -> Status:
         trials=counts,
         best=_best(db, study, work, row.choice),
         effort=_effort(work, study, counts),
-        workers=[_worker(each) for each in work if each.state == "live"],
+        workers=[_worker(each) for each in work if each.is_held],
     )
 
 
 def _counts(work: Sequence[Work], target: int) -> Counts:
-    states = Counter(each.state for each in work if each.kind == "trial")
+    trials = [each for each in work if each.kind == "trial"]
+    states = Counter(each.state for each in trials)
     return Counts(
         target=target,
         complete=states["complete"],
         pruned=states["pruned"],
         failed=states["failed"],
-        running=states["live"],
+        running=sum(each.is_held for each in trials),
     )
 
 

@@ -109,7 +109,7 @@ def draft_study(
     from hpo import creation  # loads torch
 
     entry = creation.architecture(architecture)
-    data = creation.dataset(dataset or entry.dataset, entry)
+    data = creation.dataset(entry.dataset if dataset is None else dataset, entry)
     found = find_recipe(architecture, space)
     sizes = {
         "train_size": data.default_train_size if train_size is None else train_size,
@@ -128,7 +128,8 @@ def draft_study(
     )
     creation.check(frozen, entry, data)
     n_trials = budget(frozen, found.space, trials)
-    return Draft(name=checked_name(name or architecture), protocol=frozen, n_trials=n_trials)
+    own_name = checked_name(architecture if name is None else name)
+    return Draft(name=own_name, protocol=frozen, n_trials=n_trials)
 
 
 def find_recipe(architecture: str, space: Path | str | None) -> Recipe:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from hpo.architectures import Architecture, Outputs
 from hpo.datasets import Examples
-from hpo.errors import HpoError
+from hpo.errors import HpoError, InputError
 from hpo.seeds import derive
 
 
@@ -32,11 +32,19 @@ class Optimization:
     """The hyperparameters that belong to the fit, whatever the network.
 
     `aux_weight` is the weight of the auxiliary loss, for networks that have one.
+
+    Raises:
+        InputError: one is no number, or below 0.
     """
 
     learning_rate: float = 0.001
     weight_decay: float = 0.0
     aux_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+                raise InputError(f"{name}: should be a number from 0, but it is {value!r}")
 
 
 def hyperparameters(architecture: Architecture) -> dict[str, Any]:
@@ -48,9 +56,15 @@ def hyperparameters(architecture: Architecture) -> dict[str, Any]:
 
 
 def prepare_process(device: str) -> torch.device:
-    """One thread and no denormal numbers, so that each worker is fast and repeats bit for bit."""
+    """One thread and no denormal numbers, so that each worker is fast and repeats bit for bit.
+
+    Raises:
+        InputError: the device is not there.
+    """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: no CUDA device can be used here; use cpu or auto")
     chosen = "cuda" if device == "auto" and torch.cuda.is_available() else device
     return torch.device("cpu" if chosen == "auto" else chosen)
 

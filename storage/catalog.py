@@ -7,13 +7,14 @@ from typing import Any
 
 import optuna
 import sqlalchemy as sa
+from optuna.storages._rdb import models as optuna_tables
 from optuna.study import StudyDirection
 from sqlalchemy.engine import Connection
 
 from storage.engine import Database
 from storage.errors import StudyExistsError, StudyMissingError
 from storage.leases import Kind
-from storage.tables import AnyRow, claims, clock, studies, trainings
+from storage.tables import GIVEN_BACK, AnyRow, claims, clock, studies, trainings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,12 @@ class Work:
     failure: str | None
     since_s: float
     is_silent: bool
+    is_given_back: bool
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a worker has it, or had it when it was last heard of."""
+        return self.state == "live" and not self.is_given_back
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,17 +106,26 @@ def every(db: Database) -> list[StudyRow]:
 
 def work(db: Database, study_id: int) -> list[Work]:
     """Every piece of the study's work that was ever claimed, trials by number, then test runs."""
-    since = clock() - claims.c.claimed_at
-    silent = (claims.c.state == "live") & (claims.c.expires_at < clock())
+    live = claims.c.state == "live"
+    derived = (
+        (clock() - claims.c.claimed_at).label("since_s"),
+        sa.and_(live, claims.c.expires_at < clock()).label("is_silent"),
+        sa.and_(live, claims.c.expires_at == GIVEN_BACK).label("is_given_back"),
+    )
     columns = [claims.c[name] for name in Work.__dataclass_fields__ if name in claims.c]
     query = (
-        sa.select(*columns, since.label("since_s"), silent.label("is_silent"))
+        sa.select(*columns, *derived)
         .where(claims.c.study_id == study_id)
         .order_by(claims.c.kind.desc(), claims.c.trial, claims.c.part)
     )
     with db.reading() as connection:
         rows = connection.execute(query).all()
-    return [Work(**(row._asdict() | {"is_silent": bool(row.is_silent)})) for row in rows]
+    return [_work(row._asdict()) for row in rows]
+
+
+def _work(columns: dict[str, Any]) -> Work:
+    flags = {name: bool(columns[name]) for name in ("is_silent", "is_given_back")}
+    return Work(**(columns | flags))
 
 
 def curves(db: Database, study_id: int) -> list[Curve]:
@@ -163,7 +179,8 @@ def delete(db: Database, name: str) -> None:
         connection.execute(sa.delete(trainings).where(trainings.c.claim_id.in_(of_study)))
         connection.execute(sa.delete(claims).where(claims.c.study_id == study_id))
         connection.execute(sa.delete(studies).where(studies.c.study_id == study_id))
-        db.optuna.delete_study(study_id)
+        if _is_in_optuna(connection, study_id):
+            db.optuna.delete_study(study_id)
 
 
 def _locked(connection: Connection, db: Database, name: str) -> AnyRow:
@@ -172,6 +189,12 @@ def _locked(connection: Connection, db: Database, name: str) -> AnyRow:
     if row is None:
         raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
     return row
+
+
+def _is_in_optuna(connection: Connection, study_id: int) -> bool:
+    """Whether Optuna's half is still there: its dashboard, too, can delete a study."""
+    query = sa.select(optuna_tables.StudyModel.study_id).filter_by(study_id=study_id)
+    return connection.execute(query).first() is not None
 
 
 def _names(columns: Sequence[str]) -> list[sa.Column[Any]]:

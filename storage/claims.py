@@ -58,7 +58,8 @@ def claim(db: Database, study_id: int, plan: Plan, worker: str) -> Claim | Idle:
 
 
 def _locked(connection: Connection, study_id: int) -> AnyRow:
-    query = sa.select(studies).where(studies.c.study_id == study_id)
+    in_optuna = sa.exists().where(optuna_tables.StudyModel.study_id == study_id)
+    query = sa.select(studies).where(studies.c.study_id == study_id, in_optuna)
     row = connection.execute(query.with_for_update(key_share=True)).first()
     if row is None:
         raise StudyMissingError("the study was deleted")

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 
 from storage.engine import Database
 from storage.errors import LeaseLostError, UnreachableError
-from storage.tables import claims, clock, trainings
+from storage.tables import GIVEN_BACK, claims, clock, trainings
 
 
 Kind = Literal["trial", "confirmation", "test"]
@@ -196,7 +196,7 @@ def release(db: Database, claim: Claim) -> None:
     """
     with fenced(db, claim) as connection:
         given_back = {
-            "expires_at": 0.0,
+            "expires_at": GIVEN_BACK,
             "n_attempts": claims.c.n_attempts - 1,
             "token": claims.c.token + 1,
         }

@@ -18,6 +18,9 @@ metadata = sa.MetaData()
 AnyRow: TypeAlias = sa.Row[*tuple[Any, ...]]
 """A result's row whose columns are read by name."""
 
+GIVEN_BACK = 0.0
+"""The `expires_at` of work whose worker gave it back."""
+
 NO_PART = -1
 """The `part` of a trial; NULL would never count as a duplicate in a unique constraint."""
 
@@ -45,6 +48,7 @@ def _mysql_clock(element: clock, compiler: Any, **options: Any) -> str:
     return "(timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) / 1e6)"
 
 
+UTF8 = "utf8mb4"  # MariaDB's charset for what may hold any character, as a traceback does
 _text = sa.Text().with_variant(LONGTEXT(), "mysql")
 
 studies = sa.Table(
@@ -57,6 +61,7 @@ studies = sa.Table(
     sa.Column("n_started", sa.Integer, nullable=False),  # trial numbers given out
     sa.Column("choice", sa.Integer),  # the chosen trial, once the search is over
     sa.Column("created_at", sa.Double, nullable=False),
+    mysql_charset=UTF8,
 )
 
 claims = sa.Table(
@@ -83,6 +88,7 @@ claims = sa.Table(
     sa.UniqueConstraint("study_id", "kind", "trial", "part", name="uq_hpo_claims_work"),
     sa.Index("ix_hpo_claims_state", "study_id", "state"),
     sqlite_autoincrement=True,  # an id is never used again: a late worker's fence must not match
+    mysql_charset=UTF8,
 )
 
 trainings = sa.Table(
@@ -98,4 +104,5 @@ trainings = sa.Table(
     sa.Column("worker", sa.String(200), nullable=False),
     sa.Column("versions", sa.String(500), nullable=False),  # JSON
     sa.UniqueConstraint("claim_id", "fold", name="uq_hpo_trainings_fold"),
+    mysql_charset=UTF8,
 )

@@ -207,6 +207,18 @@ def _fork(db: Database, study_id: int, scene: Scene, last: int) -> int:
     return pid
 
 
+def make_tables(url: str, last: int | None) -> None:
+    """Open a database and make its tables, up to the statement number `last` on ours."""
+    moments = Moments(last)
+
+    def reach(*call: Any) -> None:
+        if "hpo_" in call[2] and call[2].lstrip().startswith(("CREATE", "INSERT")):
+            moments.reach(call[2])
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", reach)
+    Database(url, create=True).close()
+
+
 def run_together(target: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> list[int | None]:
     """Call the target in a process for each of the calls, all at once; gives the exit codes."""
     processes = [FORKS.Process(target=target, args=call) for call in calls]

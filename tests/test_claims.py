@@ -1,7 +1,9 @@
 """What workers may rely on when they share a study."""
 
+import dataclasses
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -126,13 +128,9 @@ def test_a_stale_worker_writes_nothing(db: Database, other: Database) -> None:
         release(db, stale)
     trial = db.optuna.get_trial(stale.trial_id)
     assert (trial.params, trial.user_attrs, trial.intermediate_values) == ({}, {}, {})
-    play_rest(other, study_id, taker)
+    do(other, taker)
+    play(other, study_id, PLAN, "taker")
     check_finished(db, study_id, PLAN, 1)
-
-
-def play_rest(db: Database, study_id: int, held: object) -> None:
-    do(db, held)  # type: ignore[arg-type]
-    play(db, study_id, PLAN, "taker")
 
 
 def test_a_lease_that_ran_out_is_its_holders_until_another_takes_it(db: Database) -> None:
@@ -243,8 +241,7 @@ def test_a_heartbeat_tells_that_the_work_was_lost(db: Database, other: Database)
     study_id = new_study(db, 1)
     held = must_claim(db, study_id, SILENT)
     must_claim(other, study_id, PLAN, "taker")
-    quick = type(held)(**(held.__dict__ | {"lease_s": 0.03}))
-    with Heartbeat(db, quick) as heartbeat:
+    with Heartbeat(db, dataclasses.replace(held, lease_s=0.03)) as heartbeat:
         assert heartbeat.lost.wait(10)
         with pytest.raises(LeaseLostError):
             heartbeat.check()
@@ -325,35 +322,36 @@ def test_a_transaction_that_optuna_rolled_back_does_not_end_in_silence(db: Datab
     study_id = new_study(db, 1)
     finish_trial(db, study_id, 0.5)
     name = name_of(db, study_id)
-    with db.engine.begin() as connection:
-        pin(connection, study_id)
-    with pytest.raises(UnreachableError, match="rolled back"):
+    with pinned(db, study_id), pytest.raises(UnreachableError, match="rolled back"):
         catalog.delete(db, name)
     assert catalog.get(db, name).study_id == study_id
     assert len(catalog.curves(db, study_id)) == 1
+
+
+@contextmanager
+def pinned(db: Database, study_id: int) -> Iterator[None]:
+    """Make the database refuse to delete a study of Optuna's, which Optuna passes over."""
+    make = [
+        "CREATE TABLE pins (pin INTEGER, FOREIGN KEY (pin) REFERENCES studies (study_id))",
+        f"INSERT INTO pins (pin) VALUES ({study_id})",  # noqa: S608
+    ]
+    undo = ["DROP TABLE pins"]
+    if db.engine.name == "sqlite":  # which does not look at foreign keys by itself
+        make.append(
+            "CREATE TRIGGER pinned BEFORE DELETE ON studies "
+            "WHEN old.study_id IN (SELECT pin FROM pins) "
+            "BEGIN SELECT raise(ABORT, 'FOREIGN KEY constraint failed'); END"
+        )
+        undo.insert(0, "DROP TRIGGER pinned")
+    execute(db, make)
+    yield
+    execute(db, undo)
+
+
+def execute(db: Database, statements: Sequence[str]) -> None:
     with db.engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE pins"))
-
-
-def pin(connection: sa.Connection, study_id: int) -> None:
-    """Make the database refuse to delete Optuna's study, which Optuna swallows."""
-    connection.execute(
-        sa.text("CREATE TABLE pins (study_id INTEGER, FOREIGN KEY (study_id) REFERENCES studies)")
-        if connection.dialect.name == "postgresql"
-        else sa.text(
-            "CREATE TABLE pins (study_id INTEGER, "
-            "FOREIGN KEY (study_id) REFERENCES studies (study_id))"
-        )
-    )
-    connection.execute(sa.text("INSERT INTO pins VALUES (:id)"), {"id": study_id})
-    if connection.dialect.name == "sqlite":  # which does not look at foreign keys by itself
-        connection.execute(
-            sa.text(
-                "CREATE TRIGGER pinned BEFORE DELETE ON studies "
-                "WHEN old.study_id IN (SELECT study_id FROM pins) "
-                "BEGIN SELECT raise(ABORT, 'FOREIGN KEY constraint failed'); END"
-            )
-        )
+        for statement in statements:
+            connection.execute(sa.text(statement))
 
 
 def test_nothing_of_a_failed_result_is_kept(db: Database) -> None:

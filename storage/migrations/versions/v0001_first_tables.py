@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("n_started", sa.Integer, nullable=False),
         sa.Column("choice", sa.Integer),
         sa.Column("created_at", sa.Double, nullable=False),
+        mysql_charset="utf8mb4",
         if_not_exists=True,
     )
     op.create_table(
@@ -51,6 +52,7 @@ def upgrade() -> None:
         sa.Column("failure", _text),
         sa.UniqueConstraint("study_id", "kind", "trial", "part", name="uq_hpo_claims_work"),
         sqlite_autoincrement=True,
+        mysql_charset="utf8mb4",
         if_not_exists=True,
     )
     if not sa.inspect(op.get_bind()).has_index("hpo_claims", "ix_hpo_claims_state"):
@@ -67,5 +69,6 @@ def upgrade() -> None:
         sa.Column("worker", sa.String(200), nullable=False),
         sa.Column("versions", sa.String(500), nullable=False),
         sa.UniqueConstraint("claim_id", "fold", name="uq_hpo_trainings_fold"),
+        mysql_charset="utf8mb4",
         if_not_exists=True,
     )
