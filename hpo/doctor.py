@@ -1,13 +1,14 @@
 """What a newcomer's machine lacks: versions, cores, storage, data, each with what mends it."""
 
-import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
 from hpo import versions
 from hpo.datasets import datasets, load
 from hpo.errors import HpoError
+from hpo.limits import count_cores
 from hpo.studies import every, open_database
 from storage.errors import EmptyStorageError, StorageError
 
@@ -35,7 +36,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _cores() -> Finding:
-    n = len(os.sched_getaffinity(0))
+    n = count_cores()
     return Finding(what="cores", verdict="good", words=f"{n}: hpo worker starts {n} processes")
 
 
@@ -48,8 +49,8 @@ def _device() -> Finding:
 
 def _storage(storage: str | None) -> Finding:
     try:
-        db = open_database(storage)
-        words = f"{db.name} holds {len(every(db))} studies"
+        with closing(open_database(storage)) as db:
+            words = f"{db.name} holds {len(every(db))} studies"
     except EmptyStorageError as error:
         return Finding(what="storage", verdict="note", words=str(error))
     except (StorageError, HpoError) as error:

@@ -10,6 +10,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,19 +51,25 @@ def export_study(
         raise InputError(f"format: should be yaml or json, but it is {file_format!r}")
     for path in (output, weights):
         _check_writable(path)
-    db = open_database(storage)
-    study = open_study(db, name)
-    status = show(db, study)
-    if status.best is None:
-        raise HpoError(f"no trial of study {name!r} is complete yet, so there is nothing to export")
-    exported = document(study, status, status.best)
-    if weights is not None:
-        base = Path(output).absolute().parent if output else Path.cwd()
-        exported["weights"] = _write_weights(db, study, status.best, Path(weights), base)
+    base = Path(output).absolute().parent if output else Path.cwd()
+    with closing(open_database(storage)) as db:
+        exported = _exported(db, open_study(db, name), weights, base)
     text = _dump(exported, file_format)
     if output is not None:
         write_whole(Path(output), lambda path: path.write_text(text, encoding="utf-8"))
     return text
+
+
+def _exported(db: Database, study: Study, weights: Path | str | None, base: Path) -> dict[str, Any]:
+    status = show(db, study)
+    if status.best is None:
+        raise HpoError(
+            f"no trial of study {study.name!r} is complete yet, so there is nothing to export"
+        )
+    exported = document(study, status, status.best)
+    if weights is not None:
+        exported["weights"] = _write_weights(db, study, status.best, Path(weights), base)
+    return exported
 
 
 def document(study: Study, status: Status, best: Best) -> dict[str, Any]:

@@ -20,6 +20,13 @@ class Limits:
     storage_timeout_s: float = 60.0
 
 
+def count_cores() -> int:
+    """The cores that this process may use: a container or a batch system may allow fewer."""
+    from joblib import cpu_count  # comes with scikit-learn
+
+    return int(cpu_count())
+
+
 class Stop:
     """Whether this process was asked to stop, and by which signal (0 for none)."""
 

@@ -1,7 +1,7 @@
 """One trial: sample a configuration, cross-validate it, report each epoch, prune."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 import torch
@@ -22,6 +22,9 @@ from hpo.training import Setting, Training
 from storage import leases
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord
+
+
+T = TypeVar("T")
 
 
 def make_setting(protocol: Protocol, params: Mapping[str, Any]) -> Setting:
@@ -70,13 +73,7 @@ class Objective:
             LeaseLostError: another worker has the trial now.
             DivergedError: a fold's loss is not finite.
         """
-        study = optuna.load_study(
-            study_name=self._study.name,
-            storage=self._db.optuna,
-            sampler=make_sampler(self._study.protocol, claim.trial),
-            pruner=make_pruner(self._study.protocol),
-        )
-        params = self._parameters(study, claim)
+        study, params = self._retry(lambda: self._sampled(claim))
         protocol = self._study.protocol
         setting = make_setting(protocol, self._space.decode(params))
         seed = ("trial", protocol.seed, claim.trial)
@@ -85,6 +82,16 @@ class Objective:
             if self._is_pruned(study, claim, trainings):
                 return result("pruned", trainings)
         return result("complete", trainings)
+
+    def _sampled(self, claim: Claim) -> tuple[optuna.Study, dict[str, Any]]:
+        """Optuna's study, opened anew so that the sampler sees all that is recorded by now."""
+        study = optuna.load_study(
+            study_name=self._study.name,
+            storage=self._db.optuna,
+            sampler=make_sampler(self._study.protocol, claim.trial),
+            pruner=make_pruner(self._study.protocol),
+        )
+        return study, self._parameters(study, claim)
 
     def _parameters(self, study: optuna.Study, claim: Claim) -> dict[str, Any]:
         """The trial's parameters: those it has (an earlier attempt's), else planned or sampled."""
@@ -98,10 +105,7 @@ class Objective:
         values = {name: (params[name], each) for name, each in self._distributions.items()}
         own = self._space.decode(params)
         shown = {name: value for name, value in own.items() if isinstance(value, (list, tuple))}
-        self._db.retry(
-            lambda: leases.write_parameters(self._db, claim, values, shown),
-            timeout_s=self._timeout_s,
-        )
+        leases.write_parameters(self._db, claim, values, shown)
         return params
 
     def _is_pruned(self, study: optuna.Study, claim: Claim, trainings: list[Training]) -> bool:
@@ -115,16 +119,19 @@ class Objective:
         def judge() -> bool:
             return study.pruner.prune(study, self._db.optuna.get_trial(claim.trial_id))
 
-        return self._db.retry(
+        error = mean(training.curve[-1] for training in trainings)
+        return self._retry(
             lambda: leases.report(
                 self._db,
                 claim,
                 n_epochs=n_epochs,
-                error=mean(training.curve[-1] for training in trainings),
+                error=error,
                 judge=judge if judged else None,
-            ),
-            timeout_s=self._timeout_s,
+            )
         )
+
+    def _retry(self, action: Callable[[], T]) -> T:
+        return self._db.retry(action, timeout_s=self._timeout_s)
 
 
 def draw(

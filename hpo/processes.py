@@ -17,7 +17,7 @@ from types import FrameType
 
 from hpo import studies
 from hpo.errors import HpoError, InputError, StoppedError
-from hpo.limits import Limits, Stop
+from hpo.limits import Limits, Stop, count_cores
 from hpo.progress import Progress
 from hpo.registry import unknown
 from search_spaces import RecipeError
@@ -55,16 +55,16 @@ def run_worker(
     """
     n_workers = _checked(processes, max_trials, timeout, device)
     limits = Limits(max_trials=max_trials, timeout_s=timeout, wait=wait)
-    db = studies.open_database(storage, create=wait)
-    if study is not None:
-        studies.open_study(db, study)
-    stop = Stop()
-    with _signals_heard(stop), Progress(db, study) if progress else contextlib.nullcontext():
-        if n_workers == 1:
-            _work(db, study, limits, device, stop)
-        else:
-            url = db.url.render_as_string(hide_password=False)
-            _supervise(_start(n_workers, url, study, limits, device), stop)
+    with contextlib.closing(studies.open_database(storage, create=wait)) as db:
+        if study is not None:
+            studies.open_study(db, study)
+        stop = Stop()
+        with _signals_heard(stop), Progress(db, study) if progress else contextlib.nullcontext():
+            if n_workers == 1:
+                _work(db, study, limits, device, stop)
+            else:
+                url = db.url.render_as_string(hide_password=False)
+                _supervise(_start(n_workers, url, study, limits, device), stop)
 
 
 def _checked(
@@ -77,7 +77,7 @@ def _checked(
             raise InputError(f"{name}: should be at least 1, but it is {value}")
     if timeout is not None and not timeout > 0:
         raise InputError(f"timeout: should be seconds above 0, but it is {timeout}")
-    return processes or len(os.sched_getaffinity(0))
+    return processes or count_cores()
 
 
 def _work(

@@ -5,6 +5,7 @@ A study's state is derived from what is recorded, never stored.
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -80,6 +81,11 @@ class Status:
     best: Best | None
     effort: Effort
     workers: list[WorkerStatus] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing any more."""
+        return self.state == "complete"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `hpo study show --json` prints them."""
@@ -219,10 +225,10 @@ def _trial(
 def show_studies(storage: str | None = None) -> list[Status]:
     """How every study of a database stands; none where there is no database yet."""
     try:
-        db = open_database(storage)
+        with closing(open_database(storage)) as db:
+            return [show(db, study) for study in every(db)]
     except EmptyStorageError:
         return []
-    return [show(db, study) for study in every(db)]
 
 
 def show_study(name: str, storage: str | None = None) -> Status:
@@ -231,8 +237,8 @@ def show_study(name: str, storage: str | None = None) -> Status:
     Raises:
         StudyMissingError: there is no such study.
     """
-    db = open_database(storage)
-    return show(db, open_study(db, name))
+    with closing(open_database(storage)) as db:
+        return show(db, open_study(db, name))
 
 
 def study_trials(name: str, storage: str | None = None) -> list[dict[str, Any]]:
@@ -241,5 +247,5 @@ def study_trials(name: str, storage: str | None = None) -> list[dict[str, Any]]:
     Raises:
         StudyMissingError: there is no such study.
     """
-    db = open_database(storage)
-    return list_trials(db, open_study(db, name))
+    with closing(open_database(storage)) as db:
+        return list_trials(db, open_study(db, name))

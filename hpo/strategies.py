@@ -57,10 +57,10 @@ def planned_trials(protocol: Protocol) -> list[dict[str, Any]]:
     return planned
 
 
-def plan(protocol: Protocol, n_trials: int) -> Plan:
+def plan(protocol: Protocol) -> Plan:
     """What the claims of a study need to know of its protocol."""
     return Plan(
-        planned=planned_trials(protocol)[:n_trials],
+        planned=planned_trials(protocol),
         n_repeats=protocol.repeats,
         max_attempts=protocol.max_attempts,
         lease_s=protocol.lease_s,

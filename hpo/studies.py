@@ -6,6 +6,7 @@ can be worked on.
 
 import os
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,8 @@ def open_study(db: Database, name: str) -> Study:
 def list_studies(storage: str | None = None) -> list[Study]:
     """All studies of a database, the oldest first; none where there is no database yet."""
     try:
-        return every(open_database(storage))
+        with closing(open_database(storage)) as db:
+            return every(db)
     except EmptyStorageError:
         return []
 
@@ -216,8 +218,11 @@ def extend_study(name: str, trials: int, storage: str | None = None) -> Study:
         InputError: the number is not larger than the present one.
         ConflictError: there are no more configurations to try.
     """
-    db = open_database(storage)
-    study = open_study(db, name)
+    with closing(open_database(storage)) as db:
+        return _extend(db, open_study(db, name), trials)
+
+
+def _extend(db: Database, study: Study, trials: int) -> Study:
     if not study.n_trials <= trials <= MAX_TRIALS:
         raise InputError(
             f"trials: {trials} is the new total, so it should be from the present "
@@ -227,9 +232,9 @@ def extend_study(name: str, trials: int, storage: str | None = None) -> Study:
 
     most = count_configurations(study.protocol.sampler, study.protocol.search_space)
     if most is not None and trials > most:
-        raise ConflictError(f"the space of study {name!r} has only {most} configurations")
-    catalog.extend(db, name, trials)
-    return open_study(db, name)
+        raise ConflictError(f"the space of study {study.name!r} has only {most} configurations")
+    catalog.extend(db, study.name, trials)
+    return open_study(db, study.name)
 
 
 def delete_study(name: str, storage: str | None = None) -> None:
@@ -238,4 +243,5 @@ def delete_study(name: str, storage: str | None = None) -> None:
     Raises:
         StudyMissingError: there is no such study.
     """
-    catalog.delete(open_database(storage), name)
+    with closing(open_database(storage)) as db:
+        catalog.delete(db, name)

@@ -20,7 +20,7 @@ from hpo.training import DivergedError, prepare_process
 from storage import catalog, claims, leases
 from storage.claims import Idle
 from storage.engine import Database
-from storage.errors import LeaseLostError, StorageError
+from storage.errors import LeaseLostError, StorageError, StudyMissingError
 from storage.leases import Claim, Heartbeat, Result
 
 
@@ -48,6 +48,7 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{self.index}"[:200]
         self.device = prepare_process(self.device_name)
         self._n_trials = 0
+        self._failures: list[str] = []
         self._started = time.monotonic()
 
     def run(self, study_name: str | None) -> None:
@@ -59,51 +60,48 @@ class Worker:
             StoppedError: a signal asked to stop; the work was given back.
         """
         while not self._is_over():
-            study = self._open(study_name)
+            study = self._next(study_name)
             if study is not None:
-                self.work_on(study)
-            if not self.limits.wait:
-                if study is None or study_name is not None:
-                    return
-                continue
-            self._pause()
+                self._work_on(study, named=study_name is not None)
+            elif not self.limits.wait:
+                return
+            else:
+                self._pause()
 
-    def work_on(self, study: Study) -> None:
-        """Work on one study until nothing is missing or a limit is reached.
+    def _next(self, name: str | None) -> Study | None:
+        """The named study, else the one that is least done; None where nothing is left to do."""
+        if name is not None:
+            found = [self._retry(lambda: studies.open_study(self.db, name))]
+        else:
+            found = self._retry(lambda: studies.every(self.db))
+        standing = [(self._status(study), study) for study in found]
+        if name is not None and not self.limits.wait:
+            _check_outcome(standing[0][0])
+        unfinished = [(_share(s), study.id, study) for s, study in standing if not s.is_complete]
+        return min(unfinished)[-1] if unfinished else None
 
-        Raises:
-            HpoError: no trial of it is complete.
-        """
+    def _status(self, study: Study) -> Status:
+        return self._retry(lambda: show(self.db, study))
+
+    def _work_on(self, study: Study, *, named: bool) -> None:
+        """Work on one study until nothing is missing, a limit is reached or it was deleted."""
         check_data(study.protocol)
         objective = Objective(self.db, study, self.device, self.limits.storage_timeout_s)
+        wanted = plan(study.protocol)
         while not self._is_over():
-            claimed = self._claim(study)
+            self.stop.check()
+            try:
+                claimed = self._retry(lambda: claims.claim(self.db, study.id, wanted, self.name))
+            except StudyMissingError:
+                if named:
+                    raise
+                return
             if claimed is Idle.COMPLETE:
-                self._finish(study)
                 return
             if isinstance(claimed, Claim):
                 self._do(claimed, objective, study)
             else:
                 self._pause()
-
-    def _open(self, name: str | None) -> Study | None:
-        """The named study, else the unfinished one that is least done."""
-        if name is not None:
-            return studies.open_study(self.db, name)
-        every = self._retry(lambda: studies.every(self.db))
-        found = [(show(self.db, study), study) for study in every]
-        unfinished = [(_share(s), study.id, study) for s, study in found if s.state != "complete"]
-        return min(unfinished)[-1] if unfinished else None
-
-    def _claim(self, study: Study) -> Claim | Idle:
-        """Ask what is missing; the budget is read anew each time, as it may be extended."""
-        self.stop.check()
-
-        def ask() -> Claim | Idle:
-            n_trials = catalog.get(self.db, study.name).n_trials
-            return claims.claim(self.db, study.id, plan(study.protocol, n_trials), self.name)
-
-        return self._retry(ask)
 
     def _do(self, claim: Claim, objective: Objective, study: Study) -> None:
         """Do one piece of work and record it; lost work is left alone, failed work recorded."""
@@ -162,14 +160,6 @@ class Worker:
         except LeaseLostError:
             return
 
-    def _finish(self, study: Study) -> None:
-        status = show(self.db, study)
-        if status.best is None and not self.limits.wait:
-            raise HpoError(
-                f"no trial of study {study.name!r} is complete: {status.trials.failed} failed; "
-                f"see why with: hpo study trials {study.name}"
-            )
-
     def _is_over(self) -> bool:
         limits, elapsed = self.limits, time.monotonic() - self._started
         over = limits.max_trials is not None and self._n_trials >= limits.max_trials
@@ -184,3 +174,16 @@ class Worker:
 
 def _share(status: Status) -> float:
     return status.trials.finished / status.trials.target
+
+
+def _check_outcome(status: Status) -> None:
+    """A study whose every trial failed has no result.
+
+    Raises:
+        HpoError: this one is such a study.
+    """
+    if status.is_complete and status.best is None:
+        raise HpoError(
+            f"no trial of study {status.name!r} is complete: {status.trials.failed} failed; "
+            f"see why with: hpo study trials {status.name}"
+        )

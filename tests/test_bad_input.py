@@ -138,7 +138,7 @@ WRONG_SETTINGS = {
     f"--name {'n' * 300}": "at most 100",
     "--space missing.yaml": "missing.yaml: cannot be read: No such file",
     "--space .": "cannot be read: Is a directory",
-    "--space notes.txt": "notes.txt: line 2, column 6: mapping values are not allowed",
+    "--space notes.txt": "notes.txt: line 2, column 1: the key 'to do' stands twice",
     "--space hpo.db": "hpo.db: not UTF-8",
     "--spaces recipe.yaml": "--spaces",
     "extra": "unexpected extra argument",

@@ -33,9 +33,9 @@ def db(
 
 
 class OptunasOwnContract(StorageTestCase):
-    """Optuna's own tests of a storage, on the storage that we open."""
+    """Optuna's own tests of a storage, on the storage that we open; nobody pickles it."""
 
-    test_pickle_storage = None  # we pickle none, and the test leaves a connection open
+    test_pickle_storage = None  # type: ignore[assignment]
 
     @pytest.fixture
     def storage(self, db: Database) -> BaseStorage:
@@ -54,10 +54,10 @@ class TestOptunasOwnContract(OptunasOwnContract):
 class TestOptunasOwnContractInWholeSeconds(OptunasOwnContract):
     """MariaDB keeps no fractions of a second in Optuna's tables: without what compares them."""
 
-    test_create_new_trial = None
-    test_create_new_trial_with_template_trial = None
-    test_get_trial = None
-    test_get_all_trials = None
+    test_create_new_trial = None  # type: ignore[assignment]
+    test_create_new_trial_with_template_trial = None  # type: ignore[assignment]
+    test_get_trial = None  # type: ignore[assignment]
+    test_get_all_trials = None  # type: ignore[assignment]
 
 
 def write_to_both(db: Database, study_id: int, connection: sa.Connection) -> int:

@@ -24,10 +24,6 @@ FIXED = """\
 architecture: siamese
 parameters: {learning_rate: 0.01, channels: [2, 4, 4]}
 """
-DIVERGING = """\
-architecture: siamese
-parameters: {learning_rate: 1.0e+30, channels: [2, 2, {values}]}
-"""
 TINY: dict[str, Any] = {
     "dataset": "digits",
     "epochs": 2,

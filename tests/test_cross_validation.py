@@ -1,0 +1,171 @@
+"""Folds and test runs: a stratified partition, in lockstep, and data that depend on a seed alone."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from hpo import protocol, test_error
+from hpo.architectures import architectures
+from hpo.cross_validation import CrossValidation, fold_indices
+from hpo.datasets import Examples, load
+from hpo.errors import InputError
+from hpo.protocol import Protocol
+from hpo.training import Setting, Split, Training
+
+
+CPU = torch.device("cpu")
+PARAMS = {"channels": [2, 4, 4], "learning_rate": 0.01}
+SETTING = Setting(architecture=architectures.get("siamese"), params=PARAMS, epochs=3, batch_size=16)
+
+
+def examples(n: int = 60) -> Examples:
+    return load("digits").draw_train(n, 0)
+
+
+def held_out_of(n_folds: int, seed: int, n: int = 60) -> list[list[int]]:
+    return [held_out.tolist() for _, held_out in fold_indices(examples(n), n_folds, seed)]
+
+
+class TestFolds:
+    @pytest.mark.parametrize("n_folds", [2, 3, 5])
+    def test_every_example_is_held_out_once_and_else_trained_on(self, n_folds: int) -> None:
+        everything = list(range(61))
+        folds = fold_indices(examples(61), n_folds, 0)
+        assert sorted(i for _, held_out in folds for i in held_out.tolist()) == everything
+        for train, held_out in folds:
+            assert sorted([*train.tolist(), *held_out.tolist()]) == everything
+
+    def test_each_fold_has_its_share_of_each_answer(self) -> None:
+        data = examples(600)
+        for _, held_out in fold_indices(data, 5, 0):
+            shares = data.targets[held_out].bincount().tolist()
+            wanted = (data.targets.bincount() / 5).tolist()
+            assert all(abs(n - share) < 1 for n, share in zip(shares, wanted, strict=True))
+
+    def test_a_seed_decides_the_folds(self) -> None:
+        torch.manual_seed(1)
+        first = held_out_of(3, seed=7)
+        torch.manual_seed(2)
+        assert held_out_of(3, seed=7) == first
+        assert held_out_of(3, seed=8) != first
+
+    def test_more_folds_than_the_rarest_answer_are_refused(self) -> None:
+        data = Examples(torch.zeros(8, 1), torch.tensor([0, 0, 0, 1, 1, 1, 1, 1]))
+        assert len(fold_indices(data, 3, 0)) == 3
+        with pytest.raises(InputError, match="4 folds of 8 training examples: .* at most 3 folds"):
+            fold_indices(data, 4, 0)
+
+    def test_one_example_of_an_answer_asks_for_more(self) -> None:
+        data = Examples(torch.zeros(3, 1), torch.tensor([0, 0, 1]))
+        with pytest.raises(InputError, match="comes 1 times; use more examples"):
+            fold_indices(data, 2, 0)
+
+    def test_each_fold_is_standardized_by_its_own_training_part(self) -> None:
+        data = examples()
+        folds = CrossValidation(data, 3, 0, CPU).splits
+        for split, (train, held_out) in zip(folds, fold_indices(data, 3, 0), strict=True):
+            raw = data.inputs[train]
+            assert torch.equal(split.standardize.mean, raw.mean())
+            assert torch.equal(split.standardize.std, raw.std())
+            expected = (data.inputs[held_out] - raw.mean()) / raw.std()
+            assert torch.allclose(split.held_out.inputs, expected, atol=1e-6)
+        assert len({split.standardize.mean.item() for split in folds}) == 3
+
+
+class TestLockstep:
+    def test_all_folds_are_given_after_each_epoch(self) -> None:
+        lengths = [
+            [len(training.curve) for training in trainings]
+            for trainings in CrossValidation(examples(), 3, 0, CPU).run(SETTING, ("x",))
+        ]
+        assert lengths == [[1] * 3, [2] * 3, [3] * 3]
+
+    def test_it_gives_the_curves_that_one_fold_after_the_other_gives(self) -> None:
+        folds = CrossValidation(examples(), 3, 0, CPU)
+        *_, lockstep = folds.run(SETTING, ("x", 1))
+        for number, split in enumerate(folds.splits):
+            alone = Training(SETTING, split, CPU, ("x", 1, "fold", number))
+            for _ in range(3):
+                alone.run_epoch()
+            assert alone.curve == lockstep[number].curve
+
+    def test_folds_begin_from_different_networks(self) -> None:
+        one, other = next(iter(CrossValidation(examples(), 2, 0, CPU).run(SETTING, ("x",))))
+        first, second = (next(iter(each.model.parameters())) for each in (one, other))
+        assert not torch.equal(first, second)
+
+    def test_what_a_pause_raises_ends_the_run_between_folds(self) -> None:
+        class LeaveError(Exception):
+            pass
+
+        paused = 0
+
+        def pause() -> None:
+            nonlocal paused
+            paused += 1
+            if paused == 4:
+                raise LeaveError
+
+        seen = 0
+        with pytest.raises(LeaveError):
+            for _ in CrossValidation(examples(), 3, 0, CPU).run(SETTING, ("x",), pause):
+                seen += 1
+        assert (paused, seen) == (4, 1)
+
+
+def frozen(**settings: Any) -> Protocol:
+    base = {
+        "architecture": "siamese",
+        "dataset": "digits",
+        "fingerprint": load("digits").fingerprint(),
+        "train_size": 40,
+        "test_size": 30,
+        "space": PARAMS,
+        "epochs": 2,
+    }
+    return protocol.make(**base | settings)
+
+
+def same_data(one: Split, other: Split) -> bool:
+    return torch.equal(one.train.inputs, other.train.inputs) and torch.equal(
+        one.held_out.inputs, other.held_out.inputs
+    )
+
+
+class TestTestRuns:
+    def test_data_depend_on_data_set_sizes_and_seed_alone(self) -> None:
+        drawn = test_error.draw(frozen(), 3, CPU)
+        others = [
+            frozen(seed=9),
+            frozen(architecture="baseline"),
+            frozen(folds=3, epochs=7, sampler="random", repeats=4),
+        ]
+        assert all(same_data(drawn, test_error.draw(other, 3, CPU)) for other in others)
+
+    def test_each_seed_has_data_of_its_own(self) -> None:
+        draws = [test_error.draw(frozen(), seed, CPU) for seed in range(3)]
+        assert not same_data(draws[0], draws[1])
+        assert not same_data(draws[1], draws[2])
+
+    def test_sizes_are_those_of_the_protocol_and_from_the_right_pools(self) -> None:
+        split = test_error.draw(frozen(), 0, CPU)
+        assert (len(split.train), len(split.held_out)) == (40, 30)
+        raw = split.held_out.inputs * split.standardize.std + split.standardize.mean
+        pool = load("digits").draw_test(298, 0).inputs.reshape(-1, 196)
+        drawn = raw.reshape(-1, 196)
+        assert torch.cdist(drawn, pool).min(dim=1).values.quantile(0.9).item() < 1e-2
+
+    def test_a_run_is_repeated_bit_for_bit_and_begins_anew_for_each_trial_and_study(self) -> None:
+        def curve_and_weight(study_seed: int, trial: int) -> tuple[list[float], float]:
+            *_, last = test_error.run(frozen(seed=study_seed), trial, PARAMS, 0, CPU)
+            return last.curve, next(iter(last.model.parameters())).sum().item()
+
+        first = curve_and_weight(0, 1)
+        assert curve_and_weight(0, 1) == first
+        assert curve_and_weight(0, 2)[1] != first[1]
+        assert curve_and_weight(5, 1)[1] != first[1]
+
+    def test_it_is_given_after_each_epoch(self) -> None:
+        lengths = [len(t.curve) for t in test_error.run(frozen(), 0, PARAMS, 0, CPU)]
+        assert lengths == [1, 2]

@@ -1,0 +1,63 @@
+"""Mean, spread and interval of repeated runs, against values that are known."""
+
+import math
+
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpo.statistics import mean, summarize, t_quantile
+
+
+errors = st.lists(st.floats(0.0, 1.0), min_size=2, max_size=30)
+
+
+def test_five_runs_as_worked_out_by_hand() -> None:
+    found = summarize([0.04, 0.05, 0.06, 0.05, 0.05])
+    assert found is not None
+    assert (found.n, found.values) == (5, (0.04, 0.05, 0.06, 0.05, 0.05))
+    assert found.mean == pytest.approx(0.05)
+    assert found.std == pytest.approx(math.sqrt(0.0002 / 4))  # n - 1
+    half = 2.776445105 * math.sqrt(0.0002 / 4) / math.sqrt(5)  # Student's t, 4 degrees of freedom
+    assert found.ci95 == pytest.approx((0.05 - half, 0.05 + half))
+
+
+@given(errors)
+def test_any_runs_agree_with_scipy(values: list[float]) -> None:
+    found = summarize(values)
+    assert found is not None
+    assert found.std is not None
+    assert found.mean == pytest.approx(sum(values) / len(values))
+    assert found.std == pytest.approx(scipy.stats.tstd(values), abs=1e-12)
+    error = scipy.stats.sem(values)
+    if error > 1e-9:
+        interval = scipy.stats.t.interval(0.95, len(values) - 1, found.mean, error)
+        assert found.ci95 == pytest.approx(interval, abs=1e-9)
+
+
+def test_equal_runs_have_no_spread() -> None:
+    found = summarize([0.25, 0.25, 0.25])
+    assert found is not None
+    assert (found.std, found.ci95) == (0.0, (0.25, 0.25))
+
+
+def test_a_single_run_has_neither_spread_nor_interval() -> None:
+    found = summarize([0.1])
+    assert found is not None
+    assert (found.mean, found.std, found.n, found.ci95) == (0.1, None, 1, None)
+
+
+def test_no_run_has_no_summary() -> None:
+    assert summarize([]) is None
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 4, 14, 200])
+def test_quantiles_are_those_of_student(degrees: int) -> None:
+    for probability in (0.025, 0.5, 0.95, 0.975):
+        expected = scipy.stats.t.ppf(probability, degrees)
+        assert t_quantile(probability, degrees) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_mean_is_rounded_once() -> None:
+    assert mean([0.1] * 10) == 0.1

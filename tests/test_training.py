@@ -1,0 +1,249 @@
+"""One training: repeatable bit for bit, standardized by its training part, honest when it fails."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from hpo.architectures import architectures
+from hpo.datasets import Examples, load
+from hpo.errors import InputError
+from hpo.training import (
+    DivergedError,
+    Setting,
+    Split,
+    Standardize,
+    Training,
+    batches,
+    evaluate,
+    prepare_process,
+)
+
+
+CPU = torch.device("cpu")
+SMALL = {"channels": [4, 8, 8], "learning_rate": 0.01, "dropout": 0.3}
+
+
+def examples(n: int = 60, seed: int = 0) -> Examples:
+    return load("digits").draw_train(n, seed)
+
+
+def held_out(n: int = 50, seed: int = 0) -> Examples:
+    return load("digits").draw_test(n, seed)
+
+
+def split(n: int = 60) -> Split:
+    return Split.of(examples(n), held_out(), CPU)
+
+
+def setting(batch_size: int = 16, **params: Any) -> Setting:
+    return Setting(
+        architecture=architectures.get("siamese"),
+        params=SMALL | params,
+        epochs=3,
+        batch_size=batch_size,
+    )
+
+
+def start(*seed: str | int, of: Setting | None = None, on: Split | None = None) -> Training:
+    return Training(of or setting(), on or split(), CPU, seed or ("a", 1))
+
+
+def run(training: Training, n_epochs: int = 3) -> list[float]:
+    for _ in range(n_epochs):
+        training.run_epoch()
+    return training.curve
+
+
+def weights(model: nn.Module) -> list[torch.Tensor]:
+    return [each.clone() for each in model.state_dict().values()]
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    """Equal bit for bit, the buffers of BatchNorm among it."""
+    return all(
+        torch.equal(mine, theirs) for mine, theirs in zip(weights(one), weights(other), strict=True)
+    )
+
+
+class TestBatches:
+    @pytest.mark.parametrize(
+        ("n", "size", "sizes"),
+        [
+            (10, 5, [5, 5]),
+            (11, 5, [5, 6]),
+            (12, 5, [5, 5, 2]),
+            (9, 5, [5, 4]),
+            (3, 5, [3]),
+            (6, 5, [6]),
+            (3, 2, [3]),
+            (1, 5, [1]),
+        ],
+    )
+    def test_a_last_batch_of_one_joins_the_one_before(
+        self, n: int, size: int, sizes: list[int]
+    ) -> None:
+        assert [len(batch) for batch in batches(n, size)] == sizes
+
+    def test_each_example_is_in_one_batch_in_a_random_order(self) -> None:
+        torch.manual_seed(0)
+        order = torch.cat(list(batches(101, 10)))
+        assert sorted(order.tolist()) == list(range(101))
+        assert order.tolist() != list(range(101))
+        assert not torch.equal(order, torch.cat(list(batches(101, 10))))
+
+    def test_a_network_with_batch_norm_trains_where_one_is_left_over(self) -> None:
+        assert len(run(start(of=setting(batch_size=20), on=split(61)))) == 3
+
+
+class TestRepeatability:
+    def test_one_seed_gives_the_same_curve_and_network_bit_for_bit(self) -> None:
+        one, other = start("a", 1), start("a", 1)
+        assert run(one) == run(other)
+        assert same(one.model, other.model)
+
+    @pytest.mark.parametrize("seed", [("a", 2), ("b", 1), ("a", 1, 0)])
+    def test_another_seed_gives_another_network(self, seed: tuple[str | int, ...]) -> None:
+        one, other = start("a", 1), start(*seed)
+        assert not same(one.model, other.model), "the initialization is another"
+        run(one)
+        run(other)
+        assert not same(one.model, other.model)
+
+    def test_the_global_generator_does_not_matter(self) -> None:
+        torch.manual_seed(1)
+        one = start()
+        run(one)
+        torch.manual_seed(2)
+        other = start()
+        for _ in range(3):
+            torch.rand(17)
+            other.run_epoch()
+        assert one.curve == other.curve
+        assert same(one.model, other.model)
+
+    def test_other_trainings_in_between_do_not_matter(self) -> None:
+        alone, beside, other = start("a", 1), start("a", 1), start("a", 2)
+        run(alone)
+        for _ in range(3):
+            beside.run_epoch()
+            other.run_epoch()
+        assert same(alone.model, beside.model)
+        assert alone.curve == beside.curve
+
+    def test_epochs_are_shuffled_differently(self) -> None:
+        """With no learning, what BatchNorm saw last tells the order."""
+        training = start(of=setting(learning_rate=0.0, dropout=0.0, batch_size=10))
+        seen = []
+        for _ in range(2):
+            training.run_epoch()
+            seen.append([m.running_mean for m in norms(training.model)])
+            for norm in norms(training.model):
+                norm.reset_running_stats()
+        assert not torch.allclose(seen[0][0], seen[1][0], rtol=1e-6, atol=0)
+
+    def test_evaluation_changes_nothing_of_what_follows(self) -> None:
+        plain, watched = start(), start()
+        for _ in range(3):
+            plain.run_epoch()
+            watched.run_epoch()
+            before = weights(watched.model)
+            generator = torch.get_rng_state()
+            evaluate(watched.model, held_out(200, seed=3))
+            assert torch.equal(generator, torch.get_rng_state())
+            after = weights(watched.model)
+            assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+        assert same(plain.model, watched.model)
+
+    def test_the_held_out_examples_do_not_change_the_training(self) -> None:
+        one = start()
+        other = start(on=Split.of(examples(), held_out(seed=9), CPU))
+        run(one)
+        run(other)
+        assert same(one.model, other.model)
+
+
+def norms(model: nn.Module) -> list[Any]:
+    return [each for each in model.modules() if isinstance(each, nn.BatchNorm1d)]
+
+
+class TestStandardization:
+    def test_the_training_part_alone_decides(self) -> None:
+        one = Split.of(examples(), held_out(), CPU)
+        far = Examples(held_out().inputs * 100 + 7, held_out().targets, held_out().auxiliary)
+        other = Split.of(examples(), far, CPU)
+        assert torch.equal(one.train.inputs, other.train.inputs)
+        assert torch.equal(one.standardize.mean, other.standardize.mean)
+        assert torch.equal(one.standardize.std, other.standardize.std)
+
+    def test_the_training_part_has_mean_0_and_deviation_1(self) -> None:
+        made = split()
+        assert made.train.inputs.mean().item() == pytest.approx(0, abs=1e-5)
+        assert made.train.inputs.std().item() == pytest.approx(1, abs=1e-5)
+
+    def test_the_held_out_part_is_moved_by_the_same_numbers(self) -> None:
+        made, raw = split(), examples().inputs
+        expected = (held_out().inputs - raw.mean()) / raw.std()
+        assert torch.allclose(made.held_out.inputs, expected, atol=1e-6)
+        assert made.held_out.inputs.mean().abs() > 1e-4, "not by its own"
+
+    def test_images_and_labels_stay_together(self) -> None:
+        made = split()
+        assert torch.equal(made.train.targets, examples().targets)
+        assert made.train.auxiliary is not None
+        assert torch.equal(made.held_out.targets, held_out().targets)
+
+    @pytest.mark.parametrize("value", [0.0, 0.5])
+    def test_constant_images_become_0_and_not_nan(self, value: float) -> None:
+        inputs = torch.full((20, 2, 14, 14), value)
+        assert torch.equal(Standardize.of(inputs)(inputs), torch.zeros_like(inputs))
+        digits = torch.zeros(20, 2, dtype=torch.int64)
+        constant = Examples(inputs, torch.arange(20) % 2, digits)
+        curve = run(start(on=Split.of(constant, constant, CPU)))
+        assert all(0 <= error <= 1 for error in curve)
+
+
+class TestErrors:
+    def test_an_epoch_gives_the_share_of_wrong_answers(self) -> None:
+        training = start()
+        error = training.run_epoch()
+        assert training.curve == [error]
+        data = split().held_out
+        answers = training.model.eval()(data.inputs).logits.argmax(dim=1)
+        assert error == (answers != data.targets).float().mean().item()
+        assert training.train_s > 0
+
+    def test_evaluation_in_blocks_counts_every_example_once(self) -> None:
+        model = start().model
+        data = Split.of(examples(), load("digits").draw_train(600, 1), CPU).held_out
+        answers = model.eval()(data.inputs).logits.argmax(dim=1)
+        assert evaluate(model, data) == pytest.approx(
+            (answers != data.targets).double().mean().item()
+        )
+
+    def test_training_learns(self) -> None:
+        easy = Split.of(load("digits").draw_train(600, 0), held_out(250), CPU)
+        params = {"channels": [16, 32, 64], "learning_rate": 0.005, "dropout": 0.0}
+        training = start(of=setting(batch_size=50, **params), on=easy)
+        run(training, 8)
+        assert training.curve[-1] < 0.25
+
+    def test_a_loss_that_is_no_number_is_told_with_its_epoch(self) -> None:
+        training = start(of=setting(learning_rate=1e30))
+        with pytest.raises(DivergedError, match="^the loss became (nan|inf) in epoch 1$"):
+            run(training)
+        assert training.curve == []
+
+
+class TestDevice:
+    def test_the_cpu_is_chosen_where_there_is_no_other(self) -> None:
+        expected = "cuda" if torch.cuda.is_available() else "cpu"
+        assert prepare_process("auto").type == expected
+        assert prepare_process("cpu").type == "cpu"
+        assert torch.get_num_threads() == 1
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+    def test_a_device_that_is_not_there_is_refused(self) -> None:
+        with pytest.raises(InputError, match="device: no CUDA device .* use cpu or auto"):
+            prepare_process("cuda")
