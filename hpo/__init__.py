@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from hpo.architectures import Outputs, architectures
-    from hpo.datasets import Examples, datasets
+    from hpo.architectures import Outputs
+    from hpo.datasets import Examples
     from hpo.errors import HpoError
     from hpo.export import export_study
     from hpo.loading import load
@@ -29,9 +29,7 @@ __all__ = [
     "Examples",
     "HpoError",
     "Outputs",
-    "architectures",
     "create_study",
-    "datasets",
     "delete_study",
     "export_study",
     "extend_study",
@@ -43,8 +41,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "architectures": ("Outputs", "architectures"),
-    "datasets": ("Examples", "datasets"),
+    "architectures": ("Outputs",),
+    "datasets": ("Examples",),
     "errors": ("HpoError",),
     "export": ("export_study",),
     "loading": ("load",),

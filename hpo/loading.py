@@ -28,7 +28,7 @@ def load(path: Path | str) -> nn.Module:
     path = Path(path)
     exported = _read(path)
     setting = _setting(path, exported)
-    model = network(Standardize(), setting.build())
+    model = network(Standardize(), setting.try_build())
     if (weights := exported.get("weights")) is not None:
         _load_weights(model, path, weights)
     return model.eval()

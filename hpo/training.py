@@ -83,6 +83,25 @@ class Setting:
         own = self.architecture.hyperparameters
         return self.architecture.build(**{k: v for k, v in self.params.items() if k in own})
 
+    def try_build(self) -> nn.Module:
+        """The network, for hyperparameters that nobody has tried.
+
+        Raises:
+            InputError: its factory refuses them, whatever it raises, or makes something else.
+        """
+        name = self.architecture.name
+        try:
+            model = self.build()
+        except HpoError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{name} cannot be built with {self.params}: {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(model, nn.Module):
+            raise InputError(f"the factory of {name} gives no torch module")
+        return model
+
     @property
     def optimization(self) -> Optimization:
         """The hyperparameters of the fit; what is not given has its default."""

@@ -48,7 +48,6 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{self.index}"[:200]
         self.device = prepare_process(self.device_name)
         self._n_trials = 0
-        self._failures: list[str] = []
         self._started = time.monotonic()
 
     def run(self, study_name: str | None) -> None:

@@ -7,14 +7,13 @@ from typing import Any
 
 import optuna
 import sqlalchemy as sa
-from optuna.storages._rdb import models as optuna_tables
 from optuna.study import StudyDirection
 from sqlalchemy.engine import Connection
 
 from storage.engine import Database
 from storage.errors import StudyExistsError, StudyMissingError
 from storage.leases import Kind
-from storage.tables import GIVEN_BACK, AnyRow, claims, clock, studies, trainings
+from storage.tables import GIVEN_BACK, IN_OPTUNA, AnyRow, claims, clock, studies, trainings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +75,7 @@ def add(db: Database, name: str, protocol: str, n_trials: int) -> int:
     try:
         with db.errors_translated(), db.transaction() as connection:
             study_id = db.optuna.create_new_study([StudyDirection.MINIMIZE], name)
+            _clear_remains(connection, study_id, name)
             row = {"study_id": study_id, "name": name, "protocol": protocol}
             budget = {"n_trials": n_trials, "n_started": 0, "created_at": clock()}
             connection.execute(sa.insert(studies).values(row | budget))
@@ -91,7 +91,7 @@ def get(db: Database, name: str) -> StudyRow:
         StudyMissingError: there is none.
     """
     with db.reading() as connection:
-        row = connection.execute(_STUDY.where(studies.c.name == name)).first()
+        row = connection.execute(_STUDY.where(studies.c.name == name, IN_OPTUNA)).first()
     if row is None:
         raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
     return StudyRow(**row._mapping)
@@ -100,7 +100,7 @@ def get(db: Database, name: str) -> StudyRow:
 def every(db: Database) -> list[StudyRow]:
     """All studies, the oldest first."""
     with db.reading() as connection:
-        rows = connection.execute(_STUDY.order_by(studies.c.study_id)).all()
+        rows = connection.execute(_STUDY.where(IN_OPTUNA).order_by(studies.c.study_id)).all()
     return [StudyRow(**row._mapping) for row in rows]
 
 
@@ -175,26 +175,35 @@ def delete(db: Database, name: str) -> None:
     """
     with db.errors_translated(), db.transaction() as connection:
         study_id = _locked(connection, db, name).study_id
-        of_study = sa.select(claims.c.id).where(claims.c.study_id == study_id)
-        connection.execute(sa.delete(trainings).where(trainings.c.claim_id.in_(of_study)))
-        connection.execute(sa.delete(claims).where(claims.c.study_id == study_id))
-        connection.execute(sa.delete(studies).where(studies.c.study_id == study_id))
-        if _is_in_optuna(connection, study_id):
-            db.optuna.delete_study(study_id)
+        _delete_ours(connection, study_id)
+        db.optuna.delete_study(study_id)
+
+
+def _delete_ours(connection: Connection, study_id: int) -> None:
+    of_study = sa.select(claims.c.id).where(claims.c.study_id == study_id)
+    connection.execute(sa.delete(trainings).where(trainings.c.claim_id.in_(of_study)))
+    connection.execute(sa.delete(claims).where(claims.c.study_id == study_id))
+    connection.execute(sa.delete(studies).where(studies.c.study_id == study_id))
+
+
+def _clear_remains(connection: Connection, study_id: int, name: str) -> None:
+    """Drop what is left of a study that Optuna's dashboard deleted, before a new one stands there.
+
+    Optuna may give the number of a deleted study out again.
+    """
+    remains = sa.select(studies.c.study_id).where(
+        sa.or_(studies.c.study_id == study_id, studies.c.name == name)
+    )
+    for number in connection.execute(remains).scalars().all():
+        _delete_ours(connection, number)
 
 
 def _locked(connection: Connection, db: Database, name: str) -> AnyRow:
-    query = _STUDY.where(studies.c.name == name).with_for_update()
+    query = _STUDY.where(studies.c.name == name, IN_OPTUNA).with_for_update()
     row = connection.execute(query).first()
     if row is None:
         raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
     return row
-
-
-def _is_in_optuna(connection: Connection, study_id: int) -> bool:
-    """Whether Optuna's half is still there: its dashboard, too, can delete a study."""
-    query = sa.select(optuna_tables.StudyModel.study_id).filter_by(study_id=study_id)
-    return connection.execute(query).first() is not None
 
 
 def _names(columns: Sequence[str]) -> list[sa.Column[Any]]:

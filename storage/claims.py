@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection, Row
 from storage.engine import Database
 from storage.errors import StudyMissingError
 from storage.leases import Claim, Kind, tell
-from storage.tables import NO_PART, AnyRow, claims, clock, studies
+from storage.tables import IN_OPTUNA, NO_PART, AnyRow, claims, clock, studies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,7 @@ def claim(db: Database, study_id: int, plan: Plan, worker: str) -> Claim | Idle:
 
 
 def _locked(connection: Connection, study_id: int) -> AnyRow:
-    in_optuna = sa.exists().where(optuna_tables.StudyModel.study_id == study_id)
-    query = sa.select(studies).where(studies.c.study_id == study_id, in_optuna)
+    query = sa.select(studies).where(studies.c.study_id == study_id, IN_OPTUNA)
     row = connection.execute(query.with_for_update(key_share=True)).first()
     if row is None:
         raise StudyMissingError("the study was deleted")

@@ -8,6 +8,7 @@ for ever; its `state` is live until the work has an outcome.
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
+from optuna.storages._rdb import models as optuna_tables
 from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -106,3 +107,9 @@ trainings = sa.Table(
     sa.UniqueConstraint("claim_id", "fold", name="uq_hpo_trainings_fold"),
     mysql_charset=UTF8,
 )
+
+_optuna_studies = optuna_tables.StudyModel
+IN_OPTUNA = sa.exists().where(
+    _optuna_studies.study_id == studies.c.study_id, _optuna_studies.study_name == studies.c.name
+)
+"""Whether Optuna's half of a study is still there: its dashboard, too, can delete one."""

@@ -189,7 +189,7 @@ def test_the_recipe_searches_only_what_the_architecture_has(name: str) -> None:
 def test_a_learning_rate_that_is_no_number_from_0_is_refused(value: Any) -> None:
     entry = architectures.get("siamese")
     setting = Setting(architecture=entry, params={"learning_rate": value}, epochs=1, batch_size=2)
-    with pytest.raises(InputError, match="^learning_rate: should be a number from 0"):
+    with pytest.raises(InputError, match=r"^learning_rate: should be a number from 0"):
         _ = setting.optimization
 
 
@@ -217,5 +217,5 @@ class TestRegistry:
     def test_an_unknown_name_lists_near_ones_else_all(self) -> None:
         with pytest.raises(InputError, match="no architecture named 'siames'; did you mean siam"):
             architectures.get("siames")
-        with pytest.raises(InputError, match="known: baseline, non-siamese, siamese$"):
+        with pytest.raises(InputError, match=r"known: baseline, non-siamese, siamese$"):
             architectures.get("transformer")

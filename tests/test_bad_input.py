@@ -472,7 +472,7 @@ def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
 def test_an_interrupted_command_leaves_without_a_traceback(folder: Path) -> None:
     """The command is stopped where it waits: it reads its recipe from a pipe."""
     os.mkfifo(folder / "pipe")
-    command = [HPO, *CREATE.split(), "--space", "pipe"]
+    command = [str(HPO), *CREATE.split(), "--space", "pipe"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, env=clean_environment(), text=True, cwd=folder
     )

@@ -79,6 +79,15 @@ def differences(url: str) -> list[object]:
         return list(compare_metadata(context, metadata))
 
 
+def test_any_text_is_kept_whatever_the_servers_own_charset(mysql_url: str) -> None:
+    with plain_engine(mysql_url).begin() as connection:
+        connection.execute(sa.text("ALTER DATABASE CHARACTER SET latin1"))
+    db = Database(mysql_url, create=True)
+    catalog.add(db, "study", '{"note": "5 € → 😀"}', 1)
+    assert catalog.get(db, "study").protocol == '{"note": "5 € → 😀"}'
+    db.close()
+
+
 def test_tables_of_another_version_are_refused(database_url: str) -> None:
     Database(database_url, create=True).close()
     with plain_engine(database_url).begin() as connection:

@@ -138,7 +138,7 @@ class TestRepeatability:
         seen = []
         for _ in range(2):
             training.run_epoch()
-            seen.append([m.running_mean for m in norms(training.model)])
+            seen.append([norm.running_mean.clone() for norm in norms(training.model)])
             for norm in norms(training.model):
                 norm.reset_running_stats()
         assert not torch.allclose(seen[0][0], seen[1][0], rtol=1e-6, atol=0)
@@ -211,7 +211,7 @@ class TestErrors:
         assert training.curve == [error]
         data = split().held_out
         answers = training.model.eval()(data.inputs).logits.argmax(dim=1)
-        assert error == (answers != data.targets).float().mean().item()
+        assert error == (answers != data.targets).double().mean().item()
         assert training.train_s > 0
 
     def test_evaluation_in_blocks_counts_every_example_once(self) -> None:
@@ -231,7 +231,7 @@ class TestErrors:
 
     def test_a_loss_that_is_no_number_is_told_with_its_epoch(self) -> None:
         training = start(of=setting(learning_rate=1e30))
-        with pytest.raises(DivergedError, match="^the loss became (nan|inf) in epoch 1$"):
+        with pytest.raises(DivergedError, match=r"^the loss became (nan|inf) in epoch 1$"):
             run(training)
         assert training.curve == []
 
@@ -245,5 +245,5 @@ class TestDevice:
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
     def test_a_device_that_is_not_there_is_refused(self) -> None:
-        with pytest.raises(InputError, match="device: no CUDA device .* use cpu or auto"):
+        with pytest.raises(InputError, match=r"device: no CUDA device .* use cpu or auto"):
             prepare_process("cuda")

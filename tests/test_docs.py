@@ -1,0 +1,99 @@
+"""The README: its commands, its Python and its recipe are those of this program."""
+
+import ast
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer.main
+
+import cli
+import hpo
+from search_spaces import recipe
+from tests.sources import ROOT
+
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for given, text in BLOCKS if given == language]
+
+
+def commands() -> Iterator[str]:
+    """Every `hpo` command of the README: in blocks of shell, through compose, and in the text."""
+    for block in blocks("sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.join(shlex.split(line, comments=True))
+            if found := re.search(r"(?:^|&& )hpo (.*)|docker compose run .*?worker (.*)", words):
+                yield found[1] or found[2]
+    prose = re.sub(r"^```.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE)
+    yield from (" ".join(words.split()) for words in re.findall(r"`hpo\s([^`]+)`", prose))
+
+
+def parse(words: list[str]) -> None:
+    """Give the words to the real parser, which runs nothing; it raises where one is wrong."""
+    command: Any = typer.main.get_command(cli.app)
+    context = None
+    while hasattr(command, "resolve_command"):
+        context = command.make_context("hpo", [], resilient_parsing=True, parent=context)
+        _, command, words = command.resolve_command(context, words)
+        assert command is not None, "No such command"
+    command.make_context("hpo", words, parent=context)
+
+
+@pytest.mark.parametrize("command", sorted(set(commands())))
+def test_a_command_of_the_readme_is_one_of_the_program(command: str) -> None:
+    words = command.split()
+    if words == ["study", "create"]:
+        words += ["--architecture", "siamese"]  # named in the text without its flags
+    parse(words)
+
+
+@pytest.mark.parametrize("wrong", ["study show", "study shw siamese", "worker --studdy siamese"])
+def test_the_parser_refuses_what_is_none(wrong: str) -> None:
+    with pytest.raises(Exception, match=r"Missing|No such"):
+        parse(wrong.split())
+
+
+def test_the_readme_has_commands_to_check() -> None:
+    assert len(set(commands())) >= 10
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_the_python_of_the_readme_calls_functions_as_they_are(block: str) -> None:
+    calls = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)]
+    named = [(ast.unparse(call.func), call) for call in calls]
+    ours = [(name.removeprefix("hpo."), call) for name, call in named if name.startswith("hpo.")]
+    assert ours
+    for name, call in ours:
+        keywords = {each.arg: None for each in call.keywords if each.arg}
+        inspect.signature(getattr(hpo, name)).bind(*call.args, **keywords)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_a_recipe_of_the_readme_makes_a_study(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(block)
+    assert recipe.read(path).space.names
+    url = f"sqlite:///{tmp_path / 'hpo.db'}"
+    study = hpo.create_study("siamese", dataset="digits", space=path, storage=url)
+    assert study.protocol.known
+
+
+@pytest.mark.parametrize("name", hpo.__all__)
+def test_a_public_name_is_no_module_that_hides_it(name: str) -> None:
+    for _ in range(2):  # the first use loads a submodule, which must not take the name's place
+        assert not isinstance(getattr(hpo, name), ModuleType)
+
+
+def test_links_to_files_of_the_repository_lead_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

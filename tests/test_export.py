@@ -1,0 +1,259 @@
+"""What is exported can be read, built and, with weights, gives the error that was recorded."""
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import hpo
+from hpo import protocol, test_error
+from hpo.architectures import count_parameters
+from hpo.datasets import load
+from hpo.errors import InputError
+from hpo.export import write_whole
+from hpo.seeds import derive
+from hpo.training import evaluate
+from storage import catalog
+from storage.engine import Database
+from tests import tiny_studies
+from tests.tiny_studies import RECIPE, TINY, must, write_recipe
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A complete study, `tiny`, whose recipe is the test's own."""
+    folder = tmp_path_factory.mktemp("study")
+    url = f"sqlite:///{folder / 'hpo.db'}"
+    space = write_recipe(folder)
+    hpo.create_study("siamese", name="tiny", storage=url, space=space, trials=2, **TINY)
+    hpo.run_worker("tiny", storage=url)
+    return url
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def exported(storage: str, folder: Path) -> Path:
+    """An export with weights beside it."""
+    path = folder / "best.yaml"
+    weights = folder / "best.safetensors"
+    hpo.export_study("tiny", storage=storage, output=path, weights=weights)
+    return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    return content
+
+
+class TestText:
+    def test_yaml_and_json_hold_the_same(self, storage: str) -> None:
+        as_yaml = yaml.safe_load(hpo.export_study("tiny", storage=storage))
+        as_json = json.loads(hpo.export_study("tiny", storage=storage, file_format="json"))
+        assert as_yaml == as_json
+
+    def test_it_says_what_the_study_says(self, storage: str) -> None:
+        found = yaml.safe_load(hpo.export_study("tiny", storage=storage))
+        status = json.loads(must("study", "show", "tiny", "--json", "--storage", storage))
+        best = status["best"]
+        assert found["hyperparameters"] == best["params"]
+        same = ("trial", "n_parameters", "validation_error", "test_error")
+        assert [found[key] for key in same] == [best[key] for key in same]
+        assert (found["study"], found["architecture"], found["state"]) == (
+            "tiny",
+            "siamese",
+            "complete",
+        )
+
+    def test_it_states_the_conditions(self, storage: str) -> None:
+        found = yaml.safe_load(hpo.export_study("tiny", storage=storage))["conditions"]
+        assert {key: found[key] for key in ("dataset", "folds", "epochs", "train_size")} == {
+            "dataset": "digits",
+            "folds": 2,
+            "epochs": 2,
+            "train_size": 60,
+        }
+        assert found["trials"]["complete"] + found["trials"]["pruned"] == 2
+        assert found["versions"]["torch"] == torch.__version__
+        assert len(found["fingerprint"]) == 64
+
+    def test_its_command_and_recipe_make_the_same_study(self, storage: str, folder: Path) -> None:
+        """Repeated word for word, the study has the same protocol and finds the same."""
+        found = yaml.safe_load(hpo.export_study("tiny", storage=storage))
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(found["recipe"], sort_keys=False))
+        assert found["repeat"].startswith("hpo study create --architecture siamese ")
+        must(found["repeat"].removeprefix("hpo "))
+        assert frozen("sqlite:///hpo.db") == frozen(storage)
+        hpo.run_worker("tiny")
+        again = yaml.safe_load(hpo.export_study("tiny"))
+        assert {**again, "conditions": None} == {**found, "conditions": None}
+
+    def test_the_bundled_recipe_needs_no_file(self) -> None:
+        hpo.create_study("baseline", **TINY | {"trials": 1, "repeats": 1})
+        hpo.run_worker("baseline")
+        assert "--space" not in yaml.safe_load(hpo.export_study("baseline"))["repeat"]
+
+
+def frozen(storage: str) -> protocol.Protocol:
+    db = Database(storage)
+    found = protocol.read(catalog.get(db, "tiny").protocol)
+    db.close()
+    return found
+
+
+class TestFiles:
+    def test_an_existing_file_is_replaced_whole(self, storage: str, folder: Path) -> None:
+        path = folder / "best.yaml"
+        path.write_text("old " * 10_000)
+        text = hpo.export_study("tiny", storage=storage, output=path)
+        assert path.read_text() == text
+        assert [each.name for each in folder.iterdir()] == ["best.yaml"], "nothing else is left"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+    def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(self, folder: Path) -> None:
+        path = folder / "best.yaml"
+        path.write_text("old")
+
+        def half(place: Path) -> None:
+            place.write_text("ne")
+            raise OSError(28, "No space left on device")
+
+        with pytest.raises(InputError, match=r"cannot write .*best\.yaml: No space left"):
+            write_whole(path, half)
+        assert path.read_text() == "old"
+        assert [each.name for each in folder.iterdir()] == ["best.yaml"]
+
+    def test_the_command_writes_the_same(self, storage: str, folder: Path) -> None:
+        text = must("export", "tiny", "--storage", storage)
+        assert must("export", "tiny", "--storage", storage, "-o", "best.yaml") == ""
+        assert (folder / "best.yaml").read_text() == text
+
+
+class TestLoading:
+    def test_without_weights_the_network_has_the_hyperparameters(
+        self, storage: str, folder: Path
+    ) -> None:
+        for name, file_format in (("best.yaml", "yaml"), ("best.json", "json")):
+            hpo.export_study("tiny", storage=storage, output=name, file_format=file_format)
+            model = hpo.load(name)
+            assert count_parameters(model) == read(folder / name)["n_parameters"]
+            assert not model.training
+            assert model(torch.rand(3, 2, 14, 14)).logits.shape == (3, 2)
+
+    def test_with_weights_it_has_the_recorded_error_on_raw_images(self, exported: Path) -> None:
+        found = read(exported)
+        assert found["weights"]["seed"] == 0
+        recorded = found["test_error"]["values"][0]
+        assert found["weights"]["test_error"] == recorded
+        raw = load("digits").draw_test(40, derive("test run", 0))
+        assert evaluate(hpo.load(exported), raw) == recorded
+
+    def test_weights_are_safetensors_of_the_trained_network(self, exported: Path) -> None:
+        tensors = load_file(exported.with_name("best.safetensors"))
+        model = hpo.load(exported)
+        assert tensors.keys() == model.state_dict().keys()
+        assert all(torch.equal(tensors[k], v) for k, v in model.state_dict().items())
+
+    def test_the_export_can_be_moved_with_its_weights(self, exported: Path) -> None:
+        before = hpo.load(exported)
+        moved = exported.parent / "elsewhere"
+        moved.mkdir()
+        for name in ("best.yaml", "best.safetensors"):
+            (exported.parent / name).rename(moved / name)
+        images = torch.rand(2, 2, 14, 14)
+        assert torch.equal(hpo.load(moved / "best.yaml")(images).logits, before(images).logits)
+
+    def test_the_standardization_is_that_of_the_test_run(self, exported: Path) -> None:
+        made = protocol.make(
+            architecture="siamese",
+            dataset="digits",
+            fingerprint="",
+            train_size=60,
+            test_size=40,
+            space={},
+        )
+        split = test_error.draw(made, 0, torch.device("cpu"))
+        loaded = hpo.load(exported).state_dict()
+        assert torch.equal(loaded["0.mean"], split.standardize.mean)
+        assert torch.equal(loaded["0.std"], split.standardize.std)
+
+
+def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def edit(path: Path) -> None:
+        content = read(path)
+        change(content)
+        path.write_text(yaml.safe_dump(content))
+
+    return edit
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "not there": (lambda p: p.unlink(), "cannot read .*No such file"),
+    "a text": (lambda p: p.write_text("hello"), "is no export of a study; make one with: hpo"),
+    "empty": (lambda p: p.write_text(""), "is no export"),
+    "no YAML": (lambda p: p.write_text("a: ["), "cannot read "),
+    "no text": (lambda p: p.write_bytes(b"\xff\xfe\x00"), "cannot read "),
+    "a recipe": (lambda p: p.write_text(RECIPE), "is no export"),
+    "another format": (edited(lambda e: e.update(hpo_export=2)), "is no export"),
+    "no architecture": (edited(lambda e: e.pop("architecture")), "architecture .* missing"),
+    "no hyperparameters": (edited(lambda e: e.pop("hyperparameters")), "hyperparameters .* missin"),
+    "an unknown architecture": (
+        edited(lambda e: e.update(architecture="siamse")),
+        "no architecture named 'siamse'; did you mean siamese",
+    ),
+    "an unknown parameter": (
+        edited(lambda e: e["hyperparameters"].update(droput=0.1)),
+        "no parameter of siamese named 'droput'; did you mean dropout",
+    ),
+    "a wrong parameter": (
+        edited(lambda e: e["hyperparameters"].update(merge="sum")),
+        "merge is 'sum'; allowed",
+    ),
+    "too few channels": (
+        edited(lambda e: e["hyperparameters"].update(channels=[2, 4])),
+        "siamese cannot be built",
+    ),
+    "other channels": (
+        edited(lambda e: e["hyperparameters"].update(channels=[8, 8, 8])),
+        "the weights in .* cannot be used",
+    ),
+    "weights gone": (
+        lambda p: p.with_name("best.safetensors").unlink(),
+        "the weights in .*best.safetensors cannot be used: No such file",
+    ),
+    "weights cut short": (
+        lambda p: p.with_name("best.safetensors").write_bytes(b"abc"),
+        "the weights in .* cannot be used",
+    ),
+    "weights of no name": (edited(lambda e: e.update(weights=True)), "weights should name a file"),
+}
+
+
+@pytest.mark.parametrize(("damage", "says"), DAMAGE.values(), ids=list(DAMAGE))
+def test_a_damaged_export_is_refused_in_one_line(
+    exported: Path, damage: Callable[[Path], object], says: str
+) -> None:
+    damage(exported)
+    with pytest.raises(InputError, match=says) as refused:
+        hpo.load(exported)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_weights_need_a_test_run(folder: Path) -> None:
+    hpo.create_study("siamese", space=write_recipe(folder), trials=2, **TINY)
+    hpo.run_worker("siamese", max_trials=1)
+    assert yaml.safe_load(must("export siamese"))["test_error"] is None
+    done = tiny_studies.hpo("export siamese --weights best.safetensors -o best.yaml")
+    assert done.code == 1
+    assert done.err == "error: study 'siamese' has no test run yet, so there are no weights\n"
+    assert not list(folder.glob("best.*"))
