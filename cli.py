@@ -1,18 +1,15 @@
 """The `hpo` command: parse, one call into hpo, print. Nothing slow is imported up here."""
 
-import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from hpo import screen
 
-if TYPE_CHECKING:
-    from hpo.status import Status
 
 app = typer.Typer(
     help="""Compare neural network architectures fairly: the same search for each, the test set
@@ -100,14 +97,14 @@ def study_create(
     if dry_run:
         from hpo.cost import estimate
 
-        print_record(asdict(estimate(architecture, **settings)), as_json)
+        screen.print_record(asdict(estimate(architecture, **settings)), as_json)
         return
     from hpo.studies import create_study
 
     study = create_study(architecture, storage=storage, if_not_exists=if_not_exists, **settings)
     created = {"name": study.name, "n_trials": study.n_trials}
-    print_record(created | study.protocol.model_dump(mode="json"), as_json)
-    say(f"next: hpo worker --study {study.name}")
+    screen.print_record(created | study.protocol.model_dump(mode="json"), as_json)
+    screen.say(f"next: hpo worker --study {study.name}")
 
 
 @study_app.command("list")
@@ -116,28 +113,9 @@ def study_list(storage: Storage = None, as_json: Json = False) -> None:
 
     Example: hpo study list --json
     """
-    from hpo.formatting import percent, summary
     from hpo.status import show_studies
 
-    found = show_studies(storage)
-    if as_json:
-        print_json([status.to_json() for status in found])
-        return
-    print_table(
-        ("study", "architecture", "data", "state", "trials", "validation error", "test error"),
-        (
-            (
-                status.name,
-                status.architecture,
-                status.dataset,
-                status.state,
-                f"{status.trials.finished}/{status.trials.target}",
-                percent(status.best.validation_error if status.best else None),
-                summary(status.best.test_error if status.best else None),
-            )
-            for status in found
-        ),
-    )
+    screen.print_studies(show_studies(storage), as_json)
 
 
 @study_app.command("show")
@@ -148,43 +126,7 @@ def study_show(name: Name, storage: Storage = None, as_json: Json = False) -> No
     """
     from hpo.status import show_study
 
-    status = show_study(name, storage)
-    if as_json:
-        print_json(status.to_json())
-    else:
-        print_status(status)
-
-
-def print_status(status: "Status") -> None:
-    """A study as two tables: what is known, and who works."""
-    from hpo.formatting import duration, interval, percent, summary, value
-
-    counts = asdict(status.trials)
-    rows: list[tuple[str, str]] = [
-        ("study", f"{status.name}: {status.architecture} on {status.dataset}"),
-        ("state", status.state),
-        ("trials", ", ".join(f"{n} {word}" for word, n in counts.items())),
-    ]
-    if best := status.best:
-        rows += [
-            ("best trial", str(best.trial)),
-            *((f"  {name}", value(each)) for name, each in best.params.items()),
-            ("parameters", str(best.n_parameters)),
-            ("validation error", percent(best.validation_error)),
-            ("test error", summary(best.test_error)),
-            ("95 % interval", interval(best.test_error)),
-        ]
-        values = best.test_error.values if best.test_error else ()
-        rows.append(("each test run", ", ".join(percent(each) for each in values) or "-"))
-    print_table(("", ""), rows)
-    if status.workers:
-        print_table(
-            ("worker", "doing", "epochs", "since", ""),
-            (
-                (w.name, w.doing, w.n_epochs, duration(w.since_s), "silent" if w.is_silent else "")
-                for w in status.workers
-            ),
-        )
+    screen.print_status(show_study(name, storage), as_json)
 
 
 @study_app.command("trials")
@@ -193,28 +135,9 @@ def study_trials(name: Name, storage: Storage = None, as_json: Json = False) -> 
 
     Example: hpo study trials siamese --json
     """
-    from hpo.formatting import duration, last_line, params, percent
     from hpo.status import study_trials as trials
 
-    found = trials(name, storage)
-    if as_json:
-        print_json(found)
-        return
-    print_table(
-        ("trial", "state", "validation error", "epochs", "attempts", "time", "configuration"),
-        (
-            (
-                trial["number"],
-                trial["state"],
-                percent(trial["validation_error"]),
-                trial["n_epochs"],
-                trial["n_attempts"],
-                duration(trial["train_s"]),
-                params(trial["params"]) + last_line(trial["failure"]),
-            )
-            for trial in found
-        ),
-    )
+    screen.print_trials(trials(name, storage), as_json)
 
 
 @study_app.command("extend")
@@ -231,7 +154,7 @@ def study_extend(
     from hpo.studies import extend_study
 
     study = extend_study(name, trials, storage)
-    print_record({"name": study.name, "n_trials": study.n_trials}, as_json)
+    screen.print_record({"name": study.name, "n_trials": study.n_trials}, as_json)
 
 
 @study_app.command("delete")
@@ -250,7 +173,7 @@ def study_delete(
     if not yes:
         raise InputError(f"this deletes all that was recorded for {name!r}: add --yes")
     delete_study(name, storage)
-    say(f"deleted {name}")
+    screen.say(f"deleted {name}")
 
 
 @app.command()
@@ -303,7 +226,7 @@ def export(
     if output is None:
         sys.stdout.write(text)
     else:
-        say(f"wrote {output}")
+        screen.say(f"wrote {output}")
 
 
 @app.command()
@@ -312,28 +235,9 @@ def architectures(as_json: Json = False) -> None:
 
     Example: hpo architectures --json
     """
-    from hpo.formatting import percent
     from hpo.zoo import list_architectures
 
-    entries = list_architectures()
-    if as_json:
-        print_json([asdict(entry) for entry in entries])
-        return
-    print_table(
-        ("architecture", "task", "shared", "aux. loss", "parameters", "source", "reported"),
-        (
-            (
-                entry.name,
-                entry.task,
-                "yes" if entry.weight_sharing else "no",
-                "yes" if entry.auxiliary_loss else "no",
-                f"{entry.n_parameters:,}",
-                entry.source,
-                percent(entry.reported["test_error"] if entry.reported else None),
-            )
-            for entry in entries
-        ),
-    )
+    screen.print_architectures(list_architectures(), as_json)
 
 
 @data_app.command("fetch")
@@ -347,7 +251,7 @@ def data_fetch(
     from hpo.datasets import fetch
 
     folder = fetch(dataset)
-    say(f"{dataset} needs no files" if folder is None else f"{dataset} is in {folder}")
+    screen.say(f"{dataset} needs no files" if folder is None else f"{dataset} is in {folder}")
 
 
 @app.command()
@@ -374,44 +278,9 @@ def doctor(storage: Storage = None, as_json: Json = False) -> None:
     from hpo.doctor import examine
 
     findings = examine(storage)
-    if as_json:
-        print_json([asdict(finding) for finding in findings])
-    else:
-        print_table(
-            ("", "", ""), ((finding.what, finding.verdict, finding.words) for finding in findings)
-        )
+    screen.print_findings(findings, as_json)
     if any(finding.verdict == "bad" for finding in findings):
         raise typer.Exit(1)
-
-
-def say(words: str) -> None:
-    """Narrative goes to stderr, so that stdout is data."""
-    print(words, file=sys.stderr)
-
-
-def print_json(data: Any) -> None:
-    """Data for programs."""
-    print(json.dumps(data, indent=2))
-
-
-def print_record(record: dict[str, Any], as_json: bool) -> None:
-    """One thing, as JSON or as a table of its parts."""
-    if as_json:
-        print_json(record)
-    else:
-        print_table(("", ""), ((key, str(value)) for key, value in record.items()))
-
-
-def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Rows for a person; what a study holds is printed as it is, never read as markup."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*head, box=None, show_header=any(head), pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def main() -> None:

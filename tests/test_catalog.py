@@ -9,9 +9,9 @@ from optuna.study import StudyDirection
 from storage import catalog
 from storage.claims import claim
 from storage.engine import Database
-from storage.errors import StudyExistsError, StudyMissingError
+from storage.errors import LeaseLostError, StudyExistsError, StudyMissingError
 from storage.leases import Result, TrainingRecord, record, report
-from tests.storage_checks import BACKENDS, shared_database, url_of
+from tests.storage_checks import BACKENDS, check_finished, shared_database, url_of
 from tests.storage_worker import (
     OVER_S,
     PLANNED,
@@ -124,15 +124,24 @@ def test_a_deleted_study_leaves_nothing_and_others_alone(db: Database) -> None:
     catalog.add(db, name, "{}", 1)
 
 
-def test_a_study_that_optunas_dashboard_deleted_can_be_deleted(db: Database) -> None:
-    study_id = new_study(db, 2)
-    must_claim(db, study_id, PLAN)
+def test_a_study_that_optunas_dashboard_deleted_is_gone_and_its_name_free(db: Database) -> None:
+    study_id, dashboard = new_study(db, 2), Database(url_of(db))
+    late = must_claim(db, study_id, PLAN)
     name = name_of(db, study_id)
-    db.optuna.delete_study(study_id)
+    dashboard.optuna.delete_study(study_id)
+    dashboard.close()
     with pytest.raises(StudyMissingError):
         claim(db, study_id, PLAN, "worker")
-    catalog.delete(db, name)
+    for action in (catalog.get, catalog.delete):
+        with pytest.raises(StudyMissingError):
+            action(db, name)
     assert study_id not in {row.study_id for row in catalog.every(db)}
+    anew = catalog.add(db, name, "{}", 1)
+    assert catalog.work(db, anew) == []
+    play(db, anew, PLAN, "worker")
+    with pytest.raises(LeaseLostError):
+        report(db, late, n_epochs=1, error=0.5)
+    check_finished(db, anew, PLAN, 1)
 
 
 def test_work_is_told_as_it_stands(db: Database) -> None:

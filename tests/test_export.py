@@ -115,7 +115,9 @@ class TestFiles:
     def test_an_existing_file_is_replaced_whole(self, storage: str, folder: Path) -> None:
         path = folder / "best.yaml"
         path.write_text("old " * 10_000)
-        text = hpo.export_study("tiny", storage=storage, output=path)
+        with path.open() as reader:
+            text = hpo.export_study("tiny", storage=storage, output=path)
+            assert reader.read() == "old " * 10_000, "who reads it meanwhile reads one or the other"
         assert path.read_text() == text
         assert [each.name for each in folder.iterdir()] == ["best.yaml"], "nothing else is left"
         assert stat.S_IMODE(path.stat().st_mode) == 0o644

@@ -17,7 +17,7 @@ HOUSE = (
     ("storage", "search_spaces"),
 )
 SERVICE = (
-    ("__init__",),
+    ("__init__", "screen"),
     ("cost", "dashboard", "doctor", "export", "processes", "report", "zoo"),
     ("leaderboard", "loading", "progress", "worker"),
     ("test_error",),

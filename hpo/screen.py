@@ -1,0 +1,162 @@
+"""What the command prints: data on stdout, as JSON or as tables, and narrative on stderr.
+
+Nothing slow is imported up here: `hpo --help` loads this file.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from hpo.doctor import Finding
+    from hpo.status import Status
+    from hpo.zoo import Entry
+
+
+def say(words: str) -> None:
+    """Narrative goes to stderr, so that stdout is data."""
+    print(words, file=sys.stderr)
+
+
+def print_json(data: Any) -> None:
+    """Data for programs."""
+    print(json.dumps(data, indent=2))
+
+
+def print_record(record: dict[str, Any], as_json: bool) -> None:
+    """One thing, as JSON or as a table of its parts."""
+    if as_json:
+        print_json(record)
+    else:
+        print_table(("", ""), ((key, str(value)) for key, value in record.items()))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Rows for a person; what a study holds is printed as it is, never read as markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*head, box=None, show_header=any(head), pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def print_studies(studies: "list[Status]", as_json: bool) -> None:
+    """One row a study."""
+    from hpo.formatting import percent, summary
+
+    if as_json:
+        print_json([status.to_json() for status in studies])
+        return
+    print_table(
+        ("study", "architecture", "data", "state", "trials", "validation error", "test error"),
+        (
+            (
+                status.name,
+                status.architecture,
+                status.dataset,
+                status.state,
+                f"{status.trials.finished}/{status.trials.target}",
+                percent(status.best.validation_error if status.best else None),
+                summary(status.best.test_error if status.best else None),
+            )
+            for status in studies
+        ),
+    )
+
+
+def print_status(status: "Status", as_json: bool) -> None:
+    """A study as two tables: what is known, and who works."""
+    from hpo.formatting import duration
+
+    if as_json:
+        print_json(status.to_json())
+        return
+    print_table(("", ""), _status_rows(status))
+    if status.workers:
+        print_table(
+            ("worker", "doing", "epochs", "since", ""),
+            (
+                (w.name, w.doing, w.n_epochs, duration(w.since_s), "silent" if w.is_silent else "")
+                for w in status.workers
+            ),
+        )
+
+
+def _status_rows(status: "Status") -> Iterable[tuple[str, str]]:
+    from hpo.formatting import interval, percent, summary, value
+
+    yield "study", f"{status.name}: {status.architecture} on {status.dataset}"
+    yield "state", status.state
+    yield "trials", ", ".join(f"{n} {word}" for word, n in asdict(status.trials).items())
+    if (best := status.best) is None:
+        return
+    yield "best trial", str(best.trial)
+    yield from ((f"  {name}", value(each)) for name, each in best.params.items())
+    yield "parameters", str(best.n_parameters)
+    yield "validation error", percent(best.validation_error)
+    yield "test error", summary(best.test_error)
+    yield "95 % interval", interval(best.test_error)
+    values = best.test_error.values if best.test_error else ()
+    yield "each test run", ", ".join(percent(each) for each in values) or "-"
+
+
+def print_trials(trials: list[dict[str, Any]], as_json: bool) -> None:
+    """One row a trial."""
+    from hpo.formatting import duration, last_line, params, percent
+
+    if as_json:
+        print_json(trials)
+        return
+    print_table(
+        ("trial", "state", "validation error", "epochs", "attempts", "time", "configuration"),
+        (
+            (
+                trial["number"],
+                trial["state"],
+                percent(trial["validation_error"]),
+                trial["n_epochs"],
+                trial["n_attempts"],
+                duration(trial["train_s"]),
+                params(trial["params"]) + last_line(trial["failure"]),
+            )
+            for trial in trials
+        ),
+    )
+
+
+def print_architectures(entries: "list[Entry]", as_json: bool) -> None:
+    """One row an architecture."""
+    from hpo.formatting import percent
+
+    if as_json:
+        print_json([asdict(entry) for entry in entries])
+        return
+    print_table(
+        ("architecture", "task", "shared", "aux. loss", "parameters", "source", "reported"),
+        (
+            (
+                entry.name,
+                entry.task,
+                "yes" if entry.weight_sharing else "no",
+                "yes" if entry.auxiliary_loss else "no",
+                f"{entry.n_parameters:,}",
+                entry.source,
+                percent(entry.reported["test_error"] if entry.reported else None),
+            )
+            for entry in entries
+        ),
+    )
+
+
+def print_findings(findings: "list[Finding]", as_json: bool) -> None:
+    """One row for each thing that was looked at."""
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_table(("", "", ""), ((each.what, each.verdict, each.words) for each in findings))
