@@ -1,5 +1,6 @@
 """One training: repeatable bit for bit, standardized by its training part, honest when it fails."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from hpo.training import (
     evaluate,
     prepare_process,
 )
+from tests.tiny_studies import keep_denormals
 
 
 CPU = torch.device("cpu")
@@ -237,6 +239,11 @@ class TestErrors:
 
 
 class TestDevice:
+    @pytest.fixture(autouse=True)
+    def _process_as_before(self) -> Iterator[None]:
+        yield
+        keep_denormals()
+
     def test_the_cpu_is_chosen_where_there_is_no_other(self) -> None:
         expected = "cuda" if torch.cuda.is_available() else "cpu"
         assert prepare_process("auto").type == expected

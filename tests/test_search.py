@@ -1,0 +1,159 @@
+"""What a search promises whatever its sampler: ranges, order, budgets, and the same again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hpo
+from hpo.status import list_trials
+from hpo.strategies import plan
+from hpo.studies import open_database, open_study
+from storage import catalog, claims, leases
+from tests.tiny_studies import TINY, write_recipe
+
+
+RECIPE = """\
+architecture: siamese
+parameters:
+  learning_rate: {type: float, low: 1.0e-3, high: 1.0e-2, log: true}
+  weight_decay: {type: float, low: 0.0, high: 0.1}
+  channels: {type: channels, choices: [2, 4, 6], layers: 3}
+  merge: {type: categorical, choices: [concatenate, difference]}
+  aux_weight: {type: float, low: 1.0, high: 1.0}
+known:
+  - {learning_rate: 0.005, weight_decay: 0.0, channels: [2, 4, 6], merge: difference, aux_weight: 1}
+"""
+GRID = """\
+architecture: siamese
+parameters:
+  learning_rate: {values: [0.001, 0.01]}
+  channels: {type: channels, choices: [2, 4], layers: 3}
+known:
+  - {learning_rate: 0.01, channels: [2, 2, 4]}
+"""
+KNOWN = {
+    "learning_rate": 0.005,
+    "weight_decay": 0.0,
+    "channels": [2, 4, 6],
+    "merge": "difference",
+    "aux_weight": 1.0,
+}
+
+
+def run_study(folder: Path, recipe: str, **settings: Any) -> tuple[list[dict[str, Any]], list[Any]]:
+    """A study from creation to its end by one worker: its trials and all recorded curves."""
+    storage = f"sqlite:///{folder / 'hpo.db'}"
+    space = write_recipe(folder, recipe)
+    hpo.create_study("siamese", storage=storage, space=space, **(TINY | settings))
+    hpo.run_worker("siamese", storage=storage)
+    db = open_database(storage)
+    study = open_study(db, "siamese")
+    curves = [(c.claim_id, c.fold, c.curve) for c in catalog.curves(db, study.id)]
+    trials = list_trials(db, study)
+    db.close()
+    return trials, curves
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
+def test_every_sampler_fills_the_budget_inside_the_ranges(tmp_path: Path, sampler: str) -> None:
+    trials, _ = run_study(tmp_path, RECIPE, sampler=sampler, trials=13, epochs=1, repeats=1)
+    assert [trial["number"] for trial in trials] == list(range(13))
+    assert {trial["state"] for trial in trials} <= {"complete", "pruned"}
+    assert trials[0]["params"] == KNOWN
+    for params in (trial["params"] for trial in trials):
+        assert 1e-3 <= params["learning_rate"] <= 1e-2
+        assert 0.0 <= params["weight_decay"] <= 0.1
+        assert params["channels"] == sorted(params["channels"])
+        assert set(params["channels"]) <= {2, 4, 6}
+        assert params["merge"] in ("concatenate", "difference")
+        assert params["aux_weight"] == 1.0
+    assert len({str(trial["params"]) for trial in trials}) == 13
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
+def test_one_worker_repeats_a_search_bit_for_bit(tmp_path: Path, sampler: str) -> None:
+    """After its random start a sampler reads the history, so this holds all of it together."""
+    runs = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        trials, curves = run_study(folder, RECIPE, sampler=sampler, trials=13, epochs=1, repeats=1)
+        runs.append(([trial["params"] for trial in trials], curves))
+    assert runs[0] == runs[1]
+
+
+def test_another_study_seed_gives_other_configurations_and_curves(tmp_path: Path) -> None:
+    runs = []
+    for seed in (0, 1):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        trials, curves = run_study(folder, RECIPE, seed=seed, trials=2)
+        runs.append((trials[1]["params"], curves[0]))
+    assert runs[0][0] != runs[1][0]
+    assert runs[0][1] != runs[1][1]
+
+
+def test_a_grid_is_searched_point_by_point_each_once_the_known_one_first(tmp_path: Path) -> None:
+    trials, _ = run_study(tmp_path, GRID, sampler="grid", pruner="none", epochs=1, repeats=1)
+    points = [(trial["params"]["learning_rate"], *trial["params"]["channels"]) for trial in trials]
+    channels = [(2, 2, 2), (2, 2, 4), (2, 4, 4), (4, 4, 4)]
+    assert sorted(points) == sorted((rate, *each) for rate in (0.001, 0.01) for each in channels)
+    assert points[0] == (0.01, 2, 2, 4)
+
+
+@pytest.mark.parametrize("pruner", ["hyperband", "median"])
+def test_a_pruner_stops_trials_early_but_never_the_known_ones(tmp_path: Path, pruner: str) -> None:
+    trials, _ = run_study(tmp_path, RECIPE, pruner=pruner, trials=16, epochs=6, repeats=1)
+    pruned = [trial for trial in trials if trial["state"] == "pruned"]
+    assert trials[0]["state"] == "complete"
+    assert pruned
+    assert all(trial["n_epochs"] < 6 and trial["validation_error"] > 0 for trial in pruned)
+    assert all(trial["n_epochs"] == 6 for trial in trials if trial["state"] == "complete")
+
+
+def test_without_a_pruner_every_trial_runs_to_its_last_epoch(tmp_path: Path) -> None:
+    trials, _ = run_study(tmp_path, RECIPE, pruner="none", trials=6)
+    assert [trial["n_epochs"] for trial in trials] == [TINY["epochs"]] * 6
+
+
+def test_the_choice_is_the_lowest_validation_error_and_the_rest_is_never_tested(
+    tmp_path: Path,
+) -> None:
+    trials, _ = run_study(tmp_path, RECIPE, pruner="none", trials=6)
+    storage = f"sqlite:///{tmp_path / 'hpo.db'}"
+    db = open_database(storage)
+    tested = {w.trial for w in catalog.work(db, open_study(db, "siamese").id) if w.kind == "test"}
+    db.close()
+    lowest = min(trials, key=lambda trial: (trial["validation_error"], trial["number"]))
+    assert tested == {lowest["number"]}
+    best = hpo.show_study("siamese", storage).best
+    assert best is not None
+    assert (best.trial, best.validation_error) == (lowest["number"], lowest["validation_error"])
+
+
+def test_a_trial_taken_over_in_the_middle_gives_the_curves_that_it_would_have_given(
+    tmp_path: Path,
+) -> None:
+    """The first attempt has its parameters and a reported epoch when its worker falls silent."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    whole = run_study(tmp_path / "whole", RECIPE, trials=1, lease_s=0.2)
+    storage = f"sqlite:///{tmp_path / 'cut' / 'hpo.db'}"
+    space = write_recipe(tmp_path / "cut", RECIPE)
+    study = hpo.create_study(
+        "siamese", storage=storage, space=space, **(TINY | {"trials": 1, "lease_s": 0.2})
+    )
+    db = open_database(storage)
+    claimed = claims.claim(db, study.id, plan(study.protocol), "a worker that dies")
+    assert isinstance(claimed, leases.Claim)
+    leases.report(db, claimed, n_epochs=1, error=0.123)
+    db.close()
+    hpo.run_worker("siamese", storage=storage)
+    db = open_database(storage)
+    trials = list_trials(db, study)
+    curves = [(c.claim_id, c.fold, c.curve) for c in catalog.curves(db, study.id)]
+    db.close()
+    assert curves == whole[1]
+    assert trials[0]["n_attempts"] == 2
+    assert trials[0]["params"] == whole[0][0]["params"]
