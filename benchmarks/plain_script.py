@@ -1,4 +1,4 @@
-"""The script that a user would write: Optuna, KFold, DataLoader, torch's default threads, one process.
+"""The script that a user would write: Optuna, KFold, DataLoader, default threads, one process.
 
 It searches the siamese network of report 004 on true MNIST, as well as one writes it on a first
 day: clear, correct, nothing tuned. `throughput.py` times it beside `hpo worker`.

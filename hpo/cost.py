@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from hpo.cross_validation import CrossValidation
 from hpo.datasets import load
 from hpo.objective import make_setting
+from hpo.protocol import Protocol
 from hpo.seeds import derive
 from hpo.strategies import planned_trials
 from hpo.studies import draft_study
-from hpo.training import Training, prepare_process
+from hpo.training import Training, repeatable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +39,8 @@ def estimate(architecture: str, **settings: Any) -> Cost:
     """
     draft = draft_study(architecture, **settings)
     protocol = draft.protocol
-    device = prepare_process("cpu")
-    examples = load(protocol.dataset).draw_train(
-        protocol.train_size, derive("search", protocol.seed)
-    )
-    split = CrossValidation(examples, protocol.folds, protocol.seed, device).splits[0]
-    space, planned = protocol.search_space, planned_trials(protocol)
-    params = space.decode(planned[0]) if planned else space.fixed
-    training = Training(make_setting(protocol, params), split, device, ("cost",))
-    training.run_epoch()  # the first is slower: torch prepares its kernels
-    before = training.train_s
-    training.run_epoch()
-    seconds = training.train_s - before
+    with repeatable():
+        seconds = _fold_epoch_s(protocol)
     fold_epochs = draft.n_trials * protocol.folds * protocol.epochs
     test_epochs = protocol.repeats * protocol.epochs
     return Cost(
@@ -58,3 +51,17 @@ def estimate(architecture: str, **settings: Any) -> Cost:
         fold_epoch_s=round(seconds, 4),
         core_hours=round((fold_epochs + test_epochs) * seconds / 3600, 2),
     )
+
+
+def _fold_epoch_s(protocol: Protocol) -> float:
+    cpu = torch.device("cpu")
+    purpose = derive("search", protocol.seed)
+    examples = load(protocol.dataset).draw_train(protocol.train_size, purpose)
+    split = CrossValidation(examples, protocol.folds, protocol.seed, cpu).splits[0]
+    space, planned = protocol.search_space, planned_trials(protocol)
+    params = space.decode(planned[0]) if planned else space.fixed
+    training = Training(make_setting(protocol, params), split, cpu, ("cost",))
+    training.run_epoch()  # the first is slower: torch prepares its kernels
+    before = training.train_s
+    training.run_epoch()
+    return training.train_s - before

@@ -122,6 +122,7 @@ def command(name: str, protocol: Protocol, n_trials: int) -> str:
         "epochs": protocol.epochs,
         "batch-size": protocol.batch_size,
         "repeats": protocol.repeats,
+        "max-attempts": protocol.max_attempts,
         "train-size": protocol.train_size,
         "test-size": protocol.test_size,
         "sampler": protocol.sampler,

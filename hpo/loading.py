@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from torch import nn
 
@@ -12,7 +13,7 @@ from hpo.architectures import architectures
 from hpo.errors import InputError
 from hpo.protocol import Protocol
 from hpo.registry import unknown
-from hpo.training import Setting, Split, Standardize, Training, hyperparameters, prepare_process
+from hpo.training import Setting, Split, Standardize, Training, hyperparameters, repeatable
 
 
 def load(path: Path | str) -> nn.Module:
@@ -43,9 +44,10 @@ def test_run(
     protocol: Protocol, trial: int, params: Mapping[str, Any], seed: int
 ) -> tuple[Training, Split]:
     """A test run, done again on the CPU; gives the training and its data."""
-    device = prepare_process("cpu")
-    trainings = list(test_error.run(protocol, trial, params, seed, device))
-    return trainings[-1], test_error.draw(protocol, seed, device)
+    cpu = torch.device("cpu")
+    with repeatable():
+        trainings = list(test_error.run(protocol, trial, params, seed, cpu))
+    return trainings[-1], test_error.draw(protocol, seed, cpu)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -143,7 +143,21 @@ def _how(code: int) -> str:
 def _start(
     n_workers: int, url: str, study: str | None, limits: Limits, device: str
 ) -> list[_Child]:
-    return [_Child(index, url, study, limits, device) for index in range(n_workers)]
+    with _sigint_ignored():
+        return [_Child(index, url, study, limits, device) for index in range(n_workers)]
+
+
+@contextlib.contextmanager
+def _sigint_ignored() -> Iterator[None]:
+    """What is started in it is deaf to a terminal's Ctrl-C from its first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _supervise(children: list[_Child], stop: Stop) -> None:

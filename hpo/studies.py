@@ -6,7 +6,7 @@ can be worked on.
 
 import os
 import re
-from contextlib import closing
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,13 @@ MAX_TRIALS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A study in a database; `n_trials` is its budget."""
+    """A study in a database; `n_trials` is its budget, `created_at` in seconds since 1970."""
 
     id: int
     name: str
     protocol: Protocol
     n_trials: int
+    created_at: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +73,11 @@ def create_study(
         StorageError: the database cannot be used.
     """
     draft = draft_study(architecture, **settings)
-    with_tables = open_database(storage, create=True)
-    try:
-        frozen = draft.protocol.model_dump_json()
-        study_id = catalog.add(with_tables, draft.name, frozen, draft.n_trials)
-    except StudyExistsError:
-        if not if_not_exists:
-            raise
-        return open_study(with_tables, draft.name)
-    finally:
-        with_tables.close()
-    return Study(id=study_id, name=draft.name, protocol=draft.protocol, n_trials=draft.n_trials)
+    with closing(open_database(storage, create=True)) as db:
+        with suppress(StudyExistsError) if if_not_exists else nullcontext():
+            frozen = draft.protocol.model_dump_json()
+            catalog.add(db, draft.name, frozen, draft.n_trials)
+        return open_study(db, draft.name)
 
 
 def draft_study(
@@ -207,7 +202,13 @@ def every(db: Database) -> list[Study]:
 
 def _study(row: catalog.StudyRow) -> Study:
     frozen = protocols.read(row.protocol)
-    return Study(id=row.study_id, name=row.name, protocol=frozen, n_trials=row.n_trials)
+    return Study(
+        id=row.study_id,
+        name=row.name,
+        protocol=frozen,
+        n_trials=row.n_trials,
+        created_at=row.created_at,
+    )
 
 
 def extend_study(name: str, trials: int, storage: str | None = None) -> Study:

@@ -6,6 +6,7 @@ Shapes: N batch or set, P parts of an example (two images), K classes.
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -55,18 +56,29 @@ def hyperparameters(architecture: Architecture) -> dict[str, Any]:
     return {f.name: f.default for f in names} | architecture.hyperparameters
 
 
-def prepare_process(device: str) -> torch.device:
-    """One thread and no denormal numbers, so that each worker is fast and repeats bit for bit.
+def find_device(name: str) -> torch.device:
+    """The device of that name; auto takes a GPU where there is one.
 
     Raises:
-        InputError: the device is not there.
+        InputError: it is not there.
     """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: no CUDA device can be used here; use cpu or auto")
+    chosen = "cuda" if name == "auto" and torch.cuda.is_available() else name
+    return torch.device("cpu" if chosen == "auto" else chosen)
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """One thread and no denormal numbers: trainings in it are fast and repeat bit for bit."""
+    n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: no CUDA device can be used here; use cpu or auto")
-    chosen = "cuda" if device == "auto" and torch.cuda.is_available() else device
-    return torch.device("cpu" if chosen == "auto" else chosen)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)  # torch does not tell what it was; this is its default
+        torch.set_num_threads(n_threads)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,11 +17,11 @@ from hpo.objective import Objective, check_data, result
 from hpo.status import Status, show
 from hpo.strategies import plan
 from hpo.studies import Study
-from hpo.training import DivergedError, prepare_process
+from hpo.training import DivergedError, find_device, repeatable
 from storage import catalog, claims, leases
 from storage.claims import Idle
 from storage.engine import Database
-from storage.errors import LeaseLostError, StorageError, StudyMissingError
+from storage.errors import LeaseLostError, StorageError, StudyMissingError, UnreachableError
 from storage.leases import Claim, Heartbeat, Result
 
 
@@ -46,7 +47,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{self.index}"[:200]
-        self.device = prepare_process(self.device_name)
+        self.device = find_device(self.device_name)
         self._n_trials = 0
         self._started = time.monotonic()
 
@@ -58,14 +59,15 @@ class Worker:
             StudyMissingError: there is no such study.
             StoppedError: a signal asked to stop; the work was given back.
         """
-        while not self._is_over():
-            study = self._next(study_name)
-            if study is not None:
-                self._work_on(study, named=study_name is not None)
-            elif not self.limits.wait:
-                return
-            else:
-                self._pause()
+        with repeatable():
+            while not self._is_over():
+                study = self._next(study_name)
+                if study is not None:
+                    self._work_on(study, named=study_name is not None)
+                elif self.limits.wait:
+                    self._pause()
+                else:
+                    return
 
     def _next(self, name: str | None) -> Study | None:
         """The named study, else the one that is least done; None where nothing is left to do."""
@@ -87,11 +89,17 @@ class Worker:
         check_data(study.protocol)
         objective = Objective(self.db, study, self.device, self.limits.storage_timeout_s)
         wanted = plan(study.protocol)
+
+        def ask() -> Claim | Idle:
+            created_at = study.created_at
+            return claims.claim(self.db, study.id, wanted, self.name, created_at=created_at)
+
         while not self._is_over():
             self.stop.check()
             try:
-                claimed = self._retry(lambda: claims.claim(self.db, study.id, wanted, self.name))
+                claimed = self._retry(ask)
             except StudyMissingError:
+                self.db.forget()
                 if named:
                     raise
                 return
@@ -114,6 +122,7 @@ class Worker:
                 outcome = self._outcome(claim, objective, study, pause)
                 self._retry(lambda: leases.record(self.db, claim, outcome))
             except LeaseLostError:
+                self.db.forget()
                 return
             except StoppedError:
                 self._release(claim)
@@ -154,10 +163,9 @@ class Worker:
         self._retry(lambda: leases.report(self.db, claim, n_epochs=n_epochs))
 
     def _release(self, claim: Claim) -> None:
-        try:
+        """Give the work back; where the database does not answer, its lease will run out."""
+        with suppress(LeaseLostError, UnreachableError), self.db.errors_translated():
             leases.release(self.db, claim)
-        except LeaseLostError:
-            return
 
     def _is_over(self) -> bool:
         limits, elapsed = self.limits, time.monotonic() - self._started

@@ -26,6 +26,7 @@ class StudyRow:
     n_trials: int
     n_started: int
     choice: int | None
+    created_at: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class Curve:
 
 
 def add(db: Database, name: str, protocol: str, n_trials: int) -> int:
-    """Enter a study, in Optuna's tables and ours together; gives Optuna's id.
+    """Enter a study, in Optuna's tables and ours together; gives Optuna's id of it.
 
     Raises:
         StudyExistsError: the name is taken, by a study of ours or another program's.
@@ -92,7 +93,7 @@ def get(db: Database, name: str) -> StudyRow:
     """
     with db.reading() as connection:
         row = connection.execute(_STUDY.where(studies.c.name == name, IN_OPTUNA)).first()
-    if row is None:
+    if row is None or row.name != name:  # to MariaDB, names that differ only in case are one
         raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
     return StudyRow(**row._mapping)
 
@@ -201,7 +202,7 @@ def _clear_remains(connection: Connection, study_id: int, name: str) -> None:
 def _locked(connection: Connection, db: Database, name: str) -> AnyRow:
     query = _STUDY.where(studies.c.name == name, IN_OPTUNA).with_for_update()
     row = connection.execute(query).first()
-    if row is None:
+    if row is None or row.name != name:
         raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
     return row
 

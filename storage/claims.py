@@ -45,14 +45,21 @@ class Idle(enum.Enum):
     COMPLETE = "complete"
 
 
-def claim(db: Database, study_id: int, plan: Plan, worker: str) -> Claim | Idle:
+def claim(
+    db: Database, study_id: int, plan: Plan, worker: str, *, created_at: float | None = None
+) -> Claim | Idle:
     """A claim on the next missing piece of the study's work.
+
+    A database may give a deleted study's number to a new one: with `created_at` only the study
+    that was created then is meant.
 
     Raises:
         StudyMissingError: the study was deleted.
     """
     with db.transaction() as connection:
         study = _locked(connection, study_id)
+        if created_at not in (None, study.created_at):
+            raise StudyMissingError("the study was deleted; another has its number now")
         desk = _Desk(db, connection, study, plan, worker, _now(connection))
         return desk.take_over() or desk.start_trial() or desk.start_test_run() or desk.idle()
 

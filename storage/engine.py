@@ -68,6 +68,10 @@ class Database:
             schema.prepare(_make_engine(parsed), self.name, create=create)
             self._rdb = _optuna_storage(parsed)
         self.engine: sa.Engine = self._rdb.engine
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what Optuna's storage has cached: a study may have been deleted and made anew."""
         self.optuna = optuna.storages.get_storage(self._rdb)
 
     @contextlib.contextmanager
@@ -183,6 +187,10 @@ def _make_engine(url: URL) -> sa.Engine:
     """An engine for `storage.schema`: unpooled, so that a closed connection ends its locks."""
     try:
         return sa.create_engine(url, poolclass=sa.NullPool, **_engine_options(url))
+    except TypeError as error:
+        raise StorageURLError(
+            f"the driver does not know an option in the storage URL: {error}"
+        ) from error
     except ModuleNotFoundError as error:
         extra = EXTRAS[url.drivername]
         raise StorageError(
@@ -198,7 +206,8 @@ def _engine_options(url: URL) -> dict[str, Any]:
     if url.drivername.startswith("postgresql"):
         idle = f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1000}"
         return {**options, "connect_args": {"options": idle, "connect_timeout": 10}}
-    idle = f"SET SESSION idle_transaction_timeout = {IDLE_TIMEOUT_S}"
+    # MariaDB alone knows the timeout; to MySQL the second half is a comment.
+    idle = f"SET @hpo = 1 /*M!100300 , SESSION idle_transaction_timeout = {IDLE_TIMEOUT_S} */"
     return {**options, "connect_args": {"init_command": idle, "connect_timeout": 10}}
 
 

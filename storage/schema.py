@@ -15,14 +15,15 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from storage.errors import EmptyStorageError, OutdatedError
+from storage.errors import EmptyStorageError, OutdatedError, UnreachableError
 
 
 VERSION_TABLE = "hpo_alembic_version"
 LOCK_TIMEOUT_S = 60
 _LOCK = "hpo schema"
+BUSY = f"another process has been making the tables for over {LOCK_TIMEOUT_S} s; try again"
 
 
 def prepare(engine: sa.Engine, name: str, *, create: bool) -> None:
@@ -79,7 +80,7 @@ def _config() -> Config:
 def _lock(engine: sa.Engine) -> Iterator[None]:
     """One process at a time, whichever machine it runs on."""
     if engine.name == "sqlite":
-        with FileLock(f"{engine.url.database}.lock", timeout=LOCK_TIMEOUT_S):
+        with _file_lock(f"{engine.url.database}.lock"):
             yield
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -87,5 +88,24 @@ def _lock(engine: sa.Engine) -> Iterator[None]:
             connection.execute(sa.text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": _LOCK})
         else:
             lock = {"name": _LOCK, "timeout_s": LOCK_TIMEOUT_S}
-            connection.execute(sa.text("SELECT GET_LOCK(:name, :timeout_s)"), lock)
+            if (
+                connection.execute(sa.text("SELECT GET_LOCK(:name, :timeout_s)"), lock).scalar()
+                != 1
+            ):
+                raise UnreachableError(BUSY)
         yield  # closing the connection gives the lock back
+
+
+@contextlib.contextmanager
+def _file_lock(path: str) -> Iterator[None]:
+    lock = FileLock(path, timeout=LOCK_TIMEOUT_S)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UnreachableError(BUSY) from error
+    except OSError as error:
+        raise UnreachableError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()

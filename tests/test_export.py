@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from hpo.training import evaluate
 from storage import catalog
 from storage.engine import Database
 from tests import tiny_studies
-from tests.tiny_studies import RECIPE, TINY, keep_denormals, must, write_recipe
+from tests.tiny_studies import RECIPE, TINY, must, write_recipe
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,10 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder."""
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    keep_denormals()
+    return tmp_path
 
 
 @pytest.fixture

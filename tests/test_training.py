@@ -1,6 +1,5 @@
 """One training: repeatable bit for bit, standardized by its training part, honest when it fails."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,9 +17,9 @@ from hpo.training import (
     Training,
     batches,
     evaluate,
-    prepare_process,
+    find_device,
+    repeatable,
 )
-from tests.tiny_studies import keep_denormals
 
 
 CPU = torch.device("cpu")
@@ -239,18 +238,24 @@ class TestErrors:
 
 
 class TestDevice:
-    @pytest.fixture(autouse=True)
-    def _process_as_before(self) -> Iterator[None]:
-        yield
-        keep_denormals()
-
     def test_the_cpu_is_chosen_where_there_is_no_other(self) -> None:
         expected = "cuda" if torch.cuda.is_available() else "cpu"
-        assert prepare_process("auto").type == expected
-        assert prepare_process("cpu").type == "cpu"
-        assert torch.get_num_threads() == 1
+        assert find_device("auto").type == expected
+        assert find_device("cpu").type == "cpu"
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
     def test_a_device_that_is_not_there_is_refused(self) -> None:
         with pytest.raises(InputError, match=r"device: no CUDA device .* use cpu or auto"):
-            prepare_process("cuda")
+            find_device("cuda")
+
+
+def test_a_process_is_left_as_it_was_after_trainings_on_one_thread() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    smallest = torch.tensor([1e-45])
+    with repeatable():
+        assert torch.get_num_threads() == 1
+        assert (smallest * 1).item() == 0.0
+    assert torch.get_num_threads() == 2
+    assert (smallest * 1).item() > 0.0
+    torch.set_num_threads(before)

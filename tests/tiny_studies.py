@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import cli
 
@@ -73,15 +72,9 @@ def hpo(*arguments: str | Path) -> Done:
             cli.main()
     finally:
         sys.argv = before
-        keep_denormals()
     code = left.value.code
     assert code is None or isinstance(code, int)
     return Done(code or 0, out.getvalue(), err.getvalue())
-
-
-def keep_denormals() -> None:
-    """Undo what a worker set for this process; hypothesis refuses to work without small floats."""
-    torch.set_flush_denormal(False)
 
 
 def must(*arguments: str | Path) -> str:
