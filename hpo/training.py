@@ -20,8 +20,8 @@ from hpo.errors import HpoError, InputError
 from hpo.seeds import derive
 
 
-EVALUATION_BATCH = 250
-"""Larger ones are slower: their blocks go back to the operating system after each use."""
+EVALUATION_BATCH = 100
+"""Larger ones are slower: what their layers hand on no longer fits into a core's cache."""
 
 
 class DivergedError(HpoError):

@@ -1,6 +1,6 @@
 """The zoo: every network trains, has the size its report gives, and shares what it says it does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from hpo.architectures import Architecture, Outputs, architectures, count_parameters
-from hpo.architectures.blocks import MERGES, Merge
+from hpo.architectures.blocks import MERGES, Merge, dense
 from hpo.architectures.contract import pair_architecture
+from hpo.architectures.siamese import digit_encoder
 from hpo.datasets import Examples
 from hpo.errors import InputError
 from hpo.registry import Registry
@@ -191,6 +192,39 @@ def test_a_learning_rate_that_is_no_number_from_0_is_refused(value: Any) -> None
     setting = Setting(architecture=entry, params={"learning_rate": value}, epochs=1, batch_size=2)
     with pytest.raises(InputError, match=r"^learning_rate: should be a number from 0"):
         _ = setting.optimization
+
+
+def as_drawn_in_the_report(channels: Sequence[int], dropout: float) -> nn.Sequential:
+    """Figure A2 line by line: the encoder without what `digit_encoder` does to be fast."""
+    c1, c2, c3 = channels
+    return nn.Sequential(
+        nn.Conv2d(1, c1, kernel_size=3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(c1, c2, kernel_size=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(c2, c3, kernel_size=2),
+        nn.ReLU(),
+        nn.Flatten(),
+        *dense(c3, 75, dropout),
+        *dense(75, 75, dropout),
+        nn.Linear(75, 10),
+    )
+
+
+def test_the_fast_encoder_is_the_report_s_in_outputs_and_gradients() -> None:
+    torch.manual_seed(0)
+    fast, drawn = digit_encoder((8, 16, 32), 0.0), as_drawn_in_the_report((8, 16, 32), 0.0)
+    for ours, theirs in zip(fast.parameters(), drawn.parameters(), strict=True):
+        theirs.data.copy_(ours.data)
+    images = torch.randn(20, 1, 14, 14)
+    outputs = [network(images) for network in (fast, drawn)]
+    torch.testing.assert_close(outputs[0], outputs[1])
+    for output in outputs:
+        output.square().sum().backward()
+    for ours, theirs in zip(fast.parameters(), drawn.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-4)
 
 
 class TestRegistry:

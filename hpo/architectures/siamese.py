@@ -1,14 +1,14 @@
 """The networks of report 004: a plain baseline, and digit classifiers whose outputs are compared.
 
 Pooling stands before the ReLU here, where the report has it after: the result is the same, and
-the ReLU then works on a quarter of the values.
+the ReLU works on a quarter of the values.
 """
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from hpo.architectures.blocks import EncodedPair, Merge, dense
+from hpo.architectures.blocks import Crop, EncodedPair, Merge, WholeConv2d, dense
 from hpo.architectures.contract import Outputs, pair_architecture
 
 
@@ -16,18 +16,23 @@ N_DIGITS = 10
 
 
 def digit_encoder(channels: Sequence[int], dropout: float) -> nn.Module:
-    """Extractor and first classifier (report 004, figure A2): [N, 1, 14, 14] to [N, 10]."""
+    """Extractor and first classifier (report 004, figure A2): [N, 1, 14, 14] to [N, 10].
+
+    The second pooling leaves out the last row and column of its 5x5 input. Followed back to the
+    image, nothing beyond its first 12 rows and columns counts: they are cut off before the first
+    layer, which changes no result and saves a third of the work.
+    """
     c1, c2, c3 = channels
     return nn.Sequential(
-        nn.Conv2d(1, c1, kernel_size=3),  # 12x12
-        nn.MaxPool2d(2),  # 6x6
+        Crop(12),
+        nn.Conv2d(1, c1, kernel_size=3),  # 10x10, the report's 12x12
+        nn.MaxPool2d(2),  # 5x5, the report's 6x6
         nn.ReLU(),
-        nn.Conv2d(c1, c2, kernel_size=2),  # 5x5
+        nn.Conv2d(c1, c2, kernel_size=2),  # 4x4, the report's 5x5
         nn.MaxPool2d(2),  # 2x2
         nn.ReLU(),
-        nn.Conv2d(c2, c3, kernel_size=2),  # 1x1
+        WholeConv2d(c2, c3, kernel_size=2),  # 1x1
         nn.ReLU(),
-        nn.Flatten(),
         *dense(c3, 75, dropout),
         *dense(75, 75, dropout),
         nn.Linear(75, N_DIGITS),
