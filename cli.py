@@ -287,7 +287,9 @@ def main() -> None:
     """Run the command; a mistake of the user's is one line on stderr and an exit code."""
     arguments = sys.argv[1:] or ["--help"]
     try:
-        sys.exit(app(arguments, prog_name="hpo", standalone_mode=False))
+        code = app(arguments, prog_name="hpo", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code)
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
