@@ -71,11 +71,11 @@ class Progress:
         while not over:
             over = self._done.wait(PLAIN_REFRESH_S)
             for study, status in self._read():
-                line = plain_line(status, self._left_s(status), study)
-                key = line.partition(" · running")[0].partition(" · about")[0]
-                if printed.get(study.name) != key:
-                    printed[study.name] = key
-                    print(line, file=sys.stderr, flush=True)
+                news = f"{status.name} {status.state}: {headline(status, study)}"
+                if printed.get(study.name) != news:
+                    printed[study.name] = news
+                    rest = what_runs(status, self._left_s(status), study)
+                    print(f"{news} · {rest}", file=sys.stderr, flush=True)
 
     def _read(self) -> list[tuple[Study, Status]]:
         """The studies to show; none while the database does not answer, which workers tell of."""
@@ -127,14 +127,13 @@ def _unfortunate(status: Status) -> list[tuple[int, str]]:
     return [(status.trials.pruned, "pruned"), (status.trials.failed, "failed")]
 
 
-def plain_line(status: Status, left_s: float | None, study: Study) -> str:
-    """The same with the state, what runs and the time that is left."""
+def what_runs(status: Status, left_s: float | None, study: Study) -> str:
+    """Which work is under way, how far it is, and the time that is left."""
     running = ", ".join(
         f"{worker.doing} ({worker.n_epochs}/{study.protocol.epochs})" for worker in status.workers
     )
-    line = f"{status.name} {status.state}: {headline(status, study)}"
-    line += f" · running {running}" if running else ""
-    return f"{line} · {_left(left_s, status)}"
+    left = _left(left_s, status)
+    return f"running {running} · {left}" if running else left
 
 
 def _left(left_s: float | None, status: Status) -> str:

@@ -144,9 +144,16 @@ def curves(db: Database, study_id: int) -> list[Curve]:
 
 
 def parameters(db: Database, study_id: int) -> dict[int, dict[str, Any]]:
-    """Each trial's parameters in Optuna's names and values, by trial number."""
-    with db.errors_translated():
-        trials = db.optuna.get_all_trials(study_id, deepcopy=False)
+    """Each trial's parameters in Optuna's names and values, by trial number.
+
+    Raises:
+        StudyMissingError: the study was deleted.
+    """
+    try:
+        with db.errors_translated():
+            trials = db.optuna.get_all_trials(study_id, deepcopy=False)
+    except KeyError as error:  # Optuna's word for it
+        raise StudyMissingError("the study was deleted") from error
     return {trial.number: dict(trial.params) for trial in trials}
 
 
