@@ -102,8 +102,7 @@ def study_create(
     from hpo.studies import create_study
 
     study = create_study(architecture, storage=storage, if_not_exists=if_not_exists, **settings)
-    created = {"name": study.name, "n_trials": study.n_trials}
-    screen.print_record(created | study.protocol.model_dump(mode="json"), as_json)
+    screen.print_study(study, as_json)
     screen.say(f"next: hpo worker --study {study.name}")
 
 
@@ -113,9 +112,9 @@ def study_list(storage: Storage = None, as_json: Json = False) -> None:
 
     Example: hpo study list --json
     """
-    from hpo.status import show_studies
+    from hpo.status import list_studies
 
-    screen.print_studies(show_studies(storage), as_json)
+    screen.print_studies(list_studies(storage), as_json)
 
 
 @study_app.command("show")
@@ -227,6 +226,8 @@ def export(
         sys.stdout.write(text)
     else:
         screen.say(f"wrote {output}")
+    if weights is not None:
+        screen.say(f"wrote {weights}")
 
 
 @app.command()

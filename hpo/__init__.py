@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from hpo.export import export_study
     from hpo.loading import load
     from hpo.processes import run_worker
-    from hpo.status import show_study, study_trials
-    from hpo.studies import create_study, delete_study, extend_study, list_studies
+    from hpo.status import list_studies, show_study, study_trials
+    from hpo.studies import create_study, delete_study, extend_study
 
 __all__ = [
     "Examples",
@@ -47,8 +47,8 @@ _HOMES = {
     "export": ("export_study",),
     "loading": ("load",),
     "processes": ("run_worker",),
-    "status": ("show_study", "study_trials"),
-    "studies": ("create_study", "delete_study", "extend_study", "list_studies"),
+    "status": ("list_studies", "show_study", "study_trials"),
+    "studies": ("create_study", "delete_study", "extend_study"),
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hpo import versions
-from hpo.datasets import datasets, load
+from hpo.datasets import datasets, is_here, load
 from hpo.errors import HpoError
 from hpo.limits import count_cores
 from hpo.studies import every, open_database
@@ -60,9 +60,13 @@ def _storage(storage: str | None) -> Finding:
 
 def _data() -> Iterator[Finding]:
     for name in datasets:
+        if not is_here(name):
+            words = f"not on this machine yet; fetch it with: hpo data fetch {name}"
+            yield Finding(what=f"data {name}", verdict="note", words=words)
+            continue
         try:
             data = load(name)
             words = f"up to {data.max_train_size} training and {data.max_test_size} test examples"
             yield Finding(what=f"data {name}", verdict="good", words=words)
         except HpoError as error:
-            yield Finding(what=f"data {name}", verdict="note", words=str(error))
+            yield Finding(what=f"data {name}", verdict="bad", words=str(error))

@@ -42,8 +42,10 @@ class ConflictError(HpoError):
 
 
 class StoppedError(HpoError):
-    """A signal asked the program to stop; what was under way was given back."""
+    """A signal asked the program to stop; work that was not given back waits for its lease."""
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__("stopped; the work under way was given back")
+    def __init__(self, signal_number: int, *, given_back: bool = True) -> None:
+        back = "the work under way was given back"
+        late = "some work was not given back and is taken up when its lease runs out"
+        super().__init__(f"stopped; {back if given_back else late}")
         self.exit_code = 128 + signal_number

@@ -17,7 +17,6 @@ from typing import Any
 
 import yaml
 
-from hpo import versions
 from hpo.errors import HpoError, InputError
 from hpo.protocol import Protocol
 from hpo.status import Best, Status, error_of, show, test_runs
@@ -66,13 +65,23 @@ def _exported(db: Database, study: Study, weights: Path | str | None, base: Path
         raise HpoError(
             f"no trial of study {study.name!r} is complete yet, so there is nothing to export"
         )
-    exported = document(study, status, status.best)
+    exported = document(study, status, status.best, recorded_versions(db, study, status.best.trial))
     if weights is not None:
         exported["weights"] = _write_weights(db, study, status.best, Path(weights), base)
     return exported
 
 
-def document(study: Study, status: Status, best: Best) -> dict[str, Any]:
+def recorded_versions(db: Database, study: Study, trial: int) -> list[dict[str, str]]:
+    """The versions that made a trial's errors: one entry, or one for each that took part."""
+    work = {each.id for each in catalog.work(db, study.id) if each.trial == trial}
+    curves = catalog.curves(db, study.id)
+    found = dict.fromkeys(curve.versions for curve in curves if curve.claim_id in work)
+    return [json.loads(versions) for versions in found]
+
+
+def document(
+    study: Study, status: Status, best: Best, made_with: list[dict[str, str]]
+) -> dict[str, Any]:
     """What an export holds; errors are fractions from 0 to 1."""
     protocol = study.protocol
     return {
@@ -97,7 +106,7 @@ def document(study: Study, status: Status, best: Best) -> dict[str, Any]:
             "sampler": protocol.sampler,
             "pruner": protocol.pruner,
             "seed": protocol.seed,
-            "versions": versions.versions(),
+            "versions": made_with,
         },
         "repeat": command(study.name, protocol, study.n_trials),
         "recipe": {
@@ -130,7 +139,8 @@ def command(name: str, protocol: Protocol, n_trials: int) -> str:
         "seed": protocol.seed,
     }
     bundled = recipe.bundled(protocol.architecture)
-    if bundled is None or bundled.space != protocol.search_space:
+    own = (protocol.search_space, protocol.known)
+    if bundled is None or (bundled.space, bundled.known) != own:
         flags["space"] = "recipe.yaml"
     words = [word for flag, value in flags.items() for word in (f"--{flag}", str(value))]
     return shlex.join(["hpo", "study", "create", *words])

@@ -33,9 +33,11 @@ class Stop:
     def __init__(self) -> None:
         self._asked = threading.Event()
         self.signal_number = 0
+        self.is_urgent = False
 
     def ask(self, signal_number: int) -> None:
-        """Ask to stop; safe in a signal handler."""
+        """Ask to stop; asked twice it is urgent. Safe in a signal handler."""
+        self.is_urgent = self._asked.is_set()
         self.signal_number = signal_number
         self._asked.set()
 

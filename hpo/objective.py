@@ -137,7 +137,11 @@ class Objective:
 def draw(
     study: optuna.Study, trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
 ) -> dict[str, Any]:
-    """The sampler's configuration for a trial; parameters with a single value are not asked for."""
+    """The sampler's configuration for a trial; parameters with a single value are not asked for.
+
+    The sampler sees every trial of the study. (Optuna's own loop shows it, under Hyperband, only
+    those of the trial's bracket, which leaves it little to learn from in a small budget.)
+    """
     sampler = study.sampler
     sampler.before_trial(study, trial)
     together = sampler.infer_relative_search_space(study, trial)

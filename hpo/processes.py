@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
 from types import FrameType
+from typing import NamedTuple
 
 from hpo import studies
 from hpo.errors import HpoError, InputError, StoppedError
@@ -59,7 +60,8 @@ def run_worker(
         if study is not None:
             studies.open_study(db, study)
         stop = Stop()
-        with _signals_heard(stop), Progress(db, study) if progress else contextlib.nullcontext():
+        shown = Progress(db, study) if progress else contextlib.nullcontext()
+        with _signals_heard(stop, second_ends=n_workers == 1), shown:
             if n_workers == 1:
                 _work(db, study, limits, device, stop)
             else:
@@ -89,13 +91,14 @@ def _work(
 
 
 @contextlib.contextmanager
-def _signals_heard(stop: Stop) -> Iterator[None]:
-    """SIGINT and SIGTERM ask to stop; a second one ends the process at once."""
+def _signals_heard(stop: Stop, *, second_ends: bool) -> Iterator[None]:
+    """SIGINT and SIGTERM ask to stop; with `second_ends` a second one ends this process at once."""
 
     def hear(signal_number: int, frame: FrameType | None) -> None:
         stop.ask(signal_number)
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+        if second_ends:
+            for each in SIGNALS:
+                signal.signal(each, signal.SIG_DFL)
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -109,7 +112,7 @@ def _signals_heard(stop: Stop) -> Iterator[None]:
 
 
 class _Child:
-    """A spawned worker; `failure` is its exit code and message, where it says so."""
+    """A spawned worker."""
 
     def __init__(
         self, index: int, url: str, study: str | None, limits: Limits, device: str
@@ -123,17 +126,36 @@ class _Child:
         )
         self.process.start()
         answer.close()
+        self._failure: _Failure | None = None
 
-    def failure(self) -> tuple[int, str] | None:
+    def failure(self) -> "_Failure | None":
         """What went wrong, once the process has ended."""
+        code = self.process.exitcode
+        if self._failure is None and code not in (0, None):
+            self._failure = self._answered() or _Failure(
+                1, f"{self.process.name} died ({_how(code)}); what it did will be done again", True
+            )
+        return self._failure
+
+    def _answered(self) -> "_Failure | None":
         with contextlib.suppress(EOFError):
             if self._answer.poll():
                 code, message = self._answer.recv()
-                return int(code), str(message)
-        code = self.process.exitcode
-        if code in (0, None):
-            return None
-        return 1, f"{self.process.name} died ({_how(code)}); what it did will be done again"
+                return _Failure(int(code), str(message), died=False)
+        return None
+
+    @property
+    def gave_back(self) -> bool:
+        """Whether it ended by itself, or after it had given its work back."""
+        return self.process.exitcode in (0, 128 + signal.SIGTERM)
+
+
+class _Failure(NamedTuple):
+    """Why a worker ended: what it said itself, or that it died."""
+
+    exit_code: int
+    message: str
+    died: bool
 
 
 def _how(code: int) -> str:
@@ -161,24 +183,38 @@ def _sigint_ignored() -> Iterator[None]:
 
 
 def _supervise(children: list[_Child], stop: Stop) -> None:
-    """Wait for all; pass a request to stop on; raise what the first failed one says."""
-    running, failures, asked = list(children), [], False
+    """Wait for all; pass a request to stop on; a worker that dies is told of at once."""
+    running, asked = list(children), False
     while running:
         connection.wait([child.process.sentinel for child in running], timeout=0.2)
-        if stop.signal_number and not asked:
-            asked = True
-            for child in running:
+        for child in running:
+            if stop.is_urgent:
+                child.process.kill()
+            elif stop.signal_number and not asked:
                 child.process.terminate()
+        asked = stop.signal_number != 0
         for child in [each for each in running if not each.process.is_alive()]:
             running.remove(child)
-            if failure := child.failure():
-                failures.append(failure)
-                if running and not asked:
-                    print(f"warning: {failure[1]}", file=sys.stderr)
+            failure = child.failure()
+            if failure is not None and failure.died and not asked:
+                _warn(failure.message)
     if asked:
-        raise StoppedError(stop.signal_number)
+        given_back = all(child.gave_back for child in children)
+        raise StoppedError(stop.signal_number, given_back=given_back)
+    _conclude([failure for child in children if (failure := child.failure()) is not None], children)
+
+
+def _conclude(failures: list[_Failure], children: list[_Child]) -> None:
+    """Raise what the workers say where all have failed; else tell of those that did."""
+    answered = [failure for failure in failures if not failure.died]
     if failures and len(failures) == len(children):
-        raise WorkersFailedError(*failures[-1])
+        raise WorkersFailedError(*(answered or failures)[0][:2])
+    for message in dict.fromkeys(failure.message for failure in answered):
+        _warn(message)
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 class WorkersFailedError(HpoError):
@@ -197,16 +233,20 @@ def _child_main(
     device: str,
     answer: connection.Connection,
 ) -> None:
-    """A spawned worker: hears SIGTERM alone, since a terminal's Ctrl-C reaches the parent too."""
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    """A spawned worker: hears SIGTERM alone, since a terminal's Ctrl-C reaches the parent too.
+
+    One that is sent to the whole group and passed on by the parent comes twice: a second one
+    changes nothing, and where it is urgent the parent kills.
+    """
     stop = Stop()
-    with _signals_heard(stop):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            _work(Database(url), study, limits, device, stop, index)
-        except (HpoError, StorageError, RecipeError) as error:
-            answer.send((error.exit_code, str(error)))
-            sys.exit(error.exit_code)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda signal_number, frame: stop.ask(signal_number))
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    try:
+        _work(Database(url), study, limits, device, stop, index)
+    except (HpoError, StorageError, RecipeError) as error:
+        answer.send((error.exit_code, str(error)))
+        sys.exit(error.exit_code)
 
 
 def _leave_with_parent() -> None:

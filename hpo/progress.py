@@ -26,7 +26,10 @@ REFRESH_S = 0.5
 """How often the database is read for a live table."""
 
 PLAIN_REFRESH_S = 2.0
-"""How often it is read for plain lines, of which only changed ones are printed."""
+"""How often it is read for plain lines, of which only changed ones are printed..."""
+
+QUIET_S = 60.0
+"""... or those that have been the same for this long, with the epochs that went on."""
 
 
 class Progress:
@@ -66,14 +69,15 @@ class Progress:
         return Group(*(self._panel(study, status) for study, status in self._read()))
 
     def _run_plain(self) -> None:
-        printed: dict[str, str] = {}
+        printed: dict[str, tuple[str, float]] = {}
         over = False
         while not over:
             over = self._done.wait(PLAIN_REFRESH_S)
             for study, status in self._read():
                 news = f"{status.name} {status.state}: {headline(status, study)}"
-                if printed.get(study.name) != news:
-                    printed[study.name] = news
+                before, told = printed.get(study.name, ("", 0.0))
+                if news != before or time.monotonic() - told > QUIET_S:
+                    printed[study.name] = (news, time.monotonic())
                     rest = what_runs(status, self._left_s(status), study)
                     print(f"{news} · {rest}", file=sys.stderr, flush=True)
 

@@ -1,7 +1,7 @@
 """Things that are chosen by name: architectures, data sets, samplers, pruners."""
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from hpo.errors import InputError
@@ -27,10 +27,6 @@ class Registry(Generic[T]):
             raise ValueError(f"{self.kind} {name!r} is registered twice")
         self._entries[name] = entry
         return entry
-
-    def register(self, name: str) -> Callable[[T], T]:
-        """The decorator form of `add`."""
-        return lambda entry: self.add(name, entry)
 
     def get(self, name: str) -> T:
         """The entry of that name.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpo.doctor import Finding
     from hpo.status import Status
+    from hpo.studies import Study
     from hpo.zoo import Entry
 
 
@@ -43,7 +44,36 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table = Table(*head, box=None, show_header=any(head), pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    with console.capture() as drawn:
+        console.print(table)
+    for line in drawn.get().splitlines():
+        print(line.rstrip())
+
+
+def print_study(study: "Study", as_json: bool) -> None:
+    """A new study: all that was frozen as JSON, or in short."""
+    protocol = study.protocol
+    if as_json:
+        frozen = protocol.model_dump(mode="json")
+        print_json({"name": study.name, "n_trials": study.n_trials} | frozen)
+        return
+    searched = ", ".join(protocol.search_space.names)
+    n_known = len(protocol.known)
+    data = f"{protocol.train_size} training and {protocol.test_size} test examples"
+    print_table(
+        ("", ""),
+        (
+            ("study", f"{study.name}: {protocol.architecture} on {protocol.dataset}"),
+            ("data", f"{data}, fingerprint {protocol.fingerprint[:12]}"),
+            ("parameters", searched),
+            ("trials", f"{study.n_trials}, {n_known} of them known configurations"),
+            ("each", f"{protocol.folds} folds, {protocol.epochs} epochs of {protocol.batch_size}"),
+            ("search", f"sampler {protocol.sampler}, pruner {protocol.pruner}"),
+            ("test runs", str(protocol.repeats)),
+            ("seed", str(protocol.seed)),
+        ),
+    )
 
 
 def print_studies(studies: "list[Status]", as_json: bool) -> None:

@@ -93,7 +93,11 @@ class Status:
 
 
 def show(db: Database, study: Study) -> Status:
-    """How the study stands now."""
+    """How the study stands now.
+
+    Raises:
+        StudyMissingError: it was deleted.
+    """
     row = catalog.get(db, study.name)
     work = catalog.work(db, study.id)
     counts = _counts(work, row.n_trials)
@@ -192,16 +196,23 @@ def _worker(work: Work) -> WorkerStatus:
 
 def list_trials(db: Database, study: Study) -> list[dict[str, Any]]:
     """Every trial that was started, by number, as `hpo study trials --json` prints them."""
-    params = catalog.parameters(db, study.id)
+    trials = [each for each in catalog.work(db, study.id) if each.kind == "trial"]
+    params = catalog.parameters(db, study.id)  # read last: a trial of the list may be brand-new
     curves: dict[int, list[catalog.Curve]] = {}
     for curve in catalog.curves(db, study.id):
         curves.setdefault(curve.claim_id, []).append(curve)
     space = study.protocol.search_space
-    trials = [each for each in catalog.work(db, study.id) if each.kind == "trial"]
     return [
-        _trial(each, space.decode(p) if (p := params[each.trial]) else space.fixed, curves)
+        _trial(each, space.decode(p) if (p := params.get(each.trial)) else space.fixed, curves)
         for each in trials
     ]
+
+
+def _trial_state(work: Work) -> str:
+    """Optuna's words: a trial that was given back waits for its next worker."""
+    if work.state != "live":
+        return work.state
+    return "running" if work.is_held else "waiting"
 
 
 def _trial(
@@ -210,7 +221,7 @@ def _trial(
     own = curves.get(work.id, [])
     return {
         "number": work.trial,
-        "state": "running" if work.state == "live" else work.state,
+        "state": _trial_state(work),
         "params": params,
         "validation_error": work.error,
         "fold_errors": [curve.error for curve in own],
@@ -222,8 +233,12 @@ def _trial(
     }
 
 
-def show_studies(storage: str | None = None) -> list[Status]:
-    """How every study of a database stands; none where there is no database yet."""
+def list_studies(storage: str | None = None) -> list[Status]:
+    """How every study of a database stands; none where there is no database yet.
+
+    Raises:
+        StorageError: the database cannot be used.
+    """
     try:
         with closing(open_database(storage)) as db:
             return [show(db, study) for study in every(db)]

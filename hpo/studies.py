@@ -19,7 +19,7 @@ from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
 from storage import catalog
 from storage.engine import Database
-from storage.errors import EmptyStorageError, StudyExistsError
+from storage.errors import StudyExistsError
 
 
 DEFAULT_STORAGE = "sqlite:///hpo.db"
@@ -186,15 +186,6 @@ def open_study(db: Database, name: str) -> Study:
     return _study(catalog.get(db, name))
 
 
-def list_studies(storage: str | None = None) -> list[Study]:
-    """All studies of a database, the oldest first; none where there is no database yet."""
-    try:
-        with closing(open_database(storage)) as db:
-            return every(db)
-    except EmptyStorageError:
-        return []
-
-
 def every(db: Database) -> list[Study]:
     """All studies of an open database, the oldest first."""
     return [_study(row) for row in catalog.every(db)]
@@ -216,7 +207,7 @@ def extend_study(name: str, trials: int, storage: str | None = None) -> Study:
 
     Raises:
         StudyMissingError: there is no such study.
-        InputError: the number is not larger than the present one.
+        InputError: the number is smaller than the present one.
         ConflictError: there are no more configurations to try.
     """
     with closing(open_database(storage)) as db:
@@ -234,7 +225,10 @@ def _extend(db: Database, study: Study, trials: int) -> Study:
     most = count_configurations(study.protocol.sampler, study.protocol.search_space)
     if most is not None and trials > most:
         raise ConflictError(f"the space of study {study.name!r} has only {most} configurations")
-    catalog.extend(db, study.name, trials)
+    try:
+        catalog.extend(db, study.name, trials)
+    except ValueError as error:  # somebody else has extended it further since
+        raise InputError(f"trials: {error}") from error
     return open_study(db, study.name)
 
 

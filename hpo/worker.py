@@ -6,7 +6,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -75,7 +75,10 @@ class Worker:
             found = [self._retry(lambda: studies.open_study(self.db, name))]
         else:
             found = self._retry(lambda: studies.every(self.db))
-        standing = [(self._status(study), study) for study in found]
+        standing = []
+        for study in found:
+            with suppress(StudyMissingError) if name is None else nullcontext():
+                standing.append((self._status(study), study))
         if name is not None and not self.limits.wait:
             _check_outcome(standing[0][0])
         unfinished = [(_share(s), study.id, study) for s, study in standing if not s.is_complete]

@@ -111,11 +111,6 @@ class SearchSpace:
         return stored
 
     @property
-    def is_countable(self) -> bool:
-        """Whether every parameter has a finite number of values, as a grid needs it."""
-        return not self._uncountable
-
-    @property
     def n_points(self) -> int:
         """How many configurations there are; 1 where all is fixed.
 

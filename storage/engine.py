@@ -6,6 +6,7 @@ of tables is one commit (`Database.transaction`).
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -124,16 +125,16 @@ class Database:
         Raises:
             UnreachableError: it was still away after `timeout_s`.
         """
-        waited, pause = 0.0, FIRST_PAUSE_S
+        until, pause = time.monotonic() + timeout_s, FIRST_PAUSE_S
         while True:
             try:
                 with self.errors_translated():
                     return action()
             except UnreachableError as error:
-                if waited >= timeout_s or not is_passing(error.__cause__):
+                if time.monotonic() >= until or not is_passing(error.__cause__):
                     raise
             threading.Event().wait(pause)
-            waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE_S)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def close(self) -> None:
         """Give all connections back."""

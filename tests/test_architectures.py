@@ -231,7 +231,7 @@ class TestRegistry:
     def test_names_are_kept_in_order_and_given_back(self) -> None:
         registry: Registry[int] = Registry("number")
         registry.add("two", 2)
-        assert registry.register("one")(1) == 1
+        assert registry.add("one", 1) == 1
         assert list(registry) == ["two", "one"]
         assert (registry.get("one"), registry.get("two")) == (1, 2)
 

@@ -85,7 +85,7 @@ class TestText:
             "train_size": 60,
         }
         assert found["trials"]["complete"] + found["trials"]["pruned"] == 2
-        assert found["versions"]["torch"] == torch.__version__
+        assert [each["torch"] for each in found["versions"]] == [torch.__version__]
         assert len(found["fingerprint"]) == 64
 
     def test_its_command_and_recipe_make_the_same_study(self, storage: str, folder: Path) -> None:

@@ -18,15 +18,15 @@ HOUSE = (
 )
 SERVICE = (
     ("__init__", "screen"),
-    ("cost", "dashboard", "doctor", "export", "processes", "report", "zoo"),
-    ("leaderboard", "loading", "progress", "worker"),
+    ("cost", "dashboard", "doctor", "export", "processes", "zoo"),
+    ("loading", "progress", "worker"),
     ("test_error",),
     ("objective", "status"),
     ("studies",),
     ("creation",),
     ("cross_validation",),
     ("training",),
-    ("formatting", "losses", "strategies"),
+    ("formatting", "strategies"),
     ("architectures", "datasets"),
     ("limits", "protocol", "registry", "seeds", "statistics", "versions"),
     ("errors",),

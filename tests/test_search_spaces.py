@@ -293,7 +293,6 @@ def test_points_are_all_configurations_each_once_in_a_fixed_order() -> None:
     ]
     assert made.points() == expected
     assert made.n_points == 9
-    assert made.is_countable
 
 
 def test_a_grid_of_the_report_has_one_point_for_each_never_decreasing_sequence() -> None:
@@ -312,7 +311,6 @@ def test_a_fully_fixed_space_has_one_point(parameters: dict[str, Any]) -> None:
 
 def test_what_cannot_be_counted_is_named() -> None:
     made = SearchSpace.from_json(SIAMESE)
-    assert not made.is_countable
     for count in (lambda: made.n_points, made.points):
         with pytest.raises(RecipeError, match=r"not countable: learning_rate, dropout; give"):
             count()

@@ -13,7 +13,7 @@ from hpo.datasets.contract import DataSet, Examples
 from hpo.registry import Registry
 
 
-__all__ = ["DataSet", "Examples", "datasets", "fetch", "fetchers", "load"]
+__all__ = ["DataSet", "Examples", "datasets", "fetch", "fetchers", "is_here", "load"]
 
 datasets: Registry[Callable[[], DataSet]] = Registry("data set")
 datasets.add("mnist", mnist.make)
@@ -31,6 +31,16 @@ def load(name: str) -> DataSet:
         DataError: its files are missing, damaged or cannot be downloaded.
     """
     return datasets.get(name)()
+
+
+def is_here(name: str) -> bool:
+    """Whether a data set's files are on this machine, so that loading it needs no network.
+
+    Raises:
+        InputError: there is no data set of that name.
+    """
+    datasets.get(name)
+    return name != "mnist" or mnist_files.is_here()
 
 
 def fetch(name: str) -> Path | None:

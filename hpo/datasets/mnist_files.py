@@ -41,8 +41,17 @@ def find(checksums: Mapping[str, str] = CHECKSUMS) -> Path:
     if given := os.environ.get("HPO_DATA_DIR"):
         return _given_folder(Path(given).expanduser(), checksums)
     own_mirror = os.environ.get("HPO_MNIST_MIRROR")
-    cache = platformdirs.user_cache_path("hpo") / "mnist"
-    return download(cache, checksums, (own_mirror,) if own_mirror else MIRRORS)
+    return download(_cache(), checksums, (own_mirror,) if own_mirror else MIRRORS)
+
+
+def is_here() -> bool:
+    """Whether `find` would need no network."""
+    given = bool(os.environ.get("HPO_DATA_DIR"))
+    return given or all((_cache() / name).is_file() for name in CHECKSUMS)
+
+
+def _cache() -> Path:
+    return platformdirs.user_cache_path("hpo") / "mnist"
 
 
 def _given_folder(root: Path, checksums: Mapping[str, str]) -> Path:
