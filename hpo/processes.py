@@ -247,6 +247,8 @@ def _child_main(
     except (HpoError, StorageError, RecipeError) as error:
         answer.send((error.exit_code, str(error)))
         sys.exit(error.exit_code)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # while it ends, a late one must not kill it
 
 
 def _leave_with_parent() -> None:

@@ -340,6 +340,30 @@ class TestSignals:
         assert show()["workers"] == []
         assert [each["n_attempts"] for each in trials()] == [0] * n
 
+    def test_a_signal_to_the_whole_group_reaches_children_twice_and_loses_nothing(self) -> None:
+        """As a batch system sends it: to every process, and the parent passes it on besides."""
+        create(**LONG | {"train_size": 600, "batch_size": 2})  # epochs longer than the passing on
+        with worker("--study", "tiny", "--processes", "2") as process:
+            wait_until(lambda: n_at_work() == 2)
+            os.killpg(process.pid, signal.SIGTERM)
+            _, errors = process.communicate(timeout=60)
+        assert process.returncode == 143
+        assert errors.splitlines()[-1] == "error: stopped; the work under way was given back"
+        self.check_given_back(2)
+
+    def test_a_second_signal_ends_all_at_once_and_says_what_that_means(self) -> None:
+        create(**LONG | {"train_size": 600, "batch_size": 2, "epochs": 5000})
+        with worker("--study", "tiny", "--processes", "2") as process:
+            wait_until(lambda: n_at_work() == 2)
+            process.send_signal(signal.SIGSTOP)  # so that both are there before it acts
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGCONT)
+            _, errors = process.communicate(timeout=60)
+        assert process.returncode in (130, 143)
+        assert "when its lease runs out" in errors.splitlines()[-1]
+        assert [each["state"] for each in trials()] == ["running", "running"]
+
     def test_workers_leave_with_a_parent_that_is_killed(self) -> None:
         create(**LONG)
         with worker("--study", "tiny", "--processes", "2") as process:
