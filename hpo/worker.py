@@ -59,15 +59,20 @@ class Worker:
             StudyMissingError: there is no such study.
             StoppedError: a signal asked to stop; the work was given back.
         """
+        worked_on: list[Study] = []
         with repeatable():
             while not self._is_over():
                 study = self._next(study_name)
                 if study is not None:
+                    worked_on.append(study)
                     self._work_on(study, named=study_name is not None)
                 elif self.limits.wait:
                     self._pause()
                 else:
-                    return
+                    break
+        for study in worked_on:
+            with suppress(StudyMissingError):
+                _check_outcome(self._status(study))
 
     def _next(self, name: str | None) -> Study | None:
         """The named study, else the one that is least done; None where nothing is left to do."""

@@ -19,6 +19,7 @@ from hpo.errors import InputError
 from hpo.export import write_whole
 from hpo.seeds import derive
 from hpo.training import evaluate
+from search_spaces import recipe
 from storage import catalog
 from storage.engine import Database
 from tests import tiny_studies
@@ -98,6 +99,15 @@ class TestText:
         hpo.run_worker("tiny")
         again = yaml.safe_load(hpo.export_study("tiny"))
         assert {**again, "conditions": None} == {**found, "conditions": None}
+
+    def test_other_known_configurations_need_the_recipe_too(self, folder: Path) -> None:
+        family = yaml.safe_load((recipe.FOLDER / "siamese.yaml").read_text())
+        baseline = family["architectures"]["baseline"]
+        baseline["known"] = [baseline["known"][0] | {"channels": [8, 8, 8]}]
+        (folder / "mine.yaml").write_text(yaml.safe_dump(family))
+        hpo.create_study("baseline", space="mine.yaml", **TINY | {"trials": 1, "repeats": 1})
+        hpo.run_worker("baseline")
+        assert "--space recipe.yaml" in yaml.safe_load(hpo.export_study("baseline"))["repeat"]
 
     def test_the_bundled_recipe_needs_no_file(self) -> None:
         hpo.create_study("baseline", **TINY | {"trials": 1, "repeats": 1})
