@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,10 @@ from tests.databases import (
     server_url,
 )
 from tests.servers import Server
+
+
+if TYPE_CHECKING:
+    from storage.engine import Database
 
 
 # Several test processes share the cores; torch, not yet imported, would take all of them for each.
@@ -68,3 +73,14 @@ def own_database_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     server = own_server(request.param)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mysql"])
+def db(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> "Iterator[Database]":
+    """An open database that the tests of a module share, each with studies of its own."""
+    from tests.storage_checks import shared_database  # loads Optuna, which not every test needs
+
+    with shared_database(request.param, tmp_path_factory.mktemp("db")) as database:
+        yield database

@@ -22,7 +22,6 @@ STATES = {
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-BACKENDS = ("sqlite", "postgresql", "mysql")
 
 
 @contextmanager

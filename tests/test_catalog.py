@@ -1,7 +1,5 @@
 """Entering, reading, extending and deleting studies."""
 
-from collections.abc import Iterator
-
 import optuna
 import pytest
 from optuna.study import StudyDirection
@@ -11,7 +9,7 @@ from storage.claims import claim
 from storage.engine import Database
 from storage.errors import LeaseLostError, StudyExistsError, StudyMissingError
 from storage.leases import Result, TrainingRecord, record, report
-from tests.storage_checks import BACKENDS, check_finished, shared_database, url_of
+from tests.storage_checks import check_finished, url_of
 from tests.storage_worker import (
     OVER_S,
     PLANNED,
@@ -26,14 +24,6 @@ from tests.storage_worker import (
 
 
 PLAN = make_plan()
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def db(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Database]:
-    with shared_database(request.param, tmp_path_factory.mktemp("db")) as database:
-        yield database
 
 
 def name_of(db: Database, study_id: int) -> str:

@@ -16,9 +16,7 @@ from storage.engine import Database
 from storage.errors import LeaseLostError, StudyMissingError, UnreachableError
 from storage.leases import Heartbeat, Result, record, release, report, write_parameters
 from tests.storage_checks import (
-    BACKENDS,
     check_finished,
-    shared_database,
     url_of,
     work_rows,
 )
@@ -46,14 +44,6 @@ from tests.storage_worker import (
 PLAN = make_plan()
 SILENT = make_plan(lease_s=OVER_S)
 UNPLANNED = make_plan(planned=())
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def db(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Database]:
-    with shared_database(request.param, tmp_path_factory.mktemp("db")) as database:
-        yield database
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from storage import catalog
 from storage.engine import Database
-from tests.storage_checks import BACKENDS, check_finished, shared_database, url_of
+from tests.storage_checks import check_finished, url_of
 from tests.storage_kills import FORKS, SCENES, Scene, die_at_every_moment
 from tests.storage_worker import play
 
@@ -18,14 +18,6 @@ def killer() -> Iterator[ProcessPoolExecutor]:
     """A process in which workers are born and die."""
     with ProcessPoolExecutor(1, mp_context=FORKS) as pool:
         yield pool
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def db(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Database]:
-    with shared_database(request.param, tmp_path_factory.mktemp("db")) as database:
-        yield database
 
 
 @pytest.mark.chaos

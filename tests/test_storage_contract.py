@@ -3,8 +3,6 @@
 An Optuna that changes any of it has to fail here, and not in a study.
 """
 
-from collections.abc import Iterator
-
 import optuna
 import pytest
 import sqlalchemy as sa
@@ -16,20 +14,12 @@ from optuna.trial import TrialState
 
 from storage.engine import Database
 from storage.tables import clock, studies
-from tests.storage_checks import BACKENDS, shared_database, url_of
+from tests.storage_checks import url_of
 from tests.storage_worker import new_study
 
 
 class UndoneError(Exception):
     """Ends a transaction without a commit."""
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def db(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Database]:
-    with shared_database(request.param, tmp_path_factory.mktemp("db")) as database:
-        yield database
 
 
 class OptunasOwnContract(StorageTestCase):
