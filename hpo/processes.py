@@ -146,8 +146,11 @@ class _Child:
 
     @property
     def gave_back(self) -> bool:
-        """Whether it ended by itself, or after it had given its work back."""
-        return self.process.exitcode in (0, 128 + signal.SIGTERM)
+        """Whether it ended by itself, after it had given its work back, or before it had any.
+
+        Only a worker that is still being started dies of SIGTERM itself.
+        """
+        return self.process.exitcode in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
 
 
 class _Failure(NamedTuple):
