@@ -469,12 +469,22 @@ def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
+def hear_sigint() -> None:
+    """A shell that starts its jobs in the background has them ignore SIGINT, children included."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupted_command_leaves_without_a_traceback(folder: Path) -> None:
     """The command is stopped where it waits: it reads its recipe from a pipe."""
     os.mkfifo(folder / "pipe")
     command = [str(HPO), *CREATE.split(), "--space", "pipe"]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, env=clean_environment(), text=True, cwd=folder
+        command,
+        stderr=subprocess.PIPE,
+        env=clean_environment(),
+        text=True,
+        cwd=folder,
+        preexec_fn=hear_sigint,
     )
     with (folder / "pipe").open("w"):  # waits until the command has opened it too
         process.send_signal(signal.SIGINT)
