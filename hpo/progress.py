@@ -33,7 +33,7 @@ QUIET_S = 60.0
 
 
 class Progress:
-    """Shows how the named study goes, or all unfinished ones, until the `with` block ends."""
+    """Shows how the named study goes, or all that are worked on, until the `with` block ends."""
 
     def __init__(self, db: Database, name: str | None) -> None:
         self._db, self._name = db, name
@@ -42,6 +42,7 @@ class Progress:
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
         self._started = time.monotonic()
         self._effort_before: dict[str, int] = {}
+        self._seen: set[str] = set()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -91,7 +92,8 @@ class Progress:
             shown = [(study, show(self._db, study)) for study in found]
         except StorageError:
             return []
-        return [each for each in shown if self._name is not None or each[1].workers]
+        self._seen |= {study.name for study, status in shown if self._name or status.workers}
+        return [(study, status) for study, status in shown if study.name in self._seen]
 
     def _left_s(self, status: Status) -> float | None:
         """Seconds until the study is complete at the speed since we began; None at first."""
