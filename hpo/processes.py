@@ -190,12 +190,13 @@ def _supervise(children: list[_Child], stop: Stop) -> None:
     running, asked = list(children), False
     while running:
         connection.wait([child.process.sentinel for child in running], timeout=0.2)
+        wanted = stop.signal_number != 0  # read once: a signal may come at any line
         for child in running:
             if stop.is_urgent:
                 child.process.kill()
-            elif stop.signal_number and not asked:
+            elif wanted and not asked:
                 child.process.terminate()
-        asked = stop.signal_number != 0
+        asked = wanted
         for child in [each for each in running if not each.process.is_alive()]:
             running.remove(child)
             failure = child.failure()
