@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet -c constraints.txt
 INSTALLED := $(VENV)/installed
 INSTALLED_TEST := $(VENV)/installed-test
-CODE = $(wildcard cli.py hpo search_spaces storage tests benchmarks)
+CODE = $(wildcard cli.py hpo search_spaces storage tests benchmarks examples)
 
 DEMO := HPO_STORAGE=sqlite:///demo/hpo.db $(BIN)/hpo
 

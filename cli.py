@@ -43,10 +43,17 @@ def option(help_text: str, *names: str, **more: Any) -> Any:
 
 @study_app.command("create")
 def study_create(
-    architecture: Annotated[str, option("What to search; see: hpo architectures.")],
+    architecture: Annotated[
+        str, option("What to search: a name of `hpo architectures`, or package.module:factory.")
+    ],
     name: Annotated[str | None, option("Default: the architecture.")] = None,
-    dataset: Annotated[str | None, option("mnist, digits. Default: the architecture's.")] = None,
-    space: Annotated[Path | None, option("A recipe of your own. Default: hpo's.")] = None,
+    dataset: Annotated[
+        str | None,
+        option("mnist, digits, disk or package.module:factory. Default: the architecture's."),
+    ] = None,
+    space: Annotated[
+        Path | None, option("A recipe of your own. Default: the architecture's.")
+    ] = None,
     trials: Annotated[int | None, option("Budget. Default: 50, or all points of a grid.")] = None,
     folds: Annotated[int | None, option("Default: 5.")] = None,
     epochs: Annotated[int | None, option("Default: the recipe's, else 25.")] = None,
@@ -241,9 +248,45 @@ def architectures(as_json: Json = False) -> None:
     screen.print_architectures(list_architectures(), as_json)
 
 
+@app.command()
+def reproduce(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ARCHITECTURE]...",
+            help="Default: all of which something is reported.",
+            show_default=False,
+        ),
+    ] = None,
+    repeats: Annotated[
+        int | None, option("Test runs of each. Default: the report's, else 15.")
+    ] = None,
+    processes: Annotated[int | None, option("Runs side by side. Default: all cores.")] = None,
+    device: Annotated[str, option("auto, cpu or cuda. Default: cpu.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Run the reports' own configurations again, without a search: reported beside measured.
+
+    A measured mean agrees if it is within two reported standard deviations of the reported one,
+    or better.
+
+    Example: hpo reproduce siamese --repeats 5
+    """
+    from hpo.reproduction import reproduce as run_again
+
+    outcome = run_again(
+        names or (), repeats=repeats, processes=processes, device=device, progress=True
+    )
+    screen.print_reproduction(outcome.results, as_json)
+    if outcome.ended_by is not None:
+        raise outcome.ended_by
+
+
 @data_app.command("fetch")
 def data_fetch(
-    dataset: Annotated[str, typer.Argument(help="mnist or digits.", show_default=False)],
+    dataset: Annotated[
+        str, typer.Argument(help="A name, or package.module:factory.", show_default=False)
+    ],
 ) -> None:
     """See that a data set's files are on this machine, downloading what is missing.
 

@@ -8,6 +8,10 @@
     hpo.export_study("siamese", output="best.yaml")
     model = hpo.load("best.yaml")
 
+For networks and data of your own there are `hpo.Architecture` (a factory of networks with all that
+may go with it), `hpo.Outputs` (what a network may give), `hpo.DataSet` (what data have to be) and
+`hpo.Examples` (what is drawn from them); `package.module:attribute` names them. See `examples/`.
+
 Names are loaded when they are used, so that `import hpo` loads neither torch nor optuna.
 """
 
@@ -16,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from hpo.architectures import Outputs
-    from hpo.datasets import Examples
+    from hpo.architectures import Architecture, Outputs
+    from hpo.datasets import DataSet, Examples
     from hpo.errors import HpoError
     from hpo.export import export_study
     from hpo.loading import load
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from hpo.studies import create_study, delete_study, extend_study
 
 __all__ = [
+    "Architecture",
+    "DataSet",
     "Examples",
     "HpoError",
     "Outputs",
@@ -41,8 +47,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "architectures": ("Outputs",),
-    "datasets": ("Examples",),
+    "architectures": ("Architecture", "Outputs"),
+    "datasets": ("DataSet", "Examples"),
     "errors": ("HpoError",),
     "export": ("export_study",),
     "loading": ("load",),

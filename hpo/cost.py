@@ -1,15 +1,15 @@
 """What a study would cost, before it is created: counted in fold-epochs, timed on this machine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from hpo.cross_validation import CrossValidation
 from hpo.datasets import load
-from hpo.objective import make_setting
 from hpo.protocol import Protocol
 from hpo.seeds import derive
+from hpo.setting import Setting
 from hpo.strategies import planned_trials
 from hpo.studies import draft_study
 from hpo.training import Training, repeatable
@@ -60,7 +60,8 @@ def _fold_epoch_s(protocol: Protocol) -> float:
     split = CrossValidation(examples, protocol.folds, protocol.seed, cpu).splits[0]
     space, planned = protocol.search_space, planned_trials(protocol)
     params = space.decode(planned[0]) if planned else space.fixed
-    training = Training(make_setting(protocol, params), split, cpu, ("cost",))
+    setting = Setting.of(protocol, params)
+    training = Training(replace(setting, epochs=max(2, setting.epochs)), split, cpu, ("cost",))
     training.run_epoch()  # the first is slower: torch prepares its kernels
     before = training.train_s
     training.run_epoch()

@@ -1,19 +1,33 @@
 """The checks of a new study that need its network and its data (and so torch)."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import optuna
+import torch
 
-from hpo import strategies
+from hpo import optimization, strategies
 from hpo.architectures import Architecture, architectures
 from hpo.cross_validation import fold_indices
-from hpo.datasets import DataSet, load
+from hpo.datasets import DataSet, Examples, load
 from hpo.errors import InputError
+from hpo.metrics import error_of
 from hpo.protocol import Protocol
-from hpo.registry import unknown
-from hpo.training import Setting, hyperparameters
+from hpo.registry import foreign, unknown
+from hpo.seeds import derive
+from hpo.setting import DURATION, Setting, hyperparameters
+from hpo.training import DivergedError, Split, Training
+from search_spaces import recipe
+from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
+
+
+N_TRIED = 8
+"""So many examples tell whether a network takes the data."""
 
 
 def architecture(name: str) -> Architecture:
@@ -25,63 +39,159 @@ def architecture(name: str) -> Architecture:
     return architectures.get(name)
 
 
-def dataset(name: str, entry: Architecture) -> DataSet:
-    """The data set of that name, for that architecture.
+def dataset(name: str | None, entry: Architecture) -> tuple[str, DataSet]:
+    """The data set of that name, else the architecture's own, under the name that finds it again.
 
     Raises:
         InputError: there is none, or it is made for another task.
         DataError: its files are missing or damaged.
     """
+    name = entry.dataset if name is None else name
+    if name is None:
+        raise InputError(f"dataset: {entry.name} has none of its own; name one with --dataset")
     data = load(name)
-    if data.task != entry.task:
+    if entry.task not in (None, data.task):
         raise InputError(
             f"dataset: {name} holds {data.task}, but {entry.name} is made for {entry.task}"
         )
-    return data
+    return name, data
+
+
+def find_recipe(entry: Architecture, space: Path | str | None) -> Recipe:
+    """The recipe in the file `space`, else the architecture's own.
+
+    Raises:
+        RecipeError: the file is wrong.
+        InputError: there is no file and no recipe.
+    """
+    if space is not None:
+        return recipe.read(Path(space), entry.name)
+    if (found := own_recipe(entry)) is None:
+        raise InputError(f"there is no recipe for {entry.name}; give one with --space FILE")
+    return found
+
+
+def own_recipe(entry: Architecture) -> Recipe | None:
+    """The recipe that comes with an architecture; None where there is none.
+
+    In a file that holds a single one it need not be called by the name that was asked for.
+
+    Raises:
+        RecipeError: the file is wrong.
+    """
+    if entry.recipe is None:
+        return recipe.bundled(entry.name)
+    path = Path(entry.recipe)
+    is_family = len(recipe.architectures(path)) > 1
+    return recipe.read(path, entry.name if is_family else None)
 
 
 def check(protocol: Protocol, entry: Architecture, data: DataSet) -> None:
     """See that a worker will be able to do what the protocol says.
 
     Raises:
-        InputError: a size, a fold, a parameter or a strategy is wrong.
+        InputError: a size, a fold, a parameter or a strategy is wrong, or network and data are.
     """
     space = protocol.search_space
     check_names(space, entry)
     strategies.check(protocol.sampler, protocol.pruner, space)
-    check_builds(protocol, space, entry)
-    examples = data.draw_train(protocol.train_size, seed=0)
-    data.draw_test(protocol.test_size, seed=0)
-    fold_indices(examples, protocol.folds, protocol.seed)
+    examples = check_draws(protocol, data)
+    _, held_out = fold_indices(examples, protocol.folds, protocol.seed)[0]
+    check_builds(protocol, space)
+    few = examples.subset(torch.arange(min(N_TRIED, len(examples))))
+    check_trains(protocol, few, examples.subset(held_out), data)
 
 
 def check_names(space: SearchSpace, entry: Architecture) -> None:
-    """See that the architecture has every parameter of the space.
+    """See that the architecture has every parameter of the space, and each has one meaning.
 
     Raises:
-        InputError: it lacks one; the message names the nearest.
+        InputError: it lacks one, of which the message names the nearest; or a name is taken.
     """
     own = hyperparameters(entry)
     for name in space.names:
         if name not in own:
             raise InputError(unknown(f"parameter of {entry.name}", name, own))
+    for name in (*optimization.defaults(), *DURATION):
+        if name in entry.hyperparameters or name in entry.augmentations:
+            raise InputError(
+                f"{entry.name} has a hyperparameter {name}, which is the name of one that every "
+                "training has; call it something else"
+            )
 
 
-def check_builds(protocol: Protocol, space: SearchSpace, entry: Architecture) -> None:
+def check_draws(protocol: Protocol, data: DataSet) -> Examples:
+    """See that the data set gives what it promises; the training examples of the search.
+
+    Raises:
+        InputError: it does not; the message says how.
+    """
+    what, seed = f"data set {protocol.dataset}", derive("search", protocol.seed)
+    with foreign(f"{what} cannot be drawn from"):
+        train = data.draw_train(protocol.train_size, seed)
+        again = data.draw_train(protocol.train_size, seed)
+        test = data.draw_test(protocol.test_size, derive("test run", 0))
+    for each in (train, again):
+        check_examples(f"{what}: draw_train", each, protocol.train_size)
+    check_examples(f"{what}: draw_test", test, protocol.test_size)
+    if not (torch.equal(train.inputs, again.inputs) and torch.equal(train.targets, again.targets)):
+        raise InputError(f"{what}: two draws of one size and seed differ, so nothing would repeat")
+    return train
+
+
+def check_examples(what: str, examples: object, n: int) -> None:
+    """See that these are `n` examples as `Examples` has them.
+
+    Raises:
+        InputError: they are not.
+    """
+    if not isinstance(examples, Examples):
+        raise InputError(f"{what} gives a {type(examples).__name__}, not hpo.Examples")
+    inputs, targets = examples.inputs, examples.targets
+    if not len(inputs) == len(targets) == n:
+        raise InputError(f"{what} gives {len(inputs)} inputs, {len(targets)} targets, not {n}")
+    is_class = targets.dtype == torch.int64 and targets.dim() == 1 and int(targets.min()) >= 0
+    if not is_class and targets.dtype != torch.float32:
+        raise InputError(
+            f"{what} gives targets of {targets.dtype} {list(targets.shape)}; they should be "
+            "classes from 0 (int64 [N]) or numbers (float32 [N] or [N, D])"
+        )
+    if inputs.is_floating_point() and inputs.dtype != torch.float32:
+        raise InputError(f"{what} gives inputs of {inputs.dtype}; they should be float32")
+    if not (inputs.isfinite().all() and targets.isfinite().all()):
+        raise InputError(f"{what} gives values that are missing or infinite")
+
+
+def check_builds(protocol: Protocol, space: SearchSpace) -> None:
     """See that the network can be built at the corners of the space.
 
     Raises:
         InputError: it cannot; the message names the configuration.
     """
     for params in corners(space):
-        setting = Setting(
-            architecture=entry,
-            params=params,
-            epochs=protocol.epochs,
-            batch_size=protocol.batch_size,
-        )
+        setting = Setting.of(protocol, params)
         _ = setting.optimization
         setting.try_build()
+
+
+def check_trains(protocol: Protocol, few: Examples, held_out: Examples, data: DataSet) -> None:
+    """See that network, data, loss and error fit each other: a step of the first two corners.
+
+    Raises:
+        InputError: they do not; the message says what the network, the loss or the error raised.
+    """
+    cpu = torch.device("cpu")
+    split = Split.of(few, held_out, cpu, error_of(data))
+    for params in islice(corners(protocol.search_space), 2):
+        setting = replace(Setting.of(protocol, params), batch_size=N_TRIED)
+        what = f"{protocol.architecture} cannot be trained on {protocol.dataset} with {params}"
+        with suppress(DivergedError), foreign(what):  # the search will tell what diverges
+            error = Training(setting, split, cpu, ("check",)).run_epoch()
+            if error < 0:
+                raise InputError(
+                    f"the error of the data set {protocol.dataset} is {error}; it should be from "
+                    "0, which is best"
+                )
 
 
 def corners(space: SearchSpace) -> Iterator[dict[str, Any]]:

@@ -3,24 +3,34 @@
 In lockstep the mean over all folds is known after each epoch, so that a pruner judges them all.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import torch
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 
 from hpo.datasets import Examples
 from hpo.errors import InputError
+from hpo.metrics import Error, default_error
 from hpo.seeds import derive_32
-from hpo.training import Setting, Split, Training
+from hpo.setting import Setting
+from hpo.training import Split, Training
 
 
 class CrossValidation:
     """The folds of a study on its training examples, standardized once for all trials."""
 
-    def __init__(self, examples: Examples, n_folds: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        examples: Examples,
+        n_folds: int,
+        seed: int,
+        device: torch.device,
+        error: Error = default_error,
+    ) -> None:
         self._device = device
         self.splits = [
-            Split.of(examples.subset(train), examples.subset(held_out), device)
+            Split.of(examples.subset(train), examples.subset(held_out), device, error)
             for train, held_out in fold_indices(examples, n_folds, seed)
         ]
 
@@ -51,18 +61,19 @@ class CrossValidation:
 def fold_indices(
     examples: Examples, n_folds: int, seed: int
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Training and held-out indices of each fold, stratified by the answer.
+    """Training and held-out indices of each fold, stratified by the answer where it is a class.
 
     Raises:
-        InputError: an answer is rarer than there are folds.
+        InputError: there are fewer examples than folds, or an answer is rarer than that.
     """
-    rarest = int(torch.bincount(examples.targets).clamp(min=1).min())
-    if n_folds > rarest:
-        instead = f"at most {rarest} folds or more examples" if rarest > 1 else "more examples"
-        raise InputError(
-            f"{n_folds} folds of {len(examples)} training examples: the rarest answer comes "
-            f"{rarest} times; use {instead}"
-        )
-    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=derive_32("folds", seed))
-    splits = splitter.split(examples.targets, examples.targets)
+    targets, n = examples.targets, len(examples)
+    are_numbers = targets.is_floating_point()
+    most = n if are_numbers else min(Counter(targets.tolist()).values())
+    if n_folds > most:
+        reason = "" if are_numbers else f": the rarest answer comes {most} times"
+        instead = f"at most {most} folds or more examples" if most > 1 else "more examples"
+        raise InputError(f"{n_folds} folds of {n} training examples{reason}; use {instead}")
+    kind = KFold if are_numbers else StratifiedKFold
+    splitter = kind(n_folds, shuffle=True, random_state=derive_32("folds", seed))
+    splits = splitter.split(targets, targets)
     return [(torch.from_numpy(train), torch.from_numpy(held)) for train, held in splits]

@@ -13,26 +13,29 @@ from hpo.architectures import architectures
 from hpo.errors import InputError
 from hpo.protocol import Protocol
 from hpo.registry import unknown
-from hpo.training import Setting, Split, Standardize, Training, hyperparameters, repeatable
+from hpo.setting import Setting, hyperparameters
+from hpo.training import Split, Standardize, Training, repeatable
 
 
 def load(path: Path | str) -> nn.Module:
-    """The network of an export, in evaluation mode: raw inputs in, `Outputs` out.
+    """The network of an export, in evaluation mode: raw inputs in, what its forward gives out.
 
-    It standardizes its inputs itself, as in training. Where the export names a file of weights
-    (its path counts from the export's folder) they are loaded; else the network is untrained and
-    takes its inputs as they are.
+    Those of hpo's own give `Outputs`. It standardizes its inputs itself, as in training. Where the
+    export names a file of weights (its path counts from the export's folder) they are loaded; else
+    the network is untrained and takes its inputs as they are.
+
+    An export may name an architecture of somebody's own: its code is imported and run.
 
     Raises:
-        InputError: the file is no export, was damaged, or its weights are missing or do not fit.
+        InputError: the file is no export, was damaged, its architecture is not installed here, or
+            its weights are missing or do not fit.
     """
     path = Path(path)
     exported = _read(path)
     setting = _setting(path, exported)
-    model = network(Standardize(), setting.try_build())
-    if (weights := exported.get("weights")) is not None:
-        _load_weights(model, path, weights)
-    return model.eval()
+    if (weights := exported.get("weights")) is None:
+        return network(Standardize(), setting.try_build()).eval()
+    return _trained(setting.try_build(), path, weights).eval()
 
 
 def network(standardize: Standardize, model: nn.Module) -> nn.Module:
@@ -73,7 +76,7 @@ def _setting(path: Path, exported: dict[str, Any]) -> Setting:
     return Setting(architecture=architecture, params=params, epochs=1, batch_size=2)
 
 
-def _load_weights(model: nn.Module, path: Path, weights: Any) -> None:
+def _trained(model: nn.Module, path: Path, weights: Any) -> nn.Module:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -81,7 +84,11 @@ def _load_weights(model: nn.Module, path: Path, weights: Any) -> None:
         raise InputError(f"{path}: weights should name a file")
     file = path.absolute().parent / weights["file"]
     try:
-        model.load_state_dict(load_file(file))
+        tensors = load_file(file)
+        # A mean for each feature or one for all: the file knows.
+        trained = network(Standardize(tensors.get("0.mean"), tensors.get("0.std")), model)
+        trained.load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: the weights in {file} cannot be used: {reason}") from error
+    return trained

@@ -10,15 +10,18 @@ from optuna.trial import FrozenTrial
 
 from hpo import versions
 from hpo.architectures import architectures, count_parameters
+from hpo.creation import check_names
 from hpo.cross_validation import CrossValidation
-from hpo.datasets import load
-from hpo.errors import DataError
+from hpo.datasets import datasets, fingerprint, load
+from hpo.errors import DataError, InputError
+from hpo.metrics import error_of
 from hpo.protocol import Protocol
 from hpo.seeds import derive
+from hpo.setting import Setting
 from hpo.statistics import mean
 from hpo.strategies import make_pruner, make_sampler
 from hpo.studies import Study
-from hpo.training import Setting, Training
+from hpo.training import Training
 from storage import leases
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord
@@ -27,23 +30,21 @@ from storage.leases import Claim, Result, TrainingRecord
 T = TypeVar("T")
 
 
-def make_setting(protocol: Protocol, params: Mapping[str, Any]) -> Setting:
-    """What is trained for a configuration, given in the recipe's form."""
-    return Setting(
-        architecture=architectures.get(protocol.architecture),
-        params=params,
-        epochs=protocol.epochs,
-        batch_size=protocol.batch_size,
-    )
-
-
 def check_data(protocol: Protocol) -> None:
-    """See that this machine has the data that the study was created on.
+    """See that this machine has the network and the data that the study was created with.
 
     Raises:
-        DataError: it has others, or none.
+        InputError: it lacks one of them, or has another version of the network.
+        DataError: it has other data, or none.
     """
-    found = load(protocol.dataset).fingerprint()
+    for registry, name in ((architectures, protocol.architecture), (datasets, protocol.dataset)):
+        if not registry.is_known(name):
+            raise InputError(
+                f"this machine has no {registry.kind} {name}, which the study needs; install here "
+                "the package that it comes from"
+            )
+    check_names(protocol.search_space, architectures.get(protocol.architecture))
+    found = fingerprint(protocol.dataset)
     if found != protocol.fingerprint:
         raise DataError(
             f"the data set {protocol.dataset} on this machine is not the study's (fingerprint "
@@ -61,10 +62,11 @@ class Objective:
         protocol = study.protocol
         self._space = protocol.search_space
         self._distributions = self._space.distributions()
-        examples = load(protocol.dataset).draw_train(
-            protocol.train_size, derive("search", protocol.seed)
+        data = load(protocol.dataset)
+        examples = data.draw_train(protocol.train_size, derive("search", protocol.seed))
+        self._folds = CrossValidation(
+            examples, protocol.folds, protocol.seed, device, error_of(data)
         )
-        self._folds = CrossValidation(examples, protocol.folds, protocol.seed, device)
 
     def run(self, claim: Claim, pause: Callable[[], None]) -> Result:
         """Do the claimed trial; `pause` is called often, and what it raises ends the work.
@@ -75,11 +77,11 @@ class Objective:
         """
         study, params = self._retry(lambda: self._sampled(claim))
         protocol = self._study.protocol
-        setting = make_setting(protocol, self._space.decode(params))
+        setting = Setting.of(protocol, self._space.decode(params))
         seed = ("trial", protocol.seed, claim.trial)
         trainings: list[Training] = []
         for trainings in self._folds.run(setting, seed, pause):
-            if self._is_pruned(study, claim, trainings):
+            if self._is_pruned(study, claim, trainings, setting.epochs):
                 return result("pruned", trainings)
         return result("complete", trainings)
 
@@ -108,13 +110,15 @@ class Objective:
         leases.write_parameters(self._db, claim, values, shown)
         return params
 
-    def _is_pruned(self, study: optuna.Study, claim: Claim, trainings: list[Training]) -> bool:
+    def _is_pruned(
+        self, study: optuna.Study, claim: Claim, trainings: list[Training], epochs: int
+    ) -> bool:
         """Report the mean validation error of this epoch; does the pruner stop the trial?
 
-        Known configurations and the last epoch are never pruned.
+        Known configurations and the last of the `epochs` are never pruned.
         """
-        n_epochs, protocol = len(trainings[0].curve), self._study.protocol
-        judged = claim.trial >= len(protocol.known) and n_epochs < protocol.epochs
+        n_epochs, n_known = len(trainings[0].curve), len(self._study.protocol.known)
+        judged = claim.trial >= n_known and n_epochs < epochs
 
         def judge() -> bool:
             return study.pruner.prune(study, self._db.optuna.get_trial(claim.trial_id))

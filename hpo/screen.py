@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
+    from hpo.boundaries import CrowdedEdge
     from hpo.doctor import Finding
+    from hpo.reproduction import Reproduction
     from hpo.status import Status
     from hpo.studies import Study
     from hpo.zoo import Entry
@@ -101,7 +103,7 @@ def print_studies(studies: "list[Status]", as_json: bool) -> None:
 
 
 def print_status(status: "Status", as_json: bool) -> None:
-    """A study as two tables: what is known, and who works."""
+    """A study as tables: what is known, who works, and edges where a range may be too narrow."""
     from hpo.formatting import duration
 
     if as_json:
@@ -116,6 +118,19 @@ def print_status(status: "Status", as_json: bool) -> None:
                 for w in status.workers
             ),
         )
+    if status.edges:
+        print_table(("", ""), (("at an edge", _edge(each)) for each in status.edges))
+
+
+def _edge(crowded: "CrowdedEdge") -> str:
+    from hpo.formatting import value
+
+    name, end = crowded.parameter, "upper" if crowded.edge == "high" else "lower"
+    layer = "" if crowded.layer is None else f"[{crowded.layer}]"
+    return (
+        f"{name}{layer}: {crowded.n_there} of the best {crowded.n_best} trials near its {end} end "
+        f"{value(crowded.value)}; widen the range if it can be"
+    )
 
 
 def _status_rows(status: "Status") -> Iterable[tuple[str, str]]:
@@ -182,6 +197,53 @@ def print_architectures(entries: "list[Entry]", as_json: bool) -> None:
             for entry in entries
         ),
     )
+
+
+REPRODUCTION_HEAD = (
+    "architecture",
+    "reported",
+    "measured",
+    "runs",
+    "parameters reported / measured",
+    "seconds reported / measured",
+    "agrees",
+)
+
+
+def print_reproduction(results: "list[Reproduction]", as_json: bool) -> None:
+    """One row an architecture: what its report says beside what was measured."""
+    records = [each.to_json() for each in results]
+    if as_json:
+        print_json(records)
+    else:
+        print_table(REPRODUCTION_HEAD, map(reproduction_row, records))
+
+
+def reproduction_row(record: dict[str, Any]) -> tuple[str, ...]:
+    """The cells under `REPRODUCTION_HEAD`, of one architecture as JSON gives it."""
+    reported, measured, n_failed = record["reported"], record["measured"], len(record["failures"])
+    n_runs = measured["n"] if measured else 0
+    return (
+        record["architecture"],
+        _error(reported["test_error"], reported["std"]),
+        _error(measured["mean"], measured["std"]) if measured else "-",
+        f"{n_runs}, {n_failed} failed" if n_failed else str(n_runs),
+        f"{_or_dash(reported['n_parameters'], ',')} / {record['n_parameters']:,}",
+        f"{_or_dash(reported['train_s'], '.1f')} / {_or_dash(record['train_s'], '.1f')}",
+        record["verdict"],
+    )
+
+
+def _error(mean: float | None, std: float | None) -> str:
+    from hpo.formatting import percent
+
+    if mean is None or std is None:
+        return percent(mean)
+    return f"{100 * mean:.2f} ± {100 * std:.2f} %"
+
+
+def _or_dash(number: float | None, form: str) -> str:
+    return "-" if number is None else format(number, form)
 
 
 def print_findings(findings: "list[Finding]", as_json: bool) -> None:

@@ -3,12 +3,14 @@
 A study's state is derived from what is recorded, never stored.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from hpo.boundaries import CrowdedEdge, crowded_edges
 from hpo.statistics import Summary, summarize
 from hpo.studies import Study, every, open_database, open_study
 from storage import catalog
@@ -71,7 +73,11 @@ class Effort:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """A study as it stands."""
+    """A study as it stands.
+
+    `edges` are looked for only by `show_study` and `list_studies`, for those who may widen a range:
+    a worker asks after every claim and has no use for them.
+    """
 
     name: str
     architecture: str
@@ -81,6 +87,7 @@ class Status:
     best: Best | None
     effort: Effort
     workers: list[WorkerStatus] = field(default_factory=list)
+    edges: list[CrowdedEdge] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
@@ -110,6 +117,28 @@ def show(db: Database, study: Study) -> Status:
         best=_best(db, study, work, row.choice),
         effort=_effort(work, study, counts),
         workers=[_worker(each) for each in work if each.is_held],
+    )
+
+
+def _show_with_edges(db: Database, study: Study) -> Status:
+    return replace(show(db, study), edges=_edges(db, study))
+
+
+def _edges(db: Database, study: Study) -> list[CrowdedEdge]:
+    """Where the best trials crowd, but for the known configurations, which are the first trials."""
+    space, n_known = study.protocol.search_space, len(study.protocol.known)
+    drawn = [
+        work
+        for work in catalog.work(db, study.id)
+        if work.kind == "trial" and work.state in ("complete", "pruned") and work.trial >= n_known
+    ]
+    params = catalog.parameters(db, study.id)
+    return crowded_edges(
+        space,
+        [
+            (space.decode(params[w.trial]), error_of(w) if w.state == "complete" else math.inf)
+            for w in drawn
+        ],
     )
 
 
@@ -241,7 +270,7 @@ def list_studies(storage: str | None = None) -> list[Status]:
     """
     try:
         with closing(open_database(storage)) as db:
-            return [show(db, study) for study in every(db)]
+            return [_show_with_edges(db, study) for study in every(db)]
     except EmptyStorageError:
         return []
 
@@ -253,7 +282,7 @@ def show_study(name: str, storage: str | None = None) -> Status:
         StudyMissingError: there is no such study.
     """
     with closing(open_database(storage)) as db:
-        return show(db, open_study(db, name))
+        return _show_with_edges(db, open_study(db, name))
 
 
 def study_trials(name: str, storage: str | None = None) -> list[dict[str, Any]]:

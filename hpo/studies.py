@@ -14,7 +14,6 @@ from typing import Any
 from hpo import protocol as protocols
 from hpo.errors import ConflictError, InputError
 from hpo.protocol import Protocol
-from search_spaces import recipe
 from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
 from storage import catalog
@@ -95,6 +94,7 @@ def draft_study(
 ) -> Draft:
     """Check all settings of a new study and freeze them; writes nothing.
 
+    Architecture and data set are named as in `hpo architectures`, or as `package.module:attribute`.
     `space` is a recipe's file, else the architecture's own recipe is taken. Epochs and batch size
     come from here, else from the recipe, else they are 25 and 100. Other settings (folds, repeats,
     sampler, pruner, seed, max_attempts, lease_s, confirm) are fields of `hpo.protocol.Protocol`.
@@ -103,43 +103,54 @@ def draft_study(
         InputError, RecipeError: a setting is wrong; the message says which.
     """
     from hpo import creation  # loads torch
+    from hpo.datasets import fingerprint
 
     entry = creation.architecture(architecture)
-    data = creation.dataset(entry.dataset if dataset is None else dataset, entry)
-    found = find_recipe(architecture, space)
+    data_name, data = creation.dataset(dataset, entry)
+    found = creation.find_recipe(entry, space)
     sizes = {
         "train_size": data.default_train_size if train_size is None else train_size,
         "test_size": data.default_test_size if test_size is None else test_size,
-        "epochs": found.epochs if epochs is None else epochs,
-        "batch_size": found.batch_size if batch_size is None else batch_size,
+        "epochs": duration("epochs", epochs, found, found.epochs),
+        "batch_size": duration("batch_size", batch_size, found, found.batch_size),
     }
     given = {key: value for key, value in (settings | sizes).items() if value is not None}
     frozen = protocols.make(
         architecture=architecture,
-        dataset=data.name,
-        fingerprint=data.fingerprint(),
+        dataset=data_name,
+        fingerprint=fingerprint(data_name),
         space=found.space.to_json(),
         known=found.known,
         **given,
     )
     creation.check(frozen, entry, data)
     n_trials = budget(frozen, found.space, trials)
-    own_name = checked_name(architecture if name is None else name)
+    own_name = default_name(architecture) if name is None else checked_name(name)
     return Draft(name=own_name, protocol=frozen, n_trials=n_trials)
 
 
-def find_recipe(architecture: str, space: Path | str | None) -> Recipe:
-    """The recipe in the file `space`, else the one that comes with hpo.
+def duration(name: str, asked: int | None, found: Recipe, of_recipe: int | None) -> Any:
+    """Epochs or batch size: what was asked for, else the recipe's; None where neither says.
+
+    Where the recipe searches it, the largest that a trial can have.
 
     Raises:
-        RecipeError: the file is wrong.
-        InputError: there is no file and no recipe.
+        InputError: it was asked for, and the recipe searches it.
     """
-    if space is not None:
-        return recipe.read(Path(space), architecture)
-    if (found := recipe.bundled(architecture)) is None:
-        raise InputError(f"there is no recipe for {architecture}; give one with --space FILE")
-    return found
+    if name not in found.space.names:
+        return of_recipe if asked is None else asked
+    if asked is not None:
+        raise InputError(f"{name}: the recipe has it as a parameter; give it in one place alone")
+    return found.space.highest(name)
+
+
+def default_name(architecture: str) -> str:
+    """The architecture's name, or what of it can name a study: `mynet:build` gives mynet.build.
+
+    Raises:
+        InputError: that is nothing, or too much.
+    """
+    return checked_name(re.sub(r"[^A-Za-z0-9_-]+", ".", architecture).strip("._-"))
 
 
 def checked_name(name: str) -> str:

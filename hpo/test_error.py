@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from hpo.datasets import load
-from hpo.objective import make_setting
+from hpo.metrics import error_of
 from hpo.protocol import Protocol
 from hpo.seeds import derive
+from hpo.setting import Setting
 from hpo.training import Split, Training
 
 
@@ -28,8 +29,9 @@ def run(
     """
     split = draw(protocol, seed, device)
     purpose = ("test", protocol.seed, trial, seed)
-    training = Training(make_setting(protocol, params), split, device, purpose)
-    for _ in range(protocol.epochs):
+    setting = Setting.of(protocol, params)
+    training = Training(setting, split, device, purpose)
+    for _ in range(setting.epochs):
         training.run_epoch()
         yield training
 
@@ -39,4 +41,5 @@ def draw(protocol: Protocol, seed: int, device: torch.device) -> Split:
     data = load(protocol.dataset)
     purpose = derive("test run", seed)
     train = data.draw_train(protocol.train_size, purpose)
-    return Split.of(train, data.draw_test(protocol.test_size, purpose), device)
+    test = data.draw_test(protocol.test_size, purpose)
+    return Split.of(train, test, device, error_of(data))

@@ -5,19 +5,22 @@ Shapes: N batch or set, P parts of an example (two images), K classes.
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from hpo.architectures import Architecture, Outputs
+from hpo.architectures import Outputs
 from hpo.datasets import Examples
 from hpo.errors import HpoError, InputError
+from hpo.losses import make_loss
+from hpo.metrics import Error, default_error
+from hpo.optimization import Schedule, make_optimizer
 from hpo.seeds import derive
+from hpo.setting import Setting
 
 
 EVALUATION_BATCH = 100
@@ -25,35 +28,7 @@ EVALUATION_BATCH = 100
 
 
 class DivergedError(HpoError):
-    """The loss became infinite or no number at all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optimization:
-    """The hyperparameters that belong to the fit, whatever the network.
-
-    `aux_weight` is the weight of the auxiliary loss, for networks that have one.
-
-    Raises:
-        InputError: one is no number, or below 0.
-    """
-
-    learning_rate: float = 0.001
-    weight_decay: float = 0.0
-    aux_weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-                raise InputError(f"{name}: should be a number from 0, but it is {value!r}")
-
-
-def hyperparameters(architecture: Architecture) -> dict[str, Any]:
-    """All that a recipe can search for this architecture, with the defaults."""
-    names = [f for f in fields(Optimization) if f.name != "aux_weight"]
-    if architecture.auxiliary_loss:
-        names = list(fields(Optimization))
-    return {f.name: f.default for f in names} | architecture.hyperparameters
+    """The loss or the error became infinite or no number at all."""
 
 
 def find_device(name: str) -> torch.device:
@@ -81,48 +56,8 @@ def repeatable() -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What one training is of: the network, its hyperparameters, and how long it trains."""
-
-    architecture: Architecture
-    params: Mapping[str, Any]
-    epochs: int
-    batch_size: int
-
-    def build(self) -> nn.Module:
-        """The network, initialized from torch's global seed."""
-        own = self.architecture.hyperparameters
-        return self.architecture.build(**{k: v for k, v in self.params.items() if k in own})
-
-    def try_build(self) -> nn.Module:
-        """The network, for hyperparameters that nobody has tried.
-
-        Raises:
-            InputError: its factory refuses them, whatever it raises, or makes something else.
-        """
-        name = self.architecture.name
-        try:
-            model = self.build()
-        except HpoError:
-            raise
-        except Exception as error:
-            raise InputError(
-                f"{name} cannot be built with {self.params}: {type(error).__name__}: {error}"
-            ) from error
-        if not isinstance(model, nn.Module):
-            raise InputError(f"the factory of {name} gives no torch module")
-        return model
-
-    @property
-    def optimization(self) -> Optimization:
-        """The hyperparameters of the fit; what is not given has its default."""
-        own = {f.name for f in fields(Optimization)}
-        return Optimization(**{k: v for k, v in self.params.items() if k in own})
-
-
 class Standardize(nn.Module):
-    """Subtracts one mean and divides by one standard deviation, those of the training images."""
+    """Subtracts a mean and divides by a standard deviation, those of the training inputs."""
 
     mean: Tensor
     std: Tensor
@@ -134,31 +69,48 @@ class Standardize(nn.Module):
 
     @classmethod
     def of(cls, inputs: Tensor) -> Self:
-        """Measured on `inputs`, of any shape."""
-        std = inputs.std()
-        return cls(inputs.mean(), torch.where(std > 0, std, torch.ones_like(std)))
+        """Measured on `inputs`: feature by feature where they are [N, F], else one for all values.
+
+        Inputs that are no floating-point numbers, such as the indexes of words, stay as they are.
+        """
+        if not inputs.is_floating_point():
+            return cls()
+        dims = (0,) if inputs.dim() == 2 else None
+        std = inputs.std(dim=dims)
+        return cls(inputs.mean(dim=dims), torch.where(std > 0, std, torch.ones_like(std)))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Any shape, which stays."""
-        return (inputs - self.mean) / self.std
+        return (inputs - self.mean) / self.std if inputs.is_floating_point() else inputs
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training and held-out examples, both standardized by the training ones alone."""
+    """Training and held-out examples, both standardized by the training ones alone.
+
+    `error` is how wrong answers to the held-out ones are counted.
+    """
 
     train: Examples
     held_out: Examples
     standardize: Standardize
+    error: Error = default_error
 
     @classmethod
-    def of(cls, train: Examples, held_out: Examples, device: torch.device) -> Self:
+    def of(
+        cls,
+        train: Examples,
+        held_out: Examples,
+        device: torch.device,
+        error: Error = default_error,
+    ) -> Self:
         """Standardizes both and moves them to the device."""
         standardize = Standardize.of(train.inputs)
         return cls(
             standardized(train, standardize).to(device),
             standardized(held_out, standardize).to(device),
             standardize,
+            error,
         )
 
 
@@ -171,6 +123,9 @@ class Training:
     """One fit: `run_epoch` trains an epoch and gives the error on the held-out examples.
 
     All that is random in it comes from `seed`, a purpose as for `hpo.seeds.derive`.
+
+    Raises:
+        InputError: a hyperparameter is out of its range, or the loss does not fit the targets.
     """
 
     def __init__(
@@ -180,75 +135,78 @@ class Training:
         torch.manual_seed(derive(*seed, "initialization"))
         self.model = setting.build().to(device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._aux_weight = setting.optimization.aux_weight
-        self._optimizer = torch.optim.Adam(
-            self.model.parameters(),
-            lr=setting.optimization.learning_rate,
-            weight_decay=setting.optimization.weight_decay,
-            fused=True,
-        )
+        fit, n_batches = setting.optimization, len(starts(len(split.train), setting.batch_size))
+        self._loss = setting.architecture.loss or make_loss(fit, split.train)
+        self._optimizer = make_optimizer(self.model, fit)
+        self._schedule = Schedule(self._optimizer, fit, epochs=setting.epochs, n_batches=n_batches)
         self.curve: list[float] = []
         self.train_s = 0.0
 
     def run_epoch(self) -> float:
-        """Train one epoch; the share of held-out examples that are then answered wrongly.
+        """Train one epoch; the error on the held-out examples after it.
 
         Raises:
-            DivergedError: the loss is not finite.
+            DivergedError: the loss or the error is not finite.
         """
         start = time.perf_counter()
         torch.manual_seed(derive(*self._seed, "epoch", len(self.curve)))
-        loss = self._train()
-        if not math.isfinite(loss):
-            raise DivergedError(f"the loss became {loss} in epoch {len(self.curve) + 1}")
-        self.curve.append(evaluate(self.model, self._split.held_out))
+        self._check_finite("loss", self._train())
+        error = evaluate(self.model, self._split.held_out, self._split.error)
+        self._check_finite("error", error)
+        self.curve.append(error)
         self.train_s += time.perf_counter() - start
-        return self.curve[-1]
+        return error
+
+    def _check_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise DivergedError(f"the {what} became {value} in epoch {len(self.curve) + 1}")
 
     def _train(self) -> float:
         """One pass over the training examples; the sum of its batches' losses."""
         self.model.train()
-        train = self._split.train
+        train = self._setting.augment(self._split.train)
         total = torch.zeros((), device=train.inputs.device)
         for indices in batches(len(train), self._setting.batch_size):
             batch = train.subset(indices.to(train.inputs.device))
-            loss = self._loss(self.model(batch.inputs), batch)
+            loss = self._loss(outputs_of(self.model, batch.inputs), batch)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
+            self._schedule.after_step()
             total += loss.detach()
+        self._schedule.after_epoch()
         return total.item()
 
-    def _loss(self, outputs: Outputs, batch: Examples) -> Tensor:
-        """Cross-entropy of the answer, and of each part's own label by the auxiliary weight."""
-        loss = functional.cross_entropy(outputs.logits, batch.targets)
-        if outputs.auxiliary is None or batch.auxiliary is None:
-            return loss
-        n_parts = batch.auxiliary.shape[1]
-        logits_MK, labels_M = outputs.auxiliary.flatten(0, 1), batch.auxiliary.flatten()
-        return loss + self._aux_weight * n_parts * functional.cross_entropy(logits_MK, labels_M)
+
+def outputs_of(model: nn.Module, inputs: Tensor) -> Outputs:
+    """What the model says of the inputs; a plain tensor is the answers alone."""
+    outputs = model(inputs)
+    return outputs if isinstance(outputs, Outputs) else Outputs(outputs)
 
 
-def batches(n: int, size: int) -> Iterator[Tensor]:
-    """A random order of n examples in batches; a last one of a single example joins its neighbour.
+def starts(n: int, size: int) -> list[int]:
+    """Where the batches of n examples begin; a last one of a single example joins its neighbour.
 
     BatchNorm has no spread to divide by in a batch of one.
     """
+    found = list(range(0, n, size))
+    if len(found) > 1 and n - found[-1] == 1:
+        found.pop()
+    return found
+
+
+def batches(n: int, size: int) -> Iterator[Tensor]:
+    """The indices of n examples in a random order, batch by batch."""
     order = torch.randperm(n)
-    starts = list(range(0, n, size))
-    if len(starts) > 1 and n - starts[-1] == 1:
-        starts.pop()
-    for start, end in zip(starts, [*starts[1:], n], strict=True):
+    begins = starts(n, size)
+    for start, end in zip(begins, [*begins[1:], n], strict=True):
         yield order[start:end]
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, examples: Examples) -> float:
-    """The share of examples whose answer is wrong, from 0 to 1."""
+def evaluate(model: nn.Module, examples: Examples, error: Error = default_error) -> float:
+    """The error of the model's answers; the share of wrong ones unless another is given."""
     model.eval()
-    n_wrong = 0
-    for start in range(0, len(examples), EVALUATION_BATCH):
-        end = start + EVALUATION_BATCH
-        answers = model(examples.inputs[start:end]).logits.argmax(dim=1)
-        n_wrong += int((answers != examples.targets[start:end]).sum())
-    return n_wrong / len(examples)
+    pieces = torch.split(examples.inputs, EVALUATION_BATCH)
+    answers = torch.cat([outputs_of(model, piece).logits for piece in pieces])
+    return float(error(answers, examples.targets))  # a data set's own may give a tensor

@@ -1,11 +1,17 @@
 """The zoo as a listing: every architecture with its size and what its report gives."""
 
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from hpo.architectures import Architecture, architectures, count_parameters
-from hpo.training import Setting
-from search_spaces import recipe
+from hpo.creation import own_recipe
+from hpo.errors import InputError
+from hpo.registry import foreign, origin
+from hpo.setting import Setting
+from search_spaces import RecipeError
 from search_spaces.recipe import Reported
 
 
@@ -17,7 +23,7 @@ class Entry:
     """
 
     name: str
-    task: str
+    task: str | None
     weight_sharing: bool
     auxiliary_loss: bool
     asymmetry_loss: bool
@@ -28,15 +34,36 @@ class Entry:
 
 
 def list_architectures() -> list[Entry]:
-    """All architectures, in the zoo's order."""
-    return [_entry(architectures.get(name)) for name in architectures]
+    """All architectures: hpo's own in the zoo's order, then those that installed packages offer.
+
+    A package whose offer will not do is told of on stderr and left out.
+    """
+    return [*(_entry(architectures.get(name)) for name in architectures), *_offered()]
+
+
+def _offered() -> Iterator[Entry]:
+    own = set(architectures)
+    for name, points in architectures.offers().items():
+        try:
+            if name in own:
+                raise InputError(f"{name} is hpo's own, so this one goes by {points[0].value}")
+            yield _offer(name, points[0])
+        except (InputError, RecipeError) as error:
+            packages = " and ".join(origin(point) for point in points)
+            print(f"warning: {packages}: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def _offer(name: str, point: EntryPoint) -> Entry:
+    found = architectures.get(name)
+    with foreign(f"architecture {name}"):
+        return _entry(replace(found, source=found.source or origin(point)))
 
 
 def _entry(architecture: Architecture) -> Entry:
-    found = recipe.bundled(architecture.name)
+    found = own_recipe(architecture)
     reported: Reported | None = None if found is None else found.reported
     params = {} if reported is None else reported.hyperparameters
-    model = Setting(architecture=architecture, params=params, epochs=1, batch_size=2).build()
+    model = Setting(architecture=architecture, params=params, epochs=1, batch_size=2).try_build()
     return Entry(
         name=architecture.name,
         task=architecture.task,

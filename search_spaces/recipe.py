@@ -2,10 +2,12 @@
 
 A file holds one architecture (`architecture: name`) or a family: `architectures:`, a map from each
 name to what it changes. There `parameters` are merged by name over the common ones (null takes one
-away), `training` key by key; `known` and `reported` replace the common ones.
+away, also out of the common known configurations), `training` and `reported` key by key; `known`
+replaces the common ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,21 @@ SECTIONS = ("training", "parameters", "known", "reported")
 
 @dataclass(frozen=True)
 class Reported:
-    """What a report says of an architecture; errors are fractions from 0 to 1."""
+    """What a report says of an architecture; errors are fractions from 0 to 1.
+
+    `n` test runs gave the mean `test_error` and the standard deviation `std`; `n_parameters` and
+    the seconds `train_s` of one training are the report's own figures. `hyperparameters` are the
+    report's; what it leaves open was chosen, and `chosen` says so.
+    """
 
     source: str
-    test_error: float
+    test_error: float | None
     std: float | None
     n: int | None
+    n_parameters: int | None
+    train_s: float | None
     hyperparameters: dict[str, Any]
+    chosen: str | None
 
 
 @dataclass(frozen=True)
@@ -74,12 +84,16 @@ def bundled_files() -> tuple[Path, ...]:
     return tuple(sorted(FOLDER.glob("*.yaml")))
 
 
+@cache
 def bundled(architecture: str) -> Recipe | None:
     """The recipe that comes with this package for an architecture; None where there is none."""
-    for path in bundled_files():
-        if architecture in architectures(path):
-            return read(path, architecture)
-    return None
+    path = _bundled_paths().get(architecture)
+    return None if path is None else read(path, architecture)
+
+
+@cache
+def _bundled_paths() -> dict[str, Path]:
+    return {name: path for path in bundled_files() for name in architectures(path)}
 
 
 def _label(path: Path) -> str:
@@ -127,11 +141,22 @@ def _merged(file: Written, entry: object) -> Written:
     checks.only_keys(changes, SECTIONS)
     common = {key: value for key, value in file.items() if key != "architectures"}
     merged = {**common, **changes}
-    for key in ("training", "parameters"):
+    for key in ("training", "parameters", "reported"):
         if key in common and key in changes:
             with at(key):
                 merged[key] = _overlaid(checks.mapping(common[key]), checks.mapping(changes[key]))
+    if "known" in common and "known" not in changes:
+        with at("known"):
+            merged["known"] = _left(common["known"], changes.get("parameters"))
     return merged
+
+
+def _left(known: object, changes: object) -> object:
+    """Common known configurations without the parameters that a member takes away."""
+    gone = {name for name, form in checks.mapping(changes or {}).items() if form is None}
+    if not isinstance(known, list):
+        return known
+    return [{k: v for k, v in checks.mapping(entry).items() if k not in gone} for entry in known]
 
 
 def _overlaid(common: Written, changes: Written) -> Written:
@@ -146,6 +171,8 @@ def _overlaid(common: Written, changes: Written) -> Written:
 def _recipe(architecture: str, written: Written) -> Recipe:
     space = checks.entry(written, "parameters", SearchSpace.from_json)
     training = checks.optional(written, "training", _training) or {}
+    if twice := [name for name in training if name in space.names]:
+        raise RecipeError(f"{twice[0]}: stands under training and under parameters; leave one out")
     return Recipe(
         architecture=architecture,
         epochs=training.get("epochs"),
@@ -183,13 +210,16 @@ def _reported(written: object) -> Reported | None:
 
 
 def _read_reported(written: Written) -> Reported:
-    checks.only_keys(written, ("source", "test_error", "std", "n", "hyperparameters"))
+    checks.only_keys(written, [field.name for field in fields(Reported)])
     return Reported(
         source=checks.entry(written, "source", checks.text),
-        test_error=checks.entry(written, "test_error", checks.fraction),
+        test_error=checks.optional(written, "test_error", checks.fraction),
         std=checks.optional(written, "std", checks.fraction),
         n=checks.optional(written, "n", checks.positive),
+        n_parameters=checks.optional(written, "n_parameters", checks.positive),
+        train_s=checks.optional(written, "train_s", checks.number),
         hyperparameters=checks.optional(written, "hyperparameters", _plain) or {},
+        chosen=checks.optional(written, "chosen", checks.text),
     )
 
 

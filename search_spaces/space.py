@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces import checks
 from search_spaces.errors import RecipeError, at
 from search_spaces.forms import read_kind
-from search_spaces.kinds import Fixed, Kind, Values
+from search_spaces.kinds import Choice, Fixed, FloatRange, IntRange, Kind, Values
 
 
 if TYPE_CHECKING:
@@ -58,6 +58,23 @@ class SearchSpace:
     def fixed(self) -> dict[str, Any]:
         """The fixed parameters and their values."""
         return {name: kind.to_json() for name, kind in self.parameters if isinstance(kind, Fixed)}
+
+    def highest(self, name: str) -> Any:
+        """The largest value that a parameter of numbers can take.
+
+        Raises:
+            RecipeError: its values are no numbers.
+        """
+        kind = dict(self.parameters)[name]
+        with at(f"parameter {name}"):
+            match kind:
+                case Fixed(value):
+                    return checks.number(value)
+                case FloatRange() | IntRange():
+                    return kind.high
+                case Choice(choices):
+                    return max(checks.number(choice) for choice in choices)
+            raise RecipeError("is no number")
 
     def distributions(self) -> "dict[str, BaseDistribution]":
         """Optuna's distributions, in Optuna's names."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hpo.datasets import load
 from tests.commands import HPO, clean_environment, run_hpo
 from tests.tiny_studies import FIXED, RECIPE, hpo, must, tiny_flags, write_recipe
 
@@ -75,8 +76,8 @@ def check_refused(command: str, code: int, says: str) -> None:
 
 WRONG_SETTINGS = {
     "--architecture siamse": "no architecture named 'siamse'; did you mean siamese",
-    "--architecture transformer": "known: baseline, non-siamese, siamese",
-    "--architecture ''": "no architecture named ''; known: baseline",
+    "--architecture transformer": "no architecture named 'transformer'; known: convpair, ",
+    "--architecture ''": "no architecture named ''; known: convpair",
     "--architecture baseline": "recipe.yaml: holds architecture siamese, not 'baseline'",
     "--dataset digit": "no data set named 'digit'; did you mean digits",
     "--dataset ''": "no data set named ''; known: mnist, digits",
@@ -161,7 +162,9 @@ WRONG_RECIPES = {
 }
 WRONG_PARAMETERS = {
     "droput: 0.1": "no parameter of siamese named 'droput'; did you mean dropout",
-    "momentum: 0.9": "no parameter of siamese named 'momentum'; known: learning_rate",
+    "hue: 0.9": "no parameter of siamese named 'hue'; known: optimizer, learning_rate, ",
+    "momentum: 1.0": "momentum: should be less than 1, but it is 1.0",
+    "asymmetry_weight: 1.0": "no parameter of siamese named 'asymmetry_weight'; did you mean",
     "dropout: {type: flot, low: 0, high: 1}": "dropout: unknown type 'flot'; did you mean float",
     "dropout: {type: normal, low: 0, high: 1}": "allowed: float, int, categorical, channels",
     "dropout: {low: 0, high: 1}": "dropout: type is missing",
@@ -396,6 +399,7 @@ def mnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in Path(MNIST).rglob("*-ubyte.gz"):
         (own / path.name).symlink_to(path)
     monkeypatch.setenv("HPO_DATA_DIR", str(own))
+    load.cache_clear()  # what an earlier test has read is not asked for again
     return own
 
 

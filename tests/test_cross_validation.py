@@ -11,7 +11,8 @@ from hpo.cross_validation import CrossValidation, fold_indices
 from hpo.datasets import Examples, load
 from hpo.errors import InputError
 from hpo.protocol import Protocol
-from hpo.training import Setting, Split, Training
+from hpo.setting import Setting
+from hpo.training import Split, Training
 
 
 CPU = torch.device("cpu")
@@ -35,6 +36,14 @@ class TestFolds:
         assert sorted(i for _, held_out in folds for i in held_out.tolist()) == everything
         for train, held_out in folds:
             assert sorted([*train.tolist(), *held_out.tolist()]) == everything
+
+    def test_folds_are_those_of_earlier_releases(self) -> None:
+        data = Examples(torch.zeros(10, 1), torch.tensor([0, 1] * 5))
+        assert [held.tolist() for _, held in fold_indices(data, 3, 0)] == [
+            [2, 5, 6, 9],
+            [0, 7, 8],
+            [1, 3, 4],
+        ]
 
     def test_each_fold_has_its_share_of_each_answer(self) -> None:
         data = examples(600)
@@ -60,6 +69,33 @@ class TestFolds:
         data = Examples(torch.zeros(3, 1), torch.tensor([0, 0, 1]))
         with pytest.raises(InputError, match="comes 1 times; use more examples"):
             fold_indices(data, 2, 0)
+
+    @pytest.mark.parametrize("targets", [torch.zeros(61), torch.zeros(61, 3)], ids=["N", "ND"])
+    def test_examples_with_numbers_are_split_evenly_at_random(self, targets: torch.Tensor) -> None:
+        folds = fold_indices(Examples(torch.zeros(61, 1), targets), 5, 0)
+        held_out = [held.tolist() for _, held in folds]
+        assert sorted(map(len, held_out)) == [12, 12, 12, 12, 13]
+        assert sorted(i for held in held_out for i in held) == list(range(61))
+        for train, held in folds:
+            assert sorted([*train.tolist(), *held.tolist()]) == list(range(61))
+        assert all(max(held) - min(held) > 30 for held in held_out)  # 13 neighbours span 12
+
+    def test_a_seed_decides_the_folds_of_numbers(self) -> None:
+        data = Examples(torch.zeros(30, 1), torch.zeros(30))
+
+        def held_out(seed: int) -> list[list[int]]:
+            return [held.tolist() for _, held in fold_indices(data, 3, seed)]
+
+        assert held_out(7) == held_out(7)
+        assert held_out(7) != held_out(8)
+
+    @pytest.mark.parametrize(
+        ("n", "advice"), [(3, "use at most 3 folds or more examples"), (1, "use more examples")]
+    )
+    def test_more_folds_than_examples_with_numbers_are_refused(self, n: int, advice: str) -> None:
+        data = Examples(torch.zeros(n, 1), torch.zeros(n))
+        with pytest.raises(InputError, match=f"^4 folds of {n} training examples; {advice}$"):
+            fold_indices(data, 4, 0)
 
     def test_each_fold_is_standardized_by_its_own_training_part(self) -> None:
         data = examples()

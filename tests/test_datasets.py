@@ -1,6 +1,7 @@
-"""Data sets: what every one promises, how digit pairs are drawn, what the two pools hold."""
+"""Data sets: what every one promises, how pairs and points are drawn, what the pools hold."""
 
 import gzip
+import math
 import os
 from collections.abc import Callable
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.datasets import DataSet, Examples, fetch, load
+from hpo.datasets import DataSet, Examples, disk, fetch, is_here, load
 from hpo.datasets.digits import enlarge
 from hpo.datasets.mnist import shrink
 from hpo.datasets.pairs import PairDataSet, Pool
@@ -22,6 +23,7 @@ needs_mnist = pytest.mark.skipif(
 FINGERPRINTS = {
     "mnist": "2bc79462c36e7473214669e33ea968bbf7401bccba2819fbe3fef34247e876be",
     "digits": "8db1c6d723c69179b8b3a15e6a75c114930c96af05b28bdd769122a0763c75d6",
+    "disk": "207096532d1b4f955b0adbe3709ad3d2dadcc3ac4896ccace54d0dd69bc422fa",
 }
 
 
@@ -45,7 +47,7 @@ def made(n_train: int = 60, n_test: int = 40, first: int = 0) -> PairDataSet:
     return PairDataSet("made", train, test, Tensor.float, 20, 10)
 
 
-@pytest.fixture(params=[pytest.param("mnist", marks=needs_mnist), "digits", "made"])
+@pytest.fixture(params=[pytest.param("mnist", marks=needs_mnist), "digits", "disk", "made"])
 def dataset(request: pytest.FixtureRequest) -> DataSet:
     name: str = request.param
     return made() if name == "made" else load(name)
@@ -58,9 +60,10 @@ class TestEveryDataSet:
             assert examples.inputs.dtype == torch.float32
             assert examples.targets.dtype == torch.int64
             assert examples.targets.shape == (7,)
-            assert examples.auxiliary is not None
-            assert examples.auxiliary.dtype == torch.int64
-            assert examples.auxiliary.shape[0] == 7
+            assert (examples.auxiliary is None) == (dataset.name == "disk")
+            if examples.auxiliary is not None:
+                assert examples.auxiliary.dtype == torch.int64
+                assert examples.auxiliary.shape[0] == 7
 
     def test_one_seed_draws_the_same_whatever_was_drawn_before(self, dataset: DataSet) -> None:
         torch.manual_seed(1)
@@ -159,6 +162,14 @@ class TestExamples:
         assert points.subset(torch.tensor([1])).auxiliary is None
         assert points.to("cpu").auxiliary is None
 
+    @pytest.mark.parametrize("shape", [(5,), (5, 3)])
+    def test_targets_may_be_numbers(self, shape: tuple[int, ...]) -> None:
+        numbers = Examples(torch.rand(5, 2), torch.rand(shape))
+        assert len(numbers) == 5
+        part = numbers.subset(torch.tensor([4, 0])).targets
+        assert torch.equal(part, torch.stack([numbers.targets[4], numbers.targets[0]]))
+        assert part.dtype == torch.float32
+
     def test_to_moves_every_tensor(self) -> None:
         moved = made().draw_train(4, 0).to("meta")
         assert {tensor.device.type for tensor in tensors(moved)} == {"meta"}
@@ -232,6 +243,62 @@ class TestMnist:
         assert drawn.flatten().bincount().tolist() == [labels.count(digit) for digit in range(10)]
 
 
+class TestDisk:
+    def test_a_point_is_1_inside_the_disk_and_0_outside(self) -> None:
+        points = load("disk").draw_train(20_000, 0)
+        distances = (points.inputs.double() - 0.5).norm(dim=1)
+        assert torch.equal(points.targets == 1, distances < 1 / math.sqrt(2 * math.pi))
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_about_half_of_the_points_are_inside(self, seed: int) -> None:
+        for examples in (
+            load("disk").draw_train(20_000, seed),
+            load("disk").draw_test(20_000, seed),
+        ):
+            assert examples.targets.float().mean().item() == pytest.approx(0.5, abs=0.02)
+
+    def test_points_fill_the_unit_square_evenly(self) -> None:
+        points = load("disk").draw_train(20_000, 0).inputs
+        assert 0 <= points.min().item() < 0.001
+        assert 0.999 < points.max().item() <= 1
+        column, row = (points * 4).long().clamp(max=3).T
+        shares = (4 * column + row).bincount(minlength=16) / len(points)
+        assert shares.tolist() == pytest.approx([1 / 16] * 16, abs=0.01)
+
+    def test_training_and_test_points_never_meet(self) -> None:
+        both = load("disk").draw_train(5_000, 0), load("disk").draw_test(5_000, 0)
+        train, test = ((examples.inputs[:, 0] * 2**24).long() % 2 for examples in both)
+        assert set(train.tolist()) == {0}  # the places that one part takes, the other cannot
+        assert set(test.tolist()) == {1}
+
+    def test_a_training_and_a_test_draw_of_one_seed_take_other_places(self) -> None:
+        train, test = load("disk").draw_train(9, 4).inputs, load("disk").draw_test(9, 4).inputs
+        assert not torch.allclose(train, test, atol=1e-3)
+
+    def test_sizes(self) -> None:
+        points = load("disk")
+        assert (points.default_train_size, points.default_test_size) == (1000, 1000)
+        assert points.max_train_size == points.max_test_size == 1_000_000
+        assert points.task == "disk"
+
+    def test_data_and_draws_are_the_same_in_every_process_and_release(self) -> None:
+        assert load("disk").fingerprint() == FINGERPRINTS["disk"]
+        drawn = load("disk").draw_train(3, seed=0)
+        assert (drawn.inputs * 2**24).tolist() == [
+            [7201730, 4665901],
+            [15686958, 15927813],
+            [1340346, 6091926],
+        ]
+        assert drawn.targets.tolist() == [1, 0, 0]
+
+    @pytest.mark.parametrize("rule", ["STEPS", "RADIUS_SQUARED"])
+    def test_the_fingerprint_follows_the_rule(
+        self, rule: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(disk, rule, getattr(disk, rule) + 2)
+        assert disk.make().fingerprint() != FINGERPRINTS["disk"]
+
+
 def test_data_sets_are_made_once_a_process() -> None:
     assert load("digits") is load("digits")
 
@@ -251,5 +318,7 @@ def test_a_data_set_of_a_users_own_is_loaded_by_its_name(monkeypatch: pytest.Mon
     assert fetch(name) is None
 
 
-def test_digits_need_no_files() -> None:
-    assert fetch("digits") is None
+@pytest.mark.parametrize("name", ["digits", "disk"])
+def test_what_is_at_hand_needs_no_files(name: str) -> None:
+    assert is_here(name)
+    assert fetch(name) is None

@@ -18,17 +18,20 @@ HOUSE = (
 )
 SERVICE = (
     ("__init__", "screen"),
-    ("cost", "dashboard", "doctor", "export", "processes", "zoo"),
+    ("cost", "dashboard", "doctor", "export", "reproduction", "zoo"),
+    ("processes",),
     ("loading", "progress", "worker"),
-    ("test_error",),
     ("objective", "status"),
     ("studies",),
     ("creation",),
-    ("cross_validation",),
+    ("cross_validation", "test_error"),
     ("training",),
-    ("formatting", "strategies"),
-    ("architectures", "datasets"),
-    ("limits", "protocol", "registry", "seeds", "statistics", "versions"),
+    ("losses", "metrics", "setting"),
+    ("architectures",),
+    ("datasets",),
+    ("formatting", "pool", "strategies"),
+    ("boundaries", "limits", "optimization", "protocol"),
+    ("registry", "seeds", "statistics", "versions"),
     ("errors",),
 )
 LEAVES_DO_NOT_IMPORT = {"torch", "optuna_dashboard", "sklearn"}

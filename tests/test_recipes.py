@@ -1,17 +1,13 @@
-"""Recipe files: what is read, what is refused and in which words, and what comes with hpo."""
+"""Recipe files: what is read, what is refused and in which words."""
 
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 
 from search_spaces import RecipeError
-from search_spaces.recipe import Recipe, Reported, architectures, bundled, bundled_files, read
+from search_spaces.recipe import Recipe, Reported, architectures, read
 from search_spaces.space import SearchSpace
-
-
-CHOICES = [8, 16, 32, 64, 128, 256]
 
 
 def space(**parameters: Any) -> SearchSpace:
@@ -46,7 +42,8 @@ def test_a_file_of_one_architecture_is_read_with_all_its_sections(tmp_path: Path
         "training: {epochs: 30, batch_size: 64}\n"
         "parameters: {rate: {type: float, low: 0.0, high: 1.0}, width: 8}\n"
         "known: [{rate: 1}, {width: 8, rate: 0.5}]\n"
-        "reported: {source: Table 1, test_error: 0.25, hyperparameters: {rate: 2, sizes: [1]}}\n",
+        "reported: {source: Table 1, test_error: 0.25, std: 0.5, n: 3, n_parameters: 99,\n"
+        "  train_s: 4.05, hyperparameters: {rate: 2, sizes: [1]}, chosen: the rate}\n",
     )
     expected = Recipe(
         architecture="net",
@@ -54,7 +51,16 @@ def test_a_file_of_one_architecture_is_read_with_all_its_sections(tmp_path: Path
         batch_size=64,
         space=space(rate={"type": "float", "low": 0.0, "high": 1.0}, width=8),
         known=({"rate": 1.0, "width": 8}, {"rate": 0.5, "width": 8}),
-        reported=Reported("Table 1", 0.25, None, None, {"rate": 2, "sizes": [1]}),
+        reported=Reported(
+            source="Table 1",
+            test_error=0.25,
+            std=0.5,
+            n=3,
+            n_parameters=99,
+            train_s=4.05,
+            hyperparameters={"rate": 2, "sizes": [1]},
+            chosen="the rate",
+        ),
     )
     assert read(path) == expected
     assert read(path, "net") == expected
@@ -65,6 +71,16 @@ def test_all_but_the_parameters_may_be_left_out(tmp_path: Path) -> None:
     assert read(write(tmp_path, HEAD + "parameters: {}")) == Recipe(
         "net", None, None, SearchSpace(()), (), None
     )
+
+
+def only_reported(source: str, test_error: float | None = None) -> Reported:
+    """A report that says no more than this."""
+    return Reported(source, test_error, None, None, None, None, {}, None)
+
+
+def test_of_what_is_reported_all_but_the_source_may_be_left_out(tmp_path: Path) -> None:
+    found = read(write(tmp_path, PLAIN + "reported: {source: Table 1}")).reported
+    assert found == only_reported("Table 1")
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
@@ -81,7 +97,9 @@ architectures:
       rate: null
       depth: 3
     known: [{width: 2}]
-    reported: null
+    reported: {std: 0.1, test_error: 0.25}
+  plain:
+    parameters: {rate: null}
 training: {epochs: 10, batch_size: 5}
 parameters: {rate: {type: float, low: 0.0, high: 1.0}, width: 8}
 known: [{rate: 0.1}]
@@ -91,13 +109,13 @@ reported: {source: Table 1, test_error: 0.5}
 
 def test_a_member_of_a_family_takes_what_is_common(tmp_path: Path) -> None:
     path = write(tmp_path, FAMILY)
-    assert architectures(path) == ("small", "large")
+    assert architectures(path) == ("small", "large", "plain")
     small = read(path, "small")
     assert small.architecture == "small"
     assert (small.epochs, small.batch_size) == (10, 5)
     assert small.space.names == ("rate", "width")
     assert small.known == ({"rate": 0.1, "width": 8},)
-    assert small.reported == Reported("Table 1", 0.5, None, None, {})
+    assert small.reported == only_reported("Table 1", 0.5)
 
 
 def test_a_member_of_a_family_changes_adds_and_removes(tmp_path: Path) -> None:
@@ -105,13 +123,21 @@ def test_a_member_of_a_family_changes_adds_and_removes(tmp_path: Path) -> None:
     assert (large.epochs, large.batch_size) == (50, 5)
     assert large.space == space(width={"type": "int", "low": 1, "high": 9}, depth=3)
     assert large.known == ({"width": 2, "depth": 3},)
-    assert large.reported is None
+    assert large.reported is not None
+    assert (large.reported.source, large.reported.test_error) == ("Table 1", 0.25)
+    assert large.reported.std == 0.1
+
+
+def test_what_a_member_takes_away_is_gone_from_the_common_configurations(tmp_path: Path) -> None:
+    plain = read(write(tmp_path, FAMILY), "plain")
+    assert plain.space == space(width=8)
+    assert plain.known == ({"width": 8},)
 
 
 @pytest.mark.parametrize(
     ("text", "architecture", "said"),
     [
-        (FAMILY, None, "holds a family; say which architecture: small, large"),
+        (FAMILY, None, "holds a family; say which architecture: small, large, plain"),
         (FAMILY, "smal", "unknown architecture 'smal'; did you mean small"),
         (PLAIN, "other", "holds architecture net, not 'other'"),
         ("architectures: {a: {parameters: {x: null}}}\nparameters: {}", "a", "takes away what is"),
@@ -260,6 +286,14 @@ def test_names_that_collide_in_the_database_are_refused(
         (PLAIN + "training: {epochs: }", "training: epochs: null is not a number"),
         (PLAIN + "training: {batch_size: true}", "training: batch_size: true is not a number"),
         (PLAIN + "training: {batch_size: -100}", "training: batch_size: -100 is not positive"),
+        (
+            HEAD + "training: {epochs: 3}\nparameters: {epochs: {type: int, low: 1, high: 9}}",
+            "epochs: stands under training and under parameters; leave one out",
+        ),
+        (
+            HEAD + "training: {batch_size: 3}\nparameters: {batch_size: 8}",
+            "batch_size: stands under training and under parameters; leave one out",
+        ),
         (PLAIN + "known: {rate: 0.5}", "known: {'rate': 0.5} is not a list of configurations"),
         (PLAIN + "known: [0.5]", "known[0]: 0.5 is not a map"),
         (PLAIN + "known: [{rate: 0.5}, {rate: 2}]", "known[1]: parameter rate: 2.0 is outside 0.0"),
@@ -269,11 +303,15 @@ def test_names_that_collide_in_the_database_are_refused(
         (PLAIN + "reported: 0.05", "reported: 0.05 is not a map"),
         (PLAIN + "reported: {test_error: 0.1}", "reported: source is missing"),
         (PLAIN + "reported: {source: 3, test_error: 0.1}", "reported: source: 3 is not a line"),
-        (PLAIN + "reported: {source: T}", "reported: test_error is missing"),
         (PLAIN + "reported: {source: T, test_error: 5.2}", "test_error: 5.2 is outside 0 to 1"),
         (PLAIN + "reported: {source: T, test_error: -0.1}", "test_error: -0.1 is outside 0 to 1"),
         (PLAIN + "reported: {source: T, test_error: 0.1, std: x}", "std: 'x' is a string"),
         (PLAIN + "reported: {source: T, test_error: 0.1, n: 0}", "reported: n: 0 is not positive"),
+        (PLAIN + "reported: {source: T, std: 1.5}", "reported: std: 1.5 is outside 0 to 1"),
+        (PLAIN + "reported: {source: T, n_parameters: 0}", "n_parameters: 0 is not positive"),
+        (PLAIN + "reported: {source: T, n_parameters: 9.5}", "n_parameters: 9.5 is not a whole"),
+        (PLAIN + "reported: {source: T, train_s: 4 s}", "reported: train_s: '4 s' is a string"),
+        (PLAIN + "reported: {source: T, chosen: [rate]}", "chosen: ['rate'] is not a line of text"),
         (PLAIN + "reported: {source: T, test_error: 0.1, runs: 3}", "unknown key 'runs'"),
         (
             PLAIN + "reported: {source: T, test_error: 0.1, hyperparameters: {a: {b: 1}}}",
@@ -334,74 +372,3 @@ def test_a_file_name_with_a_line_break_still_gives_one_line(tmp_path: Path) -> N
     with pytest.raises(RecipeError) as caught:
         read(path)
     assert "\n" not in str(caught.value)
-
-
-# --- what comes with the package
-
-
-def test_a_bundled_recipe_is_found_by_its_architecture_and_no_other() -> None:
-    found = bundled("non-siamese")
-    assert found is not None
-    assert found.architecture == "non-siamese"
-    assert bundled("no-such-net") is None
-
-
-def test_no_architecture_has_two_bundled_recipes() -> None:
-    names = [name for path in bundled_files() for name in architectures(path)]
-    assert {"baseline", "non-siamese", "siamese"} <= set(names)
-    assert len(set(names)) == len(names)
-
-
-@pytest.mark.parametrize(
-    "architecture", [name for path in bundled_files() for name in architectures(path)]
-)
-def test_every_bundled_recipe_starts_its_search_from_a_known_configuration(
-    architecture: str,
-) -> None:
-    recipe = bundled(architecture)
-    assert recipe is not None
-    assert recipe.known
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for configuration in recipe.known:
-        study.enqueue_trial(recipe.space.encode(configuration))
-        drawn = study.ask(recipe.space.distributions()).params
-        assert recipe.space.decode(drawn) == configuration
-
-
-@pytest.mark.parametrize(
-    ("architecture", "accuracy", "std", "learning_rate", "channels"),
-    [
-        ("baseline", 0.827, 0.013, 0.0025, [32, 64, 128]),
-        ("non-siamese", 0.918, 0.016, 0.0025, [32, 64, 128]),
-        ("siamese", 0.948, 0.010, 0.005, [64, 128, 256]),
-    ],
-)
-def test_the_recipes_of_report_004_say_what_its_table_says(
-    architecture: str, accuracy: float, std: float, learning_rate: float, channels: list[int]
-) -> None:
-    recipe = bundled(architecture)
-    assert recipe is not None
-    assert recipe.reported is not None
-    assert (recipe.epochs, recipe.batch_size) == (25, 100)
-    assert recipe.reported.source == "004, Table I"
-    assert recipe.reported.test_error == pytest.approx(1 - accuracy)
-    assert (recipe.reported.std, recipe.reported.n) == (std, 15)
-    own = {"learning_rate": learning_rate, "weight_decay": 0.0, "channels": channels}
-    if architecture != "baseline":
-        own |= {"dropout": 0.25, "aux_weight": 1.0, "merge": "concatenate"}
-    assert recipe.reported.hyperparameters == own
-    assert recipe.known[0] == own | {"weight_decay": 1e-7}
-    assert set(recipe.space.names) == set(own)
-
-
-def test_the_space_of_report_004_holds_its_channels_and_what_it_tried() -> None:
-    recipe = bundled("siamese")
-    assert recipe is not None
-    assert recipe.space.to_json() == {
-        "learning_rate": {"type": "float", "low": 1e-4, "high": 3e-2, "log": True},
-        "weight_decay": {"type": "float", "low": 1e-7, "high": 1e-1, "log": True},
-        "dropout": {"type": "float", "low": 0.0, "high": 0.6},
-        "channels": {"type": "channels", "choices": CHOICES, "layers": 3},
-        "aux_weight": {"type": "float", "low": 0.0, "high": 3.0},
-        "merge": {"type": "categorical", "choices": ["concatenate", "difference", "maximum"]},
-    }

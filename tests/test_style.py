@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CODE = [
     name
-    for name in ("cli.py", "hpo", "search_spaces", "storage", "tests", "benchmarks")
+    for name in ("cli.py", "hpo", "search_spaces", "storage", "tests", "benchmarks", "examples")
     if (ROOT / name).exists()
 ]
 

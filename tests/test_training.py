@@ -9,9 +9,9 @@ from torch import nn
 from hpo.architectures import architectures
 from hpo.datasets import Examples, load
 from hpo.errors import InputError
+from hpo.setting import Setting
 from hpo.training import (
     DivergedError,
-    Setting,
     Split,
     Standardize,
     Training,
@@ -203,6 +203,53 @@ class TestStandardization:
         constant = Examples(inputs, torch.arange(20) % 2, digits)
         curve = run(start(on=Split.of(constant, constant, CPU)))
         assert all(0 <= error <= 1 for error in curve)
+
+    def test_features_of_a_table_are_standardized_one_by_one(self) -> None:
+        table = torch.randn(50, 3) * torch.tensor([1.0, 10.0, 100.0]) + torch.tensor([0.0, 5, -7])
+        made = Standardize.of(table)
+        assert made.mean.shape == made.std.shape == (3,)
+        assert torch.allclose(made(table).mean(dim=0), torch.zeros(3), atol=1e-5)
+        assert torch.allclose(made(table).std(dim=0), torch.ones(3), atol=1e-5)
+        other = torch.ones(4, 3)
+        assert torch.allclose(made(other), (other - table.mean(dim=0)) / table.std(dim=0))
+
+    def test_a_feature_that_never_changes_becomes_0(self) -> None:
+        table = torch.stack([torch.randn(20), torch.full((20,), 3.0)], dim=1)
+        made = Standardize.of(table)(table)
+        assert torch.equal(made[:, 1], torch.zeros(20))
+        assert made.isfinite().all()
+
+    @pytest.mark.parametrize("shape", [(30, 2, 14, 14), (30, 3, 8, 8), (30, 40)])
+    def test_images_have_one_number_and_only_tables_several(self, shape: tuple[int, ...]) -> None:
+        made = Standardize.of(torch.randn(shape))
+        assert made.mean.shape == made.std.shape == (shape[1:] if len(shape) == 2 else ())
+
+    def test_whole_numbers_stay_as_they_are(self) -> None:
+        words = torch.randint(0, 1000, (20, 5))
+        data = Examples(words, torch.arange(20) % 2)
+        made = Split.of(data, data, CPU)
+        assert torch.equal(made.train.inputs, words)
+        assert made.train.inputs.dtype == torch.int64
+        assert torch.equal(made.standardize(words + 1), words + 1)
+        assert (made.standardize.mean.item(), made.standardize.std.item()) == (0.0, 1.0)
+
+    def test_it_is_kept_with_the_weights_of_a_network(self) -> None:
+        made = Standardize.of(torch.randn(30, 4) * 5)
+        loaded = Standardize(torch.zeros(4), torch.ones(4))
+        loaded.load_state_dict(made.state_dict())
+        inputs = torch.randn(3, 4)
+        assert torch.equal(loaded(inputs), made(inputs))
+
+
+class TestAugmentation:
+    def test_pairs_are_moved_otherwise_in_each_epoch_and_alike_for_a_seed(self) -> None:
+        def curve(shift: float) -> tuple[list[float], float]:
+            training = start(of=setting(shift=shift, repair=True))
+            run(training)
+            return training.curve, next(training.model.parameters()).sum().item()
+
+        assert curve(1.0) == curve(1.0)
+        assert curve(1.0)[1] != curve(2.0)[1]
 
 
 class TestErrors:

@@ -12,7 +12,8 @@ class Examples:
     """N examples that belong together by their first dimension.
 
     inputs: float32 [N, ...], not standardized; digit pairs are [N, 2, 14, 14] from 0 to 1.
-    targets: int64 [N], the class; for digit pairs 1 where the first digit <= the second, else 0.
+    targets: int64 [N], classes from 0 (for digit pairs 1 where the first digit <= the second,
+        else 0), or float32 [N] or [N, D], numbers to come close to (regression).
     auxiliary: int64 [N, P], what an auxiliary loss may learn from (the two digits), or None.
     """
 

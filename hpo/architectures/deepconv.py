@@ -1,0 +1,93 @@
+"""Report 001, Table II: four convolutions, on both images as two channels or on each in turn.
+
+The digit loss reads the ten values before their activation (see `hpo.architectures.fc`).
+"""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from hpo.architectures.blocks import (
+    N_DIGITS,
+    ComparedPair,
+    Merge,
+    PlainPair,
+    activate,
+    convolved,
+    dense,
+)
+from hpo.architectures.contract import Traits, pair_architecture
+
+
+def layers(
+    n_images: int,
+    channels: Sequence[int],
+    third_channels: int,
+    fourth_channels: int,
+    dropout: float,
+    activation: str,
+    batch_norm: bool,
+) -> nn.Module:
+    """Layers 1 to 6 of the table: [N, n_images, 14, 14] to the logits of the digits [N, 10]."""
+    sizes = (n_images, *channels, third_channels, fourth_channels)
+    geometry = ((5, 2, 3), (3, 3, 2), (3, 3, 2), (5, 3, 2))  # kernel, padding, pooling
+    convolutions = [
+        nn.Sequential(
+            *convolved(
+                nn.Conv2d(n_in, n_out, kernel_size=kernel, padding=padding),
+                pool=pool,
+                activation=activation,
+                batch_norm=batch_norm,
+            )
+        )
+        for n_in, n_out, (kernel, padding, pool) in zip(sizes, sizes[1:], geometry, strict=False)
+    ]  # 14x14 to 4x4, 4x4, 4x4, 3x3
+    return nn.Sequential(
+        *convolutions,
+        nn.Flatten(),
+        *dense(9 * fourth_channels, 100, dropout, activation=activation, batch_norm=False),
+        nn.Linear(100, N_DIGITS),
+    )
+
+
+def deepconv(
+    traits: Traits,
+    *,
+    channels: Sequence[int] = (32, 64),
+    third_channels: int = 32,
+    fourth_channels: int = 16,
+    dropout: float = 0.0,
+    activation: str = "relu",
+    batch_norm: bool = True,
+) -> nn.Module:
+    """67,228 parameters."""
+    read = layers(2, channels, third_channels, fourth_channels, dropout, activation, batch_norm)
+    return PlainPair(read, activate(activation), nn.Linear(N_DIGITS, 2))
+
+
+def deepconv_aux(
+    traits: Traits,
+    *,
+    channels: Sequence[int] = (32, 64),
+    third_channels: int = 32,
+    fourth_channels: int = 16,
+    dropout: float = 0.0,
+    merge: str = "concatenate",
+    activation: str = "relu",
+    batch_norm: bool = True,
+) -> nn.Module:
+    """66,448 parameters."""
+
+    def encoder() -> nn.Module:
+        return layers(1, channels, third_channels, fourth_channels, dropout, activation, batch_norm)
+
+    merged = Merge(merge)
+    comparator = nn.Sequential(activate(activation), merged, nn.Linear(merged.width(N_DIGITS), 2))
+    return ComparedPair(traits, encoder, comparator)
+
+
+SOURCE = "001, Tables II and III"
+pair_architecture("deepconv", deepconv, source=SOURCE)
+pair_architecture(
+    "deepconv-aux", deepconv_aux, source=SOURCE, weight_sharing=True, auxiliary_loss=True
+)

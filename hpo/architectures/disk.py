@@ -1,0 +1,36 @@
+"""Report 002, project 2: a small perceptron for points inside and outside a disk."""
+
+from torch import nn
+
+from hpo.architectures.blocks import activate, dense
+from hpo.architectures.contract import Architecture, architectures
+
+
+def disk_mlp(
+    *,
+    width: int = 25,
+    activation: str = "relu",
+    last_activation: str = "relu",
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+) -> nn.Module:
+    """Three hidden layers between 2 inputs and 2 outputs; 1,427 parameters.
+
+    `last_activation` is that of the last hidden layer.
+    """
+    return nn.Sequential(
+        *dense(2, width, dropout, activation=activation, batch_norm=batch_norm),
+        *dense(width, width, dropout, activation=activation, batch_norm=batch_norm),
+        nn.Linear(width, width),
+        *([nn.BatchNorm1d(width)] if batch_norm else []),
+        activate(last_activation),
+        nn.Linear(width, 2),
+    )
+
+
+architectures.add(
+    "disk-mlp",
+    Architecture(
+        name="disk-mlp", build=disk_mlp, task="disk", dataset="disk", source="002, section 2.6"
+    ),
+)

@@ -1,0 +1,67 @@
+"""Beyond the reports: one digit encoder, and a comparison that is computed, not learned."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hpo.architectures.blocks import N_DIGITS, ComparedPair
+from hpo.architectures.contract import Traits, pair_architecture
+
+
+SMALLEST = 1e-6
+"""A smaller probability counts as this one, so that its logarithm is finite."""
+
+
+class AtMost(nn.Module):
+    """P(first <= second) of two digits that are drawn from the encoders' distributions."""
+
+    def forward(self, digits_NPK: Tensor) -> Tensor:
+        """Digit logits [N, 2, 10] to the logarithms [N, 2] of P(first > second) and P(<=)."""
+        p_NPK = digits_NPK.softmax(dim=2)
+        first, second = p_NPK.unbind(1)
+        second_at_least = second.flip(1).cumsum(1).flip(1)  # [N, K]: P(second >= k)
+        at_most = (first * second_at_least).sum(1)
+        greater = (first * (1 - second_at_least)).sum(1)
+        return torch.stack((greater, at_most), dim=1).clamp_min(SMALLEST).log()
+
+
+def encoder(channels: Sequence[int], dropout: float) -> nn.Module:
+    """Two 3x3 convolutions at 14x14, two at 7x7, one at 3x3: [N, 1, 14, 14] to logits [N, 10]."""
+    c1, c2, c3 = channels
+
+    def layers() -> Iterator[nn.Module]:
+        yield from normalized(1, c1)
+        yield from normalized(c1, c1)
+        yield nn.MaxPool2d(2)
+        yield nn.Dropout(dropout)
+        yield from normalized(c1, c2)
+        yield from normalized(c2, c2)
+        yield nn.MaxPool2d(2)
+        yield nn.Dropout(dropout)
+        yield from normalized(c2, c3)
+        yield nn.AdaptiveAvgPool2d(1)
+        yield nn.Flatten()
+        yield nn.Dropout(dropout)
+        yield nn.Linear(c3, N_DIGITS)
+
+    return nn.Sequential(*layers())
+
+
+def normalized(n_in: int, n_out: int) -> Iterator[nn.Module]:
+    """A 3x3 convolution that keeps the size, BatchNorm, ReLU."""
+    yield nn.Conv2d(n_in, n_out, kernel_size=3, padding=1, bias=False)
+    yield nn.BatchNorm2d(n_out)
+    yield nn.ReLU()
+
+
+def ordinal(
+    traits: Traits, *, channels: Sequence[int] = (22, 44, 88), dropout: float = 0.1
+) -> nn.Module:
+    """66,868 parameters."""
+    return ComparedPair(traits, lambda: encoder(channels, dropout), AtMost())
+
+
+pair_architecture(
+    "ordinal", ordinal, source="beyond the reports", weight_sharing=True, auxiliary_loss=True
+)

@@ -1,0 +1,25 @@
+"""What tests of a user's own networks and data share."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.tiny_studies import must, tiny_flags
+
+
+TINY = tiny_flags(dataset=None, train_size=None, test_size=None)
+"""Flags of a study that a worker completes in a moment, on data of any size."""
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    """Files by their paths in a folder, which is given back."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def show(name: str, url: str) -> dict[str, Any]:
+    """What is shown of a study, as programs read it."""
+    status: dict[str, Any] = json.loads(must("study", "show", name, "--json", "--storage", url))
+    return status
