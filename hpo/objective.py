@@ -30,7 +30,7 @@ from storage.leases import Claim, Result, TrainingRecord
 T = TypeVar("T")
 
 
-def check_data(protocol: Protocol) -> None:
+def check_machine(protocol: Protocol) -> None:
     """See that this machine has the network and the data that the study was created with.
 
     Raises:

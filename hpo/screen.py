@@ -187,7 +187,7 @@ def print_architectures(entries: "list[Entry]", as_json: bool) -> None:
         (
             (
                 entry.name,
-                entry.task,
+                entry.task or "any",
                 "yes" if entry.weight_sharing else "no",
                 "yes" if entry.auxiliary_loss else "no",
                 f"{entry.n_parameters:,}",

@@ -3,6 +3,7 @@
 import os
 import random
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -11,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hpo import studies, test_error
-from hpo.errors import HpoError, StoppedError
+from hpo.errors import HpoError, InputError, StoppedError
 from hpo.limits import Limits, Stop
-from hpo.objective import Objective, check_data, result
+from hpo.objective import Objective, check_machine, result
 from hpo.status import Status, show
 from hpo.strategies import plan
 from hpo.studies import Study
@@ -49,6 +50,7 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{self.index}"[:200]
         self.device = find_device(self.device_name)
         self._n_trials = 0
+        self._refused: dict[int, InputError] = {}
         self._started = time.monotonic()
 
     def run(self, study_name: str | None) -> None:
@@ -56,6 +58,7 @@ class Worker:
 
         Raises:
             HpoError: a study has ended with no trial complete.
+            InputError: this machine lacks what the study needs; where none is named, what all need.
             StudyMissingError: there is no such study.
             StoppedError: a signal asked to stop; the work was given back.
         """
@@ -63,13 +66,15 @@ class Worker:
         with repeatable():
             while not self._is_over():
                 study = self._next(study_name)
-                if study is not None:
+                if study is None:
+                    if not self.limits.wait:
+                        break
+                    self._pause()
+                elif self._can_do(study, named=study_name is not None):
                     worked_on.append(study)
                     self._work_on(study, named=study_name is not None)
-                elif self.limits.wait:
-                    self._pause()
-                else:
-                    break
+        if self._refused and not worked_on:
+            raise next(iter(self._refused.values()))
         for study in worked_on:
             with suppress(StudyMissingError):
                 _check_outcome(self._status(study))
@@ -86,15 +91,30 @@ class Worker:
                 standing.append((self._status(study), study))
         if name is not None and not self.limits.wait:
             _check_outcome(standing[0][0])
-        unfinished = [(_share(s), study.id, study) for s, study in standing if not s.is_complete]
+        unfinished = [
+            (_share(status), study.id, study)
+            for status, study in standing
+            if not status.is_complete and study.id not in self._refused
+        ]
         return min(unfinished)[-1] if unfinished else None
+
+    def _can_do(self, study: Study, *, named: bool) -> bool:
+        """Whether this machine has what the study needs; where not, other studies are done."""
+        try:
+            check_machine(study.protocol)
+        except InputError as error:
+            if named:
+                raise
+            self._refused[study.id] = error
+            print(f"warning: study {study.name} is left out here: {error}", file=sys.stderr)
+            return False
+        return True
 
     def _status(self, study: Study) -> Status:
         return self._retry(lambda: show(self.db, study))
 
     def _work_on(self, study: Study, *, named: bool) -> None:
         """Work on one study until nothing is missing, a limit is reached or it was deleted."""
-        check_data(study.protocol)
         objective = Objective(self.db, study, self.device, self.limits.storage_timeout_s)
         wanted = plan(study.protocol)
 

@@ -15,6 +15,7 @@ import typer.main
 import cli
 import hpo
 from search_spaces import recipe
+from tests.commands import run_hpo
 from tests.sources import ROOT
 
 
@@ -66,7 +67,11 @@ def test_the_readme_has_commands_to_check() -> None:
     assert len(set(commands())) >= 10
 
 
-@pytest.mark.parametrize("block", blocks("python"))
+FILE = re.compile(r"# (\S+\.(?:py|yaml))\n")
+"""The first line of a block that is a file to be saved under that name."""
+
+
+@pytest.mark.parametrize("block", [each for each in blocks("python") if not FILE.match(each)])
 def test_the_python_of_the_readme_calls_functions_as_they_are(block: str) -> None:
     calls = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)]
     named = [(ast.unparse(call.func), call) for call in calls]
@@ -77,7 +82,7 @@ def test_the_python_of_the_readme_calls_functions_as_they_are(block: str) -> Non
         inspect.signature(getattr(hpo, name)).bind(*call.args, **keywords)
 
 
-@pytest.mark.parametrize("block", blocks("yaml"))
+@pytest.mark.parametrize("block", [each for each in blocks("yaml") if not FILE.match(each)])
 def test_a_recipe_of_the_readme_makes_a_study(block: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(block)
@@ -85,6 +90,19 @@ def test_a_recipe_of_the_readme_makes_a_study(block: str, tmp_path: Path) -> Non
     url = f"sqlite:///{tmp_path / 'hpo.db'}"
     study = hpo.create_study("siamese", dataset="digits", space=path, storage=url)
     assert study.protocol.known
+
+
+def test_the_network_of_the_readme_can_be_searched(tmp_path: Path) -> None:
+    files = {found[1]: text for _, text in BLOCKS if (found := FILE.match(text))}
+    assert sorted(files) == ["mynet.py", "mynet.yaml"]
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    create = "study create --architecture mynet:build --dataset digits --space mynet.yaml"
+    assert f"hpo {create}\n" in README
+    small = ["--trials", "1", "--folds", "2", "--epochs", "1", "--repeats", "1"]
+    for arguments in ([*create.split(), *small], ["worker", "--study", "mynet.build"]):
+        done = run_hpo(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", hpo.__all__)

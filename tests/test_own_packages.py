@@ -202,6 +202,18 @@ class TestInstalled:
         trials = json.loads(shown.stdout)["trials"]
         assert (trials["running"], trials["failed"], trials["complete"]) == (0, 0, 0)
 
+    def test_a_machine_without_it_does_the_other_studies(self, storage: str) -> None:
+        create = ["study", "create", "--architecture", "siamese", "--dataset", "digits"]
+        made = run_hpo(*create, "--trials", "1", *TINY, "--storage", storage)
+        assert made.returncode == 0, made.stderr
+        worker = run_hpo("worker", "--storage", storage, "--processes", "1")
+        assert worker.returncode == 0, worker.stderr
+        assert "warning: study point-net is left out here: this machine has no" in worker.stderr
+        studies = json.loads(run_hpo("study", "list", "--json", "--storage", storage).stdout)
+        assert [each["state"] for each in studies] == ["searching", "complete"]
+        none = run_hpo("worker", "--storage", storage, "--processes", "1")
+        assert none.returncode == 2, "nothing that is left can be done here"
+
     def test_its_networks_are_listed_after_hpo_s_own_and_broken_offers_told_of(
         self, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

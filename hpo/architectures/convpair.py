@@ -83,7 +83,7 @@ pair_architecture(
     source="000, section 2.4",
     weight_sharing=True,
     auxiliary_loss=True,
-    dropout=0.3,
+    dropout=0.7,
 )
 pair_architecture(
     "convpair-ws-aux-small",

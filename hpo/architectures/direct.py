@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpo.architectures.blocks import N_DIGITS, ComparedPair, Merge, activate, convolved, dense
+from hpo.architectures.blocks import N_DIGITS, ComparedPair, Merge, convolved, dense
 from hpo.architectures.contract import Traits, pair_architecture
 
 

@@ -30,7 +30,7 @@ def compared(
     activation: str,
     batch_norm: bool,
 ) -> nn.Module:
-    """Two digit encoders ([N, 1, 14, 14] to logits [N, 10]) and a comparator of one hidden layer."""
+    """Two digit encoders ([N, 1, 14, 14] to logits [N, 10]), a comparator of one hidden layer."""
     merged = Merge(merge)
     n_merged = merged.width(N_DIGITS)
     hidden = dense(n_merged, width, dropout, activation=activation, batch_norm=batch_norm)

@@ -9,21 +9,27 @@ from hpo.architectures.blocks import N_DIGITS, ComparedPair
 from hpo.architectures.contract import Traits, pair_architecture
 
 
-SMALLEST = 1e-6
-"""A smaller probability counts as this one, so that its logarithm is finite."""
-
-
 class AtMost(nn.Module):
-    """P(first <= second) of two digits that are drawn from the encoders' distributions."""
+    """P(first <= second) of two digits that are drawn from the encoders' distributions.
+
+    Summed over all pairs of digits as logarithms, so that no probability is too small to learn.
+    """
+
+    in_order: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, second = torch.meshgrid(
+            torch.arange(N_DIGITS), torch.arange(N_DIGITS), indexing="ij"
+        )
+        self.register_buffer("in_order", (first <= second).flatten(), persistent=False)
 
     def forward(self, digits_NPK: Tensor) -> Tensor:
         """Digit logits [N, 2, 10] to the logarithms [N, 2] of P(first > second) and P(<=)."""
-        p_NPK = digits_NPK.softmax(dim=2)
-        first, second = p_NPK.unbind(1)
-        second_at_least = second.flip(1).cumsum(1).flip(1)  # [N, K]: P(second >= k)
-        at_most = (first * second_at_least).sum(1)
-        greater = (first * (1 - second_at_least)).sum(1)
-        return torch.stack((greater, at_most), dim=1).clamp_min(SMALLEST).log()
+        first_NK, second_NK = digits_NPK.log_softmax(dim=2).unbind(1)
+        both = (first_NK[:, :, None] + second_NK[:, None, :]).flatten(1)  # each pair of digits
+        answers = (both[:, ~self.in_order], both[:, self.in_order])
+        return torch.stack([each.logsumexp(dim=1) for each in answers], dim=1)
 
 
 def encoder(channels: Sequence[int], dropout: float) -> nn.Module:

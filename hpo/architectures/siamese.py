@@ -1,4 +1,4 @@
-"""Report 004: a plain baseline, and digit classifiers, shared or not, whose outputs are compared."""
+"""Report 004: a plain baseline, and digit classifiers, shared or not, that are compared."""
 
 from collections.abc import Sequence
 

@@ -42,11 +42,15 @@ class DataSet(Protocol):
     on the process or on earlier draws; no example of a test draw can be in a training draw; a
     size below 1 or over the maximum is an `InputError`; two data sets of one fingerprint draw the
     same. Sizes count examples (pairs, for digit pairs). Any class with these members will do.
+
+    It may also define `error(answers, targets)`, a float from 0, which is best: how wrong a
+    network's answers [N, K] or [N, D] to all held-out examples are (see `hpo.metrics`). It belongs
+    to the data, so that all networks on them are measured alike.
     """
 
     @property
     def name(self) -> str:
-        """The name it is registered under."""
+        """What it is called in messages; hpo's own are registered under it."""
 
     @property
     def task(self) -> str:
