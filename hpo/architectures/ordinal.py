@@ -28,8 +28,9 @@ class AtMost(nn.Module):
         """Digit logits [N, 2, 10] to the logarithms [N, 2] of P(first > second) and P(<=)."""
         first_NK, second_NK = digits_NPK.log_softmax(dim=2).unbind(1)
         both = (first_NK[:, :, None] + second_NK[:, None, :]).flatten(1)  # each pair of digits
-        answers = (both[:, ~self.in_order], both[:, self.in_order])
-        return torch.stack([each.logsumexp(dim=1) for each in answers], dim=1)
+        greater = both.masked_fill(self.in_order, -torch.inf)
+        at_most = both.masked_fill(~self.in_order, -torch.inf)
+        return torch.stack((greater.logsumexp(dim=1), at_most.logsumexp(dim=1)), dim=1)
 
 
 def encoder(channels: Sequence[int], dropout: float) -> nn.Module:
