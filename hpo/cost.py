@@ -7,6 +7,7 @@ import torch
 
 from hpo.cross_validation import CrossValidation
 from hpo.datasets import load
+from hpo.metrics import error_of
 from hpo.protocol import Protocol
 from hpo.seeds import derive
 from hpo.setting import Setting
@@ -20,7 +21,7 @@ class Cost:
     """The most that a study can cost; pruning makes it less.
 
     `fold_epoch_s` was timed on one core with the recipe's first known configuration, or with the
-    architecture's defaults; larger networks of the space cost more.
+    architecture's defaults; larger networks and smaller batches of the space cost more.
     """
 
     name: str
@@ -56,12 +57,15 @@ def estimate(architecture: str, **settings: Any) -> Cost:
 def _fold_epoch_s(protocol: Protocol) -> float:
     cpu = torch.device("cpu")
     purpose = derive("search", protocol.seed)
-    examples = load(protocol.dataset).draw_train(protocol.train_size, purpose)
-    split = CrossValidation(examples, protocol.folds, protocol.seed, cpu).splits[0]
+    data = load(protocol.dataset)
+    examples = data.draw_train(protocol.train_size, purpose)
+    folds = CrossValidation(examples, protocol.folds, protocol.seed, cpu, error_of(data))
     space, planned = protocol.search_space, planned_trials(protocol)
     params = space.decode(planned[0]) if planned else space.fixed
     setting = Setting.of(protocol, params)
-    training = Training(replace(setting, epochs=max(2, setting.epochs)), split, cpu, ("cost",))
+    training = Training(
+        replace(setting, epochs=max(2, setting.epochs)), folds.splits[0], cpu, ("cost",)
+    )
     training.run_epoch()  # the first is slower: torch prepares its kernels
     before = training.train_s
     training.run_epoch()

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from hpo.protocol import Protocol
 from hpo.registry import foreign, unknown
 from hpo.seeds import derive
 from hpo.setting import DURATION, Setting, hyperparameters
-from hpo.training import DivergedError, Split, Training
+from hpo.training import DivergedError, Split, Training, outputs_of
 from search_spaces import recipe
 from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
@@ -94,10 +93,10 @@ def check(protocol: Protocol, entry: Architecture, data: DataSet) -> None:
     """
     space = protocol.search_space
     check_names(space, entry)
+    check_effects(space)
     strategies.check(protocol.sampler, protocol.pruner, space)
     examples = check_draws(protocol, data)
     _, held_out = fold_indices(examples, protocol.folds, protocol.seed)[0]
-    check_builds(protocol, space)
     few = examples.subset(torch.arange(min(N_TRIED, len(examples))))
     check_trains(protocol, few, examples.subset(held_out), data)
 
@@ -117,6 +116,24 @@ def check_names(space: SearchSpace, entry: Architecture) -> None:
             raise InputError(
                 f"{entry.name} has a hyperparameter {name}, which is the name of one that every "
                 "training has; call it something else"
+            )
+
+
+def check_effects(space: SearchSpace) -> None:
+    """See that each hyperparameter of the space changes something in some of its configurations.
+
+    Raises:
+        InputError: one belongs to an optimizer or a schedule that none of them has.
+    """
+    kinds = dict(space.parameters)
+    for name, (switch, users) in optimization.BELONGS_TO.items():
+        values = [optimization.defaults()[switch]]
+        if switch in kinds:
+            values = [kinds[switch].decode(point) for point in kinds[switch].points()]
+        if name in kinds and not users.intersection(values):
+            raise InputError(
+                f"{name} has no effect where {switch} is {' or '.join(map(str, values))}; it is "
+                f"for {', '.join(sorted(users))}"
             )
 
 
@@ -147,7 +164,12 @@ def check_examples(what: str, examples: object, n: int) -> None:
     """
     if not isinstance(examples, Examples):
         raise InputError(f"{what} gives a {type(examples).__name__}, not hpo.Examples")
-    inputs, targets = examples.inputs, examples.targets
+    inputs, targets, labels = examples.inputs, examples.targets, examples.auxiliary
+    for name, value in (("inputs", inputs), ("targets", targets), ("auxiliary", labels)):
+        if not isinstance(value, torch.Tensor) and (value is not None or name != "auxiliary"):
+            raise InputError(f"{what} gives {name} of type {type(value).__name__}, no torch tensor")
+    if labels is not None and (len(labels) != n or labels.dim() != 2):
+        raise InputError(f"{what} gives auxiliary labels {list(labels.shape)}; should be [{n}, P]")
     if not len(inputs) == len(targets) == n:
         raise InputError(f"{what} gives {len(inputs)} inputs, {len(targets)} targets, not {n}")
     is_class = targets.dtype == torch.int64 and targets.dim() == 1 and int(targets.min()) >= 0
@@ -175,15 +197,16 @@ def check_builds(protocol: Protocol, space: SearchSpace) -> None:
 
 
 def check_trains(protocol: Protocol, few: Examples, held_out: Examples, data: DataSet) -> None:
-    """See that network, data, loss and error fit each other: a step of the first two corners.
+    """See that network, data, loss and error fit each other: a step at each corner of the space.
 
     Raises:
         InputError: they do not; the message says what the network, the loss or the error raised.
     """
     cpu = torch.device("cpu")
     split = Split.of(few, held_out, cpu, error_of(data))
-    for params in islice(corners(protocol.search_space), 2):
+    for params in corners(protocol.search_space):
         setting = replace(Setting.of(protocol, params), batch_size=N_TRIED)
+        check_outputs(setting, split)
         what = f"{protocol.architecture} cannot be trained on {protocol.dataset} with {params}"
         with suppress(DivergedError), foreign(what):  # the search will tell what diverges
             error = Training(setting, split, cpu, ("check",)).run_epoch()
@@ -192,6 +215,26 @@ def check_trains(protocol: Protocol, few: Examples, held_out: Examples, data: Da
                     f"the error of the data set {protocol.dataset} is {error}; it should be from "
                     "0, which is best"
                 )
+
+
+def check_outputs(setting: Setting, split: Split) -> None:
+    """See that the network can be built, and gives just the outputs that its architecture tells of.
+
+    Raises:
+        InputError: it cannot, or does not; the message says how.
+    """
+    entry, model = setting.architecture, setting.try_build()
+    with foreign(f"{entry.name} cannot read its data with {setting.params}"):
+        outputs = outputs_of(model.train(), split.train.inputs)
+    if entry.loss is not None:
+        return
+    for trait, given in (("auxiliary", outputs.auxiliary), ("swapped", outputs.swapped)):
+        flag = "auxiliary_loss" if trait == "auxiliary" else "asymmetry_loss"
+        if getattr(entry, flag) is not (given is not None):
+            raise InputError(
+                f"the network of {entry.name} gives {'no' if given is None else 'an'} output "
+                f"{trait}, but its architecture says {flag}={getattr(entry, flag)}"
+            )
 
 
 def corners(space: SearchSpace) -> Iterator[dict[str, Any]]:

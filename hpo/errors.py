@@ -42,10 +42,10 @@ class ConflictError(HpoError):
 
 
 class StoppedError(HpoError):
-    """A signal asked the program to stop; work that was not given back waits for its lease."""
+    """A signal asked the program to stop; the message says what became of the work."""
 
-    def __init__(self, signal_number: int, *, given_back: bool = True) -> None:
-        back = "the work under way was given back"
-        late = "some work was not given back and is taken up when its lease runs out"
-        super().__init__(f"stopped; {back if given_back else late}")
+    def __init__(
+        self, signal_number: int, message: str = "stopped; the work under way was given back"
+    ) -> None:
+        super().__init__(message)
         self.exit_code = 128 + signal_number

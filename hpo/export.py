@@ -100,8 +100,8 @@ def document(
             "train_size": protocol.train_size,
             "test_size": protocol.test_size,
             "folds": protocol.folds,
-            "epochs": protocol.epochs,
-            "batch_size": protocol.batch_size,
+            "epochs": best.params.get("epochs", protocol.epochs),
+            "batch_size": best.params.get("batch_size", protocol.batch_size),
             "trials": asdict(status.trials),
             "sampler": protocol.sampler,
             "pruner": protocol.pruner,
@@ -142,7 +142,9 @@ def command(name: str, protocol: Protocol, n_trials: int) -> str:
     own = (protocol.search_space, protocol.known)
     if bundled is None or (bundled.space, bundled.known) != own:
         flags["space"] = "recipe.yaml"
-    words = [word for flag, value in flags.items() for word in (f"--{flag}", str(value))]
+    searched = protocol.search_space.names
+    given = {flag: value for flag, value in flags.items() if flag.replace("-", "_") not in searched}
+    words = [word for flag, value in given.items() for word in (f"--{flag}", str(value))]
     return shlex.join(["hpo", "study", "create", *words])
 
 
@@ -203,6 +205,8 @@ def _write_weights(
             file=sys.stderr,
         )
     model = network(split.standardize, training.model)
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {
+        name: tensor.clone() for name, tensor in model.state_dict().items()
+    }  # tied ones apart
     write_whole(path, lambda place: save_file(tensors, place))
     return {"file": os.path.relpath(path.absolute(), base), "seed": seed, "test_error": found}

@@ -29,16 +29,15 @@ def make_loss(fit: Optimization, examples: Examples) -> Loss:
         InputError: the loss does not fit the targets (also by the loss itself, where a network has
             outputs for parts that have no labels).
     """
-    answer = _answer_loss(fit, examples)
-    weights_P = _auxiliary_weights(fit, examples)
+    answer, auxiliary = _answer_loss(fit, examples), _auxiliary_loss(fit, examples)
 
     def loss(outputs: Outputs, batch: Examples) -> Tensor:
         total = answer(outputs.logits, batch.targets)
         if outputs.auxiliary is not None:
-            total = total + _auxiliary(outputs.auxiliary, batch.auxiliary, weights_P)
+            total = total + auxiliary(outputs.auxiliary, batch.auxiliary)
         if outputs.swapped is not None:
-            swapped = answer(outputs.swapped, 1 - batch.targets)
-            total = total + fit.asymmetry_weight * swapped
+            opposite = answer(outputs.swapped, _opposite(outputs.swapped, batch.targets))
+            total = total + fit.asymmetry_weight * opposite
         return total
 
     return loss
@@ -65,24 +64,41 @@ def _answer_loss(fit: Optimization, examples: Examples) -> Callable[[Tensor, Ten
     return squared
 
 
-def _auxiliary_weights(fit: Optimization, examples: Examples) -> Tensor:
-    """The weight of each part's loss, [P]."""
+def _auxiliary_loss(
+    fit: Optimization, examples: Examples
+) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """Cross-entropy of each part's own label, a mean over the batch, weighted and added.
+
+    Of logits [N, P, K'] and labels [N, P].
+    """
     n_parts = 0 if examples.auxiliary is None else examples.auxiliary.shape[1]
-    shares = torch.full((n_parts,), 1.0)
-    if fit.aux_balance != 0.5:
-        if n_parts != 2:
-            raise InputError("aux_balance: only examples of two parts have one; leave it out")
-        shares = 2 * torch.tensor([fit.aux_balance, 1 - fit.aux_balance])
-    return (fit.aux_weight * shares).to(examples.inputs.device)
+    if fit.aux_balance != 0.5 and n_parts != 2:
+        raise InputError("aux_balance: only examples of two parts have one; leave it out")
+    shares_P = torch.tensor([fit.aux_balance, 1 - fit.aux_balance], device=examples.inputs.device)
 
-
-def _auxiliary(logits_NPK: Tensor, labels_NP: Tensor | None, weights_P: Tensor) -> Tensor:
-    """Cross-entropy of each part's own label, a mean over the batch, weighted and added."""
-    if labels_NP is None:
-        raise InputError(
-            "auxiliary loss: the network has one, but the examples have no labels of their parts"
+    def loss(logits_NPK: Tensor, labels_NP: Tensor | None) -> Tensor:
+        if labels_NP is None:
+            raise InputError(
+                "auxiliary loss: the network has one, but the examples have no labels of their "
+                "parts"
+            )
+        logits_MK, labels_M = logits_NPK.flatten(0, 1), labels_NP.flatten()
+        if fit.aux_balance == 0.5:  # one mean over all parts
+            mean = functional.cross_entropy(
+                logits_MK, labels_M, label_smoothing=fit.label_smoothing
+            )
+            return fit.aux_weight * n_parts * mean
+        losses_M = functional.cross_entropy(
+            logits_MK, labels_M, reduction="none", label_smoothing=fit.label_smoothing
         )
-    losses = functional.cross_entropy(
-        logits_NPK.flatten(0, 1), labels_NP.flatten(), reduction="none"
-    )
-    return losses.view(labels_NP.shape).mean(dim=0) @ weights_P
+        means_P = losses_M.view(labels_NP.shape).mean(dim=0)
+        return fit.aux_weight * n_parts * (means_P @ shares_P)
+
+    return loss
+
+
+def _opposite(answers_NK: Tensor, targets_N: Tensor) -> Tensor:
+    """The answer for swapped parts, of two there are."""
+    if targets_N.is_floating_point() or answers_NK.shape[1] != 2:
+        raise InputError("asymmetry loss: only a choice between two answers has an opposite")
+    return 1 - targets_N

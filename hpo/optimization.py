@@ -48,6 +48,7 @@ class Optimization(BaseModel):
     loss: Literal["cross_entropy", "mse"] | None = None
     """None: cross_entropy for classes, mse for numbers. mse of classes compares with one-hot."""
     label_smoothing: Share = 0.0
+    """Of the classes of the answer and of each part's own label."""
     aux_weight: Number = 1.0
     """Of each part's own loss beside the answer's, for networks with an auxiliary loss."""
     aux_balance: Share = 0.5
@@ -71,6 +72,12 @@ class Optimization(BaseModel):
                 f"{first['loc'][0]}: {wanted}, but it is {first['input']!r}"
             ) from error
 
+
+BELONGS_TO = {
+    "momentum": ("optimizer", {"momentum", "nesterov"}),
+    "decay": ("schedule", {"exponential", "time_based", "step"}),
+}
+"""Hyperparameters that change something only with certain values of another."""
 
 LOSSES = ("loss", "label_smoothing")
 AUXILIARY = ("aux_weight", "aux_balance")

@@ -5,18 +5,15 @@ process then only watches them, shows the progress and passes a request to stop 
 """
 
 import contextlib
-import multiprocessing
-import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import NamedTuple
 
 from hpo import studies
+from hpo.children import SIGNALS, SPAWN, Handler, handled, leave_with_parent
 from hpo.errors import HpoError, InputError, StoppedError
 from hpo.limits import Limits, Stop, count_cores
 from hpo.progress import Progress
@@ -27,7 +24,7 @@ from storage.errors import StorageError
 
 
 DEVICES = ("auto", "cpu", "cuda")
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+NOT_GIVEN_BACK = "stopped; some work was not given back and is taken up when its lease runs out"
 
 
 def run_worker(
@@ -61,7 +58,7 @@ def run_worker(
             studies.open_study(db, study)
         stop = Stop()
         shown = Progress(db, study) if progress else contextlib.nullcontext()
-        with _signals_heard(stop, second_ends=n_workers == 1), shown:
+        with handled(_asking(stop, second_ends=n_workers == 1), *SIGNALS), shown:
             if n_workers == 1:
                 _work(db, study, limits, device, stop)
             else:
@@ -90,9 +87,8 @@ def _work(
     Worker(db, limits, device, index, stop).run(study)
 
 
-@contextlib.contextmanager
-def _signals_heard(stop: Stop, *, second_ends: bool) -> Iterator[None]:
-    """SIGINT and SIGTERM ask to stop; with `second_ends` a second one ends this process at once."""
+def _asking(stop: Stop, *, second_ends: bool) -> Handler:
+    """What asks to stop when a signal comes; with `second_ends` a second one ends us at once."""
 
     def hear(signal_number: int, frame: FrameType | None) -> None:
         stop.ask(signal_number)
@@ -100,15 +96,7 @@ def _signals_heard(stop: Stop, *, second_ends: bool) -> Iterator[None]:
             for each in SIGNALS:
                 signal.signal(each, signal.SIG_DFL)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {each: signal.signal(each, hear) for each in SIGNALS}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+    return hear
 
 
 class _Child:
@@ -117,9 +105,8 @@ class _Child:
     def __init__(
         self, index: int, url: str, study: str | None, limits: Limits, device: str
     ) -> None:
-        spawn = multiprocessing.get_context("spawn")
-        self._answer, answer = spawn.Pipe(duplex=False)
-        self.process: SpawnProcess = spawn.Process(
+        self._answer, answer = SPAWN.Pipe(duplex=False)
+        self.process: SpawnProcess = SPAWN.Process(
             target=_child_main,
             args=(index, url, study, limits, device, answer),
             name=f"worker {index}",
@@ -168,21 +155,8 @@ def _how(code: int) -> str:
 def _start(
     n_workers: int, url: str, study: str | None, limits: Limits, device: str
 ) -> list[_Child]:
-    with _sigint_ignored():
+    with handled(signal.SIG_IGN, signal.SIGINT):  # a terminal's Ctrl-C is for us, who pass it on
         return [_Child(index, url, study, limits, device) for index in range(n_workers)]
-
-
-@contextlib.contextmanager
-def _sigint_ignored() -> Iterator[None]:
-    """What is started in it is deaf to a terminal's Ctrl-C from its first moment on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _supervise(children: list[_Child], stop: Stop) -> None:
@@ -203,8 +177,9 @@ def _supervise(children: list[_Child], stop: Stop) -> None:
             if failure is not None and failure.died and not asked:
                 _warn(failure.message)
     if asked:
-        given_back = all(child.gave_back for child in children)
-        raise StoppedError(stop.signal_number, given_back=given_back)
+        if all(child.gave_back for child in children):
+            raise StoppedError(stop.signal_number)
+        raise StoppedError(stop.signal_number, NOT_GIVEN_BACK)
     _conclude([failure for child in children if (failure := child.failure()) is not None], children)
 
 
@@ -245,7 +220,7 @@ def _child_main(
     stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda signal_number, frame: stop.ask(signal_number))
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    leave_with_parent(signal.SIGTERM)  # the work is given back first
     try:
         _work(Database(url), study, limits, device, stop, index)
     except (HpoError, StorageError, RecipeError) as error:
@@ -253,11 +228,3 @@ def _child_main(
         sys.exit(error.exit_code)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # while it ends, a late one must not kill it
-
-
-def _leave_with_parent() -> None:
-    """When the parent is gone, give the work back and go."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)

@@ -14,6 +14,8 @@ from search_spaces.space import SearchSpace
 DEFAULT_EPOCHS = 25
 DEFAULT_BATCH_SIZE = 100
 MAX_COUNT = 1_000_000
+VERSION: Literal[2] = 2
+"""1 had no hyperparameters of a fit but learning rate, weight decay and auxiliary weight."""
 
 
 class Protocol(BaseModel):
@@ -25,7 +27,7 @@ class Protocol(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = VERSION
     architecture: str
     dataset: str
     fingerprint: str

@@ -3,28 +3,22 @@
 Nothing is recorded in a database: what is not complete when the program ends is lost.
 """
 
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from hpo import protocol as protocols
+from hpo import repeats as repeated
 from hpo import test_error
-from hpo.architectures import architectures, count_parameters
-from hpo.datasets import fingerprint
+from hpo.architectures import architectures
 from hpo.errors import HpoError, InputError
 from hpo.formatting import duration, percent, summary
 from hpo.limits import count_cores
-from hpo.pool import spread
-from hpo.protocol import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS, Protocol
+from hpo.parallel import spread
+from hpo.progress_of_runs import ProgressOfRuns
 from hpo.registry import unknown
-from hpo.setting import Setting
-from hpo.statistics import Summary, mean, summarize
-from hpo.training import DivergedError, find_device, repeatable
+from hpo.repeats import Piece, Plan, Repeats, Run
+from hpo.statistics import Summary
+from hpo.training import find_device
 from search_spaces import recipe
 from search_spaces.recipe import Reported
 
@@ -37,8 +31,6 @@ REPORTED = ("test_error", "std", "n", "n_parameters", "train_s", "source")
 """What JSON gives of the report; the hyperparameters are in the recipe."""
 
 ROUNDING = 1e-9
-QUIET_S = 60.0
-"""A log gets a line at least this often while runs are finished."""
 
 Verdict = Literal["yes", "better", "no", ""]
 
@@ -84,28 +76,11 @@ class Outcome(NamedTuple):
     ended_by: HpoError | None
 
 
-class Plan(NamedTuple):
-    """What is to be run for one architecture."""
+class Report(NamedTuple):
+    """What an architecture's report says, and what is to be run for it."""
 
     reported: Reported
-    protocol: Protocol
-    n_parameters: int
-
-
-class Piece(NamedTuple):
-    """One test run."""
-
-    protocol: Protocol
-    seed: int
-    device: str
-
-
-class Run(NamedTuple):
-    """What came of a test run: its error and the seconds of the training, or why it failed."""
-
-    error: float | None = None
-    train_s: float | None = None
-    failure: str | None = None
+    plan: Plan
 
 
 def reproduce(
@@ -128,21 +103,17 @@ def reproduce(
         DataError: the files of a data set are missing or damaged.
     """
     n_processes = _checked(processes, device)
-    plans = [_plan(name, repeats) for name in dict.fromkeys(names) or reported_names()]
-    pieces = [
-        Piece(protocol=plan.protocol, seed=seed, device=device)
-        for plan in plans
-        for seed in range(plan.protocol.repeats)
-    ]
+    reports = [_report(name, repeats) for name in dict.fromkeys(names) or reported_names()]
+    pieces = repeated.pieces([each.plan for each in reports], device)
     found: dict[str, Reproduction] = {}
     ended_by = None
-    with _shown(len(pieces), progress) as shown:
+    with ProgressOfRuns(len(pieces), is_silent=not progress) as shown:
         try:
-            for result in _results(plans, pieces, min(n_processes, len(pieces)), shown):
+            for result in _results(reports, pieces, min(n_processes, len(pieces)), shown):
                 found[result.architecture] = result
         except HpoError as error:
             ended_by = error
-    in_order = [plan.protocol.architecture for plan in plans]
+    in_order = [each.plan.protocol.architecture for each in reports]
     return Outcome([found[name] for name in in_order if name in found], ended_by)
 
 
@@ -164,18 +135,8 @@ def verdict(reported: Reported, measured: Summary | None) -> Verdict:
 
 def run(piece: Piece) -> Run:
     """Do one test run; what goes wrong in the network is a failed one, as in a study."""
-    params = piece.protocol.search_space.decode({})
-    try:
-        with repeatable():
-            device = find_device(piece.device)
-            *_, last = test_error.run(piece.protocol, TRIAL, params, piece.seed, device)
-    except DivergedError as error:
-        return Run(failure=str(error))
-    except HpoError:
-        raise
-    except Exception as error:  # noqa: BLE001  one network's bug must not end the others' runs
-        return Run(failure=f"{type(error).__name__}: {error}")
-    return Run(error=last.curve[-1], train_s=last.train_s)
+    params, device = repeated.configuration(piece.protocol), find_device(piece.device)
+    return repeated.finish(test_error.run(piece.protocol, TRIAL, params, piece.seed, device))
 
 
 def _checked(processes: int | None, device: str) -> int:
@@ -195,57 +156,39 @@ def reported_names() -> list[str]:
     return [name for name, each in found.items() if each is not None and each.reported is not None]
 
 
-def _plan(name: str, repeats: int | None) -> Plan:
+def _report(name: str, repeats: int | None) -> Report:
     from hpo import creation  # loads Optuna, which no spawned process needs
 
-    entry = creation.architecture(name)
-    found = creation.own_recipe(entry)
+    found = creation.own_recipe(creation.architecture(name))
     if found is None or found.reported is None:
         raise InputError(f"no report is known for {name}: its recipe has no reported section")
-    dataset, data = creation.dataset(None, entry)
-    protocol = protocols.make(
-        architecture=name,
-        dataset=dataset,
-        fingerprint=fingerprint(dataset),
-        train_size=data.default_train_size,
-        test_size=data.default_test_size,
-        space=found.reported.hyperparameters,
-        epochs=found.epochs or DEFAULT_EPOCHS,
-        batch_size=found.batch_size or DEFAULT_BATCH_SIZE,
-        repeats=(found.reported.n or DEFAULT_REPEATS) if repeats is None else repeats,
-    )
-    space = protocol.search_space
-    creation.check_names(space, entry)
-    creation.check_builds(protocol, space)
-    model = Setting.of(protocol, space.decode({})).build()
-    return Plan(reported=found.reported, protocol=protocol, n_parameters=count_parameters(model))
+    reported = found.reported
+    n = (reported.n or DEFAULT_REPEATS) if repeats is None else repeats
+    return Report(reported, repeated.plan(name, reported.hyperparameters, repeats=n))
 
 
 def _results(
-    plans: list[Plan], pieces: list[Piece], n_processes: int, shown: "_Shown"
+    reports: list[Report], pieces: list[Piece], n_processes: int, shown: ProgressOfRuns
 ) -> Iterator[Reproduction]:
     """Do all pieces; gives each architecture's result as soon as it is complete."""
-    plan_of = {plan.protocol.architecture: plan for plan in plans}
-    runs: dict[str, dict[int, Run]] = {name: {} for name in plan_of}
+    runs: list[dict[int, Run]] = [{} for _ in reports]
     for piece, done in spread(run, pieces, n_processes):
-        name = piece.protocol.architecture
-        runs[name][piece.seed] = done
+        runs[piece.plan][piece.seed] = done
         shown.advance()
-        if len(runs[name]) == piece.protocol.repeats:
-            result = _result(plan_of[name], [runs[name][seed] for seed in sorted(runs[name])])
+        if len(runs[piece.plan]) == piece.protocol.repeats:
+            result = _result(reports[piece.plan], Repeats.of(runs[piece.plan]))
             shown.tell(_line(result))
             yield result
 
 
-def _result(plan: Plan, runs: list[Run]) -> Reproduction:
-    seconds = [each.train_s for each in runs if each.train_s is not None]
+def _result(report: Report, done: Repeats) -> Reproduction:
     return Reproduction(
-        architecture=plan.protocol.architecture,
-        reported=plan.reported,
-        measured=summarize([each.error for each in runs if each.error is not None]),
-        failures=tuple(each.failure for each in runs if each.failure is not None),
-        n_parameters=plan.n_parameters,
-        train_s=mean(seconds) if seconds else None,
+        architecture=report.plan.protocol.architecture,
+        reported=report.reported,
+        measured=done.measured,
+        failures=done.failures,
+        n_parameters=report.plan.n_parameters,
+        train_s=done.train_s,
     )
 
 
@@ -260,39 +203,3 @@ def _line(result: Reproduction) -> str:
     if result.failures:
         parts.append(f"{len(result.failures)} failed, the first: {result.failures[0]}")
     return f"{result.architecture}: {' · '.join(parts)}"
-
-
-class _Shown:
-    """On a terminal a bar below the lines that are told, else those lines and how far it is."""
-
-    def __init__(self, n_runs: int, bar: Progress, *, is_silent: bool) -> None:
-        self._n_runs, self._bar, self._is_silent = n_runs, bar, is_silent
-        self._task = bar.add_task("runs", total=n_runs)
-        self._n_done, self._told = 0, time.monotonic()
-
-    def advance(self) -> None:
-        """One more run is done."""
-        self._n_done += 1
-        self._bar.advance(self._task)
-        if self._bar.disable and time.monotonic() - self._told > QUIET_S:
-            self.tell(f"{self._n_done} of {self._n_runs} runs")
-
-    def tell(self, line: str) -> None:
-        """A line that stays."""
-        self._told = time.monotonic()
-        if not self._is_silent:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _shown(n_runs: int, progress: bool) -> Iterator[_Shown]:
-    console = Console(stderr=True)
-    columns = (
-        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
-        *(TextColumn("· about"), TimeRemainingColumn(), TextColumn("left")),
-    )
-    disable = not (progress and console.is_terminal)
-    with Progress(
-        *columns, console=console, transient=True, redirect_stdout=False, disable=disable
-    ) as bar:
-        yield _Shown(n_runs, bar, is_silent=not progress)

@@ -118,7 +118,13 @@ class Setting:
         """
         if self.architecture.augment is None:
             return train
-        return self.architecture.augment(train, **self._own(self.architecture.augmentations))
+        augmented = self.architecture.augment(train, **self._own(self.architecture.augmentations))
+        if len(augmented) != len(train):
+            raise InputError(
+                f"augment of {self.architecture.name} makes {len(augmented)} examples of "
+                f"{len(train)}; it should keep their number"
+            )
+        return augmented
 
     def _own(self, names: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in self.params.items() if name in names}

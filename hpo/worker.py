@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hpo import studies, test_error
-from hpo.errors import HpoError, InputError, StoppedError
+from hpo.errors import DataError, HpoError, InputError, StoppedError
 from hpo.limits import Limits, Stop
 from hpo.objective import Objective, check_machine, result
 from hpo.status import Status, show
@@ -165,7 +165,9 @@ class Worker:
             if claim.kind == "trial":
                 return objective.run(claim, pause)
             return self._test_run(claim, study, pause)
-        except DivergedError as error:
+        except DataError:
+            raise
+        except (DivergedError, InputError) as error:
             return Result(outcome="failed", failure=str(error))
         except (HpoError, StorageError):
             raise

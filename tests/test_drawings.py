@@ -84,7 +84,7 @@ def as_built_direct(activation: str) -> nn.Module:
 
 ENCODERS: dict[str, tuple[Callable[[str], nn.Module], Callable[[str], nn.Module]]] = {
     "siamese": (
-        lambda activation: siamese.digit_encoder((8, 16, 32), 0.0, activation=activation),
+        lambda activation: siamese.digit_encoder((8, 16, 32), 75, 0.0, activation=activation),
         siamese_as_drawn,
     ),
     "convpair": (as_built_convpair, convpair_as_drawn),

@@ -23,7 +23,8 @@ from hpo.architectures.contract import Traits, pair_architecture
 def line(traits: Traits, *, width: int = 4) -> nn.Module:
     """A row of hidden units for each image."""
     read = lambda: nn.Sequential(nn.Flatten(), nn.Linear(196, width), nn.ReLU())
-    return ComparedPair(traits, read, nn.Sequential(nn.Flatten(), nn.Linear(2 * width, 2)))
+    compare = lambda: nn.Sequential(nn.Flatten(), nn.Linear(2 * width, 2))
+    return ComparedPair(traits, read, compare)
 
 
 pair_architecture("line", line, source="a newcomer", weight_sharing=True)

@@ -35,17 +35,20 @@ MERGES: dict[str, Callable[[Tensor], Tensor]] = {
 class ComparedPair(nn.Module):
     """Two encoded images, compared: what weight sharing, auxiliary and asymmetry loss are made of.
 
-    `encoder` makes an encoder from [N, 1, H, W] to [N, F], `comparator` goes from [N, 2, F] to
-    [N, 2]. With an auxiliary loss F is the 10 digits, and the encoder gives their logits.
+    `encoder` makes an encoder from [N, 1, H, W] to [N, F], `comparator` what goes from [N, 2, F]
+    to [N, 2]. With an auxiliary loss F is the 10 digits, and the encoder gives their logits.
     """
 
     def __init__(
-        self, traits: Traits, encoder: Callable[[], nn.Module], comparator: nn.Module
+        self,
+        traits: Traits,
+        encoder: Callable[[], nn.Module],
+        comparator: Callable[[], nn.Module],
     ) -> None:
         super().__init__()
         self.traits = traits
         self.encoded = EncodedPair(encoder, shared=traits.weight_sharing)
-        self.comparator = comparator
+        self.comparator = comparator()
 
     def forward(self, images_NPHW: Tensor) -> Outputs:
         """[N, 2, H, W] to answers [N, 2] and, by the traits, digits and the swapped answer."""

@@ -61,14 +61,16 @@ def convpair(
             )
         )
 
-    merged = Merge(merge)
-    comparator = nn.Sequential(
-        activate(activation),
-        merged,
-        hidden(merged.width(N_DIGITS)),
-        hidden(comparator_width),
-        nn.Linear(comparator_width, 2),
-    )
+    def comparator() -> nn.Module:
+        merged = Merge(merge)
+        return nn.Sequential(
+            activate(activation),
+            merged,
+            hidden(merged.width(N_DIGITS)),
+            hidden(comparator_width),
+            nn.Linear(comparator_width, 2),
+        )
+
     return ComparedPair(traits, encoder, comparator)
 
 

@@ -24,6 +24,7 @@ def layers(
     channels: Sequence[int],
     third_channels: int,
     fourth_channels: int,
+    width: int,
     dropout: float,
     activation: str,
     batch_norm: bool,
@@ -45,8 +46,8 @@ def layers(
     return nn.Sequential(
         *convolutions,
         nn.Flatten(),
-        *dense(9 * fourth_channels, 100, dropout, activation=activation, batch_norm=False),
-        nn.Linear(100, N_DIGITS),
+        *dense(9 * fourth_channels, width, dropout, activation=activation, batch_norm=False),
+        nn.Linear(width, N_DIGITS),
     )
 
 
@@ -56,12 +57,15 @@ def deepconv(
     channels: Sequence[int] = (32, 64),
     third_channels: int = 32,
     fourth_channels: int = 16,
+    width: int = 100,
     dropout: float = 0.0,
     activation: str = "relu",
     batch_norm: bool = True,
 ) -> nn.Module:
     """67,228 parameters."""
-    read = layers(2, channels, third_channels, fourth_channels, dropout, activation, batch_norm)
+    read = layers(
+        2, channels, third_channels, fourth_channels, width, dropout, activation, batch_norm
+    )
     return PlainPair(read, activate(activation), nn.Linear(N_DIGITS, 2))
 
 
@@ -71,6 +75,7 @@ def deepconv_aux(
     channels: Sequence[int] = (32, 64),
     third_channels: int = 32,
     fourth_channels: int = 16,
+    width: int = 100,
     dropout: float = 0.0,
     merge: str = "concatenate",
     activation: str = "relu",
@@ -79,10 +84,14 @@ def deepconv_aux(
     """66,448 parameters."""
 
     def encoder() -> nn.Module:
-        return layers(1, channels, third_channels, fourth_channels, dropout, activation, batch_norm)
+        return layers(
+            1, channels, third_channels, fourth_channels, width, dropout, activation, batch_norm
+        )
 
-    merged = Merge(merge)
-    comparator = nn.Sequential(activate(activation), merged, nn.Linear(merged.width(N_DIGITS), 2))
+    def comparator() -> nn.Module:
+        merged = Merge(merge)
+        return nn.Sequential(activate(activation), merged, nn.Linear(merged.width(N_DIGITS), 2))
+
     return ComparedPair(traits, encoder, comparator)
 
 

@@ -118,8 +118,10 @@ def lenet(
             classifier(channels[-1], widths, dropout, activation, batch_norm),
         )
 
-    lesser_widths = (comparator_width, 2 * comparator_width // 3)
-    comparator = lesser(lesser_widths, comparator_dropout, merge, activation, batch_norm)
+    def comparator() -> nn.Module:
+        lesser_widths = (comparator_width, 2 * comparator_width // 3)
+        return lesser(lesser_widths, comparator_dropout, merge, activation, batch_norm)
+
     return ComparedPair(traits, encoder, comparator)
 
 

@@ -66,8 +66,10 @@ def fc_aux(
     def encoder() -> nn.Module:
         return layers(N_PIXELS, first_width, second_width, dropout, activation, batch_norm)
 
-    merged = Merge(merge)
-    comparator = nn.Sequential(activate(activation), merged, nn.Linear(merged.width(N_DIGITS), 2))
+    def comparator() -> nn.Module:
+        merged = Merge(merge)
+        return nn.Sequential(activate(activation), merged, nn.Linear(merged.width(N_DIGITS), 2))
+
     return ComparedPair(traits, encoder, comparator)
 
 

@@ -31,10 +31,13 @@ def compared(
     batch_norm: bool,
 ) -> nn.Module:
     """Two digit encoders ([N, 1, 14, 14] to logits [N, 10]), a comparator of one hidden layer."""
-    merged = Merge(merge)
-    n_merged = merged.width(N_DIGITS)
-    hidden = dense(n_merged, width, dropout, activation=activation, batch_norm=batch_norm)
-    comparator = nn.Sequential(Distributions(), merged, *hidden, nn.Linear(width, 2))
+
+    def comparator() -> nn.Module:
+        merged = Merge(merge)
+        n_merged = merged.width(N_DIGITS)
+        hidden = dense(n_merged, width, dropout, activation=activation, batch_norm=batch_norm)
+        return nn.Sequential(Distributions(), merged, *hidden, nn.Linear(width, 2))
+
     return ComparedPair(traits, encoder, comparator)
 
 

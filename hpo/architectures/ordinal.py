@@ -66,7 +66,7 @@ def ordinal(
     traits: Traits, *, channels: Sequence[int] = (22, 44, 88), dropout: float = 0.1
 ) -> nn.Module:
     """66,868 parameters."""
-    return ComparedPair(traits, lambda: encoder(channels, dropout), AtMost())
+    return ComparedPair(traits, lambda: encoder(channels, dropout), AtMost)
 
 
 pair_architecture(

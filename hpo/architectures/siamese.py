@@ -1,6 +1,6 @@
 """Report 004: a plain baseline, and digit classifiers, shared or not, that are compared."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
@@ -19,7 +19,12 @@ from hpo.architectures.contract import Traits, pair_architecture
 
 
 def digit_encoder(
-    channels: Sequence[int], dropout: float, *, activation: str = "relu", batch_norm: bool = True
+    channels: Sequence[int],
+    width: int,
+    dropout: float,
+    *,
+    activation: str = "relu",
+    batch_norm: bool = True,
 ) -> nn.Module:
     """Extractor and first classifier (report 004, figure A2): [N, 1, 14, 14] to [N, 10].
 
@@ -36,9 +41,9 @@ def digit_encoder(
         *convolved(nn.Conv2d(c1, c2, kernel_size=2), pool=2, activation=activation),
         WholeConv2d(c2, c3, kernel_size=2),  # 1x1
         activate(activation),
-        *dense(c3, 75, dropout, activation=activation, batch_norm=batch_norm),
-        *dense(75, 75, dropout, activation=activation, batch_norm=batch_norm),
-        nn.Linear(75, N_DIGITS),
+        *dense(c3, width, dropout, activation=activation, batch_norm=batch_norm),
+        *dense(width, width, dropout, activation=activation, batch_norm=batch_norm),
+        nn.Linear(width, N_DIGITS),
     )
 
 
@@ -46,6 +51,8 @@ def siamese(
     traits: Traits,
     *,
     channels: Sequence[int] = (64, 128, 256),
+    encoder_width: int = 75,
+    comparator_width: int = 50,
     dropout: float = 0.25,
     comparator_dropout: float | None = None,
     merge: str = "concatenate",
@@ -54,27 +61,42 @@ def siamese(
 ) -> nn.Module:
     """192,601 parameters where weights are shared; 117,516 apart with 32, 64, 128 channels.
 
-    `dropout` is the comparator's, too, unless that has one of its own.
+    The comparator's second hidden layer has a fifth of the first's units. `dropout` is the
+    comparator's, too, unless that has one of its own.
     """
 
     def encoder() -> nn.Module:
-        return digit_encoder(channels, dropout, activation=activation, batch_norm=batch_norm)
+        return digit_encoder(
+            channels, encoder_width, dropout, activation=activation, batch_norm=batch_norm
+        )
 
-    merged = Merge(merge)
-    rate = dropout if comparator_dropout is None else comparator_dropout
-    comparator = nn.Sequential(
-        merged,
-        *dense(merged.width(N_DIGITS), 50, rate, activation=activation, batch_norm=batch_norm),
-        *dense(50, 10, rate, activation=activation, batch_norm=batch_norm),
-        nn.Linear(10, 2),
-    )
+    def hidden(n_in: int, n_out: int) -> Iterable[nn.Module]:
+        rate = dropout if comparator_dropout is None else comparator_dropout
+        return dense(n_in, n_out, rate, activation=activation, batch_norm=batch_norm)
+
+    def comparator() -> nn.Module:
+        merged, last = Merge(merge), comparator_width // 5
+        return nn.Sequential(
+            merged,
+            *hidden(merged.width(N_DIGITS), comparator_width),
+            *hidden(comparator_width, last),
+            nn.Linear(last, 2),
+        )
+
     return ComparedPair(traits, encoder, comparator)
 
 
 def baseline(
-    traits: Traits, *, channels: Sequence[int] = (32, 64, 128), activation: str = "relu"
+    traits: Traits,
+    *,
+    channels: Sequence[int] = (32, 64, 128),
+    width: int = 50,
+    activation: str = "relu",
 ) -> nn.Module:
-    """81,239 parameters with the report's channels (report 004, figure A1)."""
+    """81,239 parameters with the report's channels (report 004, figure A1).
+
+    The last of the three hidden layers has half of the others' units.
+    """
     c1, c2, c3 = channels
     return PlainPair(
         *convolved(nn.Conv2d(2, c1, kernel_size=3, groups=2), pool=2, activation=activation),  # 6x6
@@ -82,13 +104,13 @@ def baseline(
         nn.Conv2d(c2, c3, kernel_size=2),  # 3x3 to 2x2
         activate(activation),
         nn.Flatten(),
-        nn.Linear(4 * c3, 50),
+        nn.Linear(4 * c3, width),
         activate(activation),
-        nn.Linear(50, 50),
+        nn.Linear(width, width),
         activate(activation),
-        nn.Linear(50, 25),
+        nn.Linear(width, width // 2),
         activate(activation),
-        nn.Linear(25, 2),
+        nn.Linear(width // 2, 2),
     )
 
 

@@ -1,0 +1,142 @@
+"""A configuration, trained several times without a search: what is planned, and what came of it.
+
+Nothing is recorded in a database: what is not complete when the program ends is lost.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+from hpo import protocol as protocols
+from hpo.architectures import count_parameters
+from hpo.datasets import fingerprint
+from hpo.errors import HpoError
+from hpo.protocol import Protocol
+from hpo.setting import Setting
+from hpo.statistics import Summary, mean, summarize
+from hpo.training import DivergedError, Training, repeatable
+
+
+class Plan(NamedTuple):
+    """What is to be run: the only configuration of the protocol's space, `repeats` times."""
+
+    protocol: Protocol
+    n_parameters: int
+
+
+class Piece(NamedTuple):
+    """One run of the plan of that number."""
+
+    plan: int
+    protocol: Protocol
+    seed: int
+    device: str
+
+
+class Run(NamedTuple):
+    """What came of one training: its error after each epoch, its seconds, why it failed if so."""
+
+    curve: tuple[float, ...]
+    train_s: float
+    failure: str | None
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """The runs of one plan, by seed."""
+
+    runs: tuple[Run, ...]
+
+    @classmethod
+    def of(cls, runs: Mapping[int, Run]) -> Self:
+        """Of runs that came in any order, each under its seed."""
+        return cls(tuple(runs[seed] for seed in sorted(runs)))
+
+    @property
+    def measured(self) -> Summary | None:
+        """The errors of the last epochs; None where every run failed."""
+        return summarize([each.curve[-1] for each in self.runs if each.failure is None])
+
+    @property
+    def train_s(self) -> float | None:
+        """The mean of the seconds of one training, its evaluations included, failed ones left out.
+
+        None where every run failed.
+        """
+        seconds = [each.train_s for each in self.runs if each.failure is None]
+        return mean(seconds) if seconds else None
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Why runs failed."""
+        return tuple(each.failure for each in self.runs if each.failure is not None)
+
+
+def plan(name: str, params: Mapping[str, Any], *, repeats: int, **duration: int | None) -> Plan:
+    """A configuration of an architecture on its own data set, in the sizes that this has.
+
+    `duration` holds epochs and batch size; without them they are the recipe's, else 25 and 100.
+
+    Raises:
+        InputError: the architecture is unknown or cannot be built so, or a number is out of range.
+        RecipeError: a parameter is no fixed value, or the architecture's own recipe is wrong.
+        DataError: the files of the data set are missing or damaged.
+    """
+    from hpo import creation  # loads Optuna, which no spawned process needs
+
+    entry = creation.architecture(name)
+    found = creation.own_recipe(entry)
+    dataset, data = creation.dataset(None, entry)
+    usual = {"epochs": found.epochs, "batch_size": found.batch_size} if found else {}
+    protocol = protocols.make(
+        architecture=name,
+        dataset=dataset,
+        fingerprint=fingerprint(dataset),
+        train_size=data.default_train_size,
+        test_size=data.default_test_size,
+        space=dict(params),
+        repeats=repeats,
+        **{key: value for key, value in (usual | duration).items() if value is not None},
+    )
+    creation.check_names(protocol.search_space, entry)
+    model = Setting.of(protocol, configuration(protocol)).try_build()
+    return Plan(protocol=protocol, n_parameters=count_parameters(model))
+
+
+def configuration(protocol: Protocol) -> dict[str, Any]:
+    """The only one of the protocol's space, in the recipe's form.
+
+    Raises:
+        RecipeError: there are more.
+    """
+    return protocol.search_space.decode({})
+
+
+def pieces(plans: Sequence[Plan], device: str) -> list[Piece]:
+    """Every run, plan by plan."""
+    return [
+        Piece(plan=number, protocol=each.protocol, seed=seed, device=device)
+        for number, each in enumerate(plans)
+        for seed in range(each.protocol.repeats)
+    ]
+
+
+def finish(trainings: Iterable[Training]) -> Run:
+    """Train to the end; what goes wrong in the network is a failed run, as in a study.
+
+    `trainings` gives the same training after every epoch.
+    """
+    last: Training | None = None
+    failure = None
+    try:
+        with repeatable():
+            for last in trainings:  # noqa: B007  what counts is where it ends
+                pass
+    except DivergedError as error:
+        failure = str(error)
+    except HpoError:
+        raise
+    except Exception as error:  # noqa: BLE001  one network's bug must not end the others' runs
+        failure = f"{type(error).__name__}: {error}"
+    curve, train_s = (tuple(last.curve), last.train_s) if last is not None else ((), 0.0)
+    return Run(curve=curve, train_s=train_s, failure=failure)
