@@ -27,7 +27,7 @@ for name in fnn fnn-ws fnn-aux fnn-ws-aux; do
   try "$name" '[{params: {learning_rate: 0.001}}, {params: {learning_rate: 0.005}}, {params: {learning_rate: 0.01}}]'
 done
 for name in cnn cnn-ws cnn-aux cnn-ws-aux; do
-  try "$name" '[{params: {channels: [8, 16]}}, {params: {channels: [16, 32]}}]'
+  try "$name" '[{params: {channels: [8, 16], learning_rate: 0.001}}, {params: {channels: [8, 16], learning_rate: 0.002}}, {params: {channels: [16, 32], learning_rate: 0.001}}, {params: {channels: [16, 32], learning_rate: 0.002}}]'
 done
 for name in direct-basic direct-ws direct-al; do
   try "$name" '[{epochs: 25, batch_size: 100}, {epochs: 25, batch_size: 50}, {epochs: 50, batch_size: 100}]'

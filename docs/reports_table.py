@@ -1,29 +1,80 @@
-"""Writes what `hpo reproduce --json` measured as the Markdown table of docs/reports.md.
+"""Writes what `hpo reproduce --json` measured into docs/reports.md, and draws docs/reports.svg.
 
 hpo reproduce --json > reproduced.json; python docs/reports_table.py reproduced.json
 """
 
 import json
+import re
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from hpo.screen import REPRODUCTION_HEAD, reproduction_row
 
 
+PAGE, PICTURE = (Path(__file__).with_name(name) for name in ("reports.md", "reports.svg"))
+TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
+
+LEFT, TOP, ROW, SCALE, MOST = 190, 40, 22, 18, 26
+"""Pixels to the left and above the plot, of a row and of one per cent; the last per cent shown."""
+REPORTED, MEASURED = "#9a9a9a", "#0b66c3"
+
+
 def main() -> None:
-    """Print the table."""
+    """Write the table and the picture."""
     if len(sys.argv) != 2:
         sys.exit("usage: python docs/reports_table.py FILE.json")
     records = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    print(line(REPRODUCTION_HEAD))
-    print(line(["---"] * len(REPRODUCTION_HEAD)))
-    for record in records:
-        print(line(reproduction_row(record)))
+    table = "".join(f"{each}\n" for each in lines(records))
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(TABLE.sub(lambda _: table, page), encoding="utf-8")
+    PICTURE.write_text(picture(records), encoding="utf-8")
 
 
-def line(cells: list[str] | tuple[str, ...]) -> str:
-    """One line of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
+def lines(records: list[dict[str, Any]]) -> Iterator[str]:
+    """The Markdown table."""
+    rows: Iterable[tuple[str, ...]] = map(reproduction_row, records)
+    for cells in (REPRODUCTION_HEAD, ("---",) * len(REPRODUCTION_HEAD), *rows):
+        yield f"| {' | '.join(cells)} |"
+
+
+def picture(records: list[dict[str, Any]]) -> str:
+    """An SVG with a row for each network: both errors with their standard deviations."""
+    bottom = TOP + ROW * len(records)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{x(MOST) + 20}" height="{bottom + 34}">',
+        "<style>text { font: 12px sans-serif }</style>",
+        '<rect width="100%" height="100%" fill="white"/>',
+        f'<text x="{LEFT}" y="20" fill="{REPORTED}">● reported</text>',
+        f'<text x="{LEFT + 80}" y="20" fill="{MEASURED}">● measured</text>',
+        f'<text x="{LEFT + 160}" y="20">test error and standard deviation, %</text>',
+    ]
+    for percent in range(0, MOST + 1, 5):
+        at = x(percent)
+        parts.append(f'<path d="M{at} {TOP}V{bottom}" stroke="#e4e4e4"/>')
+        parts.append(f'<text x="{at}" y="{bottom + 18}" text-anchor="middle">{percent}</text>')
+    for number, record in enumerate(records):
+        y = TOP + ROW * number + ROW / 2
+        name = record["architecture"]
+        parts.append(f'<text x="{LEFT - 10}" y="{y + 4}" text-anchor="end">{name}</text>')
+        parts += dot(record["reported"]["test_error"], record["reported"]["std"], y - 4, REPORTED)
+        parts += dot(record["measured"]["mean"], record["measured"]["std"], y + 4, MEASURED)
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def dot(mean: float | None, std: float | None, y: float, colour: str) -> Iterator[str]:
+    """One error with its standard deviation; nothing where there is none."""
+    if mean is None:
+        return
+    low, high = (x(100 * (mean + sign * (std or 0.0))) for sign in (-1, 1))
+    yield f'<path d="M{low} {y}H{high}" stroke="{colour}" stroke-width="2"/>'
+    yield f'<circle cx="{x(100 * mean)}" cy="{y}" r="3.5" fill="{colour}"/>'
+
+
+def x(percent: float) -> float:
+    """Where an error lies, in pixels; never left of the plot."""
+    return round(LEFT + SCALE * max(percent, 0.0), 1)
 
 
 if __name__ == "__main__":

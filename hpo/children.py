@@ -19,10 +19,10 @@ Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 @contextmanager
 def handled(handler: Handler, *signals: signal.Signals) -> Iterator[None]:
-    """The signals go to the handler until the block ends; only a main thread can have it so.
+    """The signals go to this handler until the block ends; all as before but in the main thread.
 
-    What is started while one is ignored is deaf to it from its first moment on. A terminal's Ctrl-C
-    reaches children too, but is for the parent alone.
+    With `signal.SIG_IGN` a process that is started in the block is deaf to them from its first
+    moment on: a terminal's Ctrl-C, which reaches it, too, is for its parent alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

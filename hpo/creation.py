@@ -129,11 +129,11 @@ def check_effects(space: SearchSpace) -> None:
     for name, (switch, users) in optimization.BELONGS_TO.items():
         values = [optimization.defaults()[switch]]
         if switch in kinds:
-            values = [kinds[switch].decode(point) for point in kinds[switch].points()]
+            values = [str(kinds[switch].decode(point)) for point in kinds[switch].points()]
         if name in kinds and not users.intersection(values):
             raise InputError(
-                f"{name} has no effect where {switch} is {' or '.join(map(str, values))}; it is "
-                f"for {', '.join(sorted(users))}"
+                f"{name} has no effect where {switch} is {' or '.join(values)}; it is for "
+                f"{', '.join(sorted(users))}"
             )
 
 
@@ -168,7 +168,7 @@ def check_examples(what: str, examples: object, n: int) -> None:
     for name, value in (("inputs", inputs), ("targets", targets), ("auxiliary", labels)):
         if not isinstance(value, torch.Tensor) and (value is not None or name != "auxiliary"):
             raise InputError(f"{what} gives {name} of type {type(value).__name__}, no torch tensor")
-    if labels is not None and (len(labels) != n or labels.dim() != 2):
+    if labels is not None and (labels.dim() != 2 or len(labels) != n):
         raise InputError(f"{what} gives auxiliary labels {list(labels.shape)}; should be [{n}, P]")
     if not len(inputs) == len(targets) == n:
         raise InputError(f"{what} gives {len(inputs)} inputs, {len(targets)} targets, not {n}")

@@ -191,6 +191,7 @@ def _write_weights(
 ) -> dict[str, Any]:
     """Train the first test run again, see that its error is the recorded one, write its network."""
     from safetensors.torch import save_file
+    from torch import contiguous_format
 
     from hpo.loading import network, test_run
 
@@ -205,8 +206,9 @@ def _write_weights(
             file=sys.stderr,
         )
     model = network(split.standardize, training.model)
-    tensors = {
-        name: tensor.clone() for name, tensor in model.state_dict().items()
-    }  # tied ones apart
+    tensors = {  # tied ones apart, all laid out as safetensors wants them
+        name: tensor.clone(memory_format=contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
     write_whole(path, lambda place: save_file(tensors, place))
     return {"file": os.path.relpath(path.absolute(), base), "seed": seed, "test_error": found}

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from hpo import studies
 from hpo.formatting import duration, percent
-from hpo.status import Status, show
+from hpo.progress_of_runs import QUIET_S
+from hpo.status import Status, WorkerStatus, show
 from hpo.studies import Study
 from storage.engine import Database
 from storage.errors import StorageError
@@ -26,10 +27,7 @@ REFRESH_S = 0.5
 """How often the database is read for a live table."""
 
 PLAIN_REFRESH_S = 2.0
-"""How often it is read for plain lines, of which only changed ones are printed..."""
-
-QUIET_S = 60.0
-"""... or those that have been the same for this long, with the epochs that went on."""
+"""How often it is read for plain lines, of which changed ones and long quiet ones are printed."""
 
 
 class Progress:
@@ -108,9 +106,8 @@ class Progress:
         head.add_row(Text(status.name, "bold"), bar, Text(headline(status, study)))
         workers = Table.grid(padding=(0, 2))
         for worker in status.workers:
-            epochs = f"epoch {worker.n_epochs} of {study.protocol.epochs}"
-            silent = "silent" if worker.is_silent else ""
-            workers.add_row("  ", worker.doing, epochs, duration(worker.since_s), silent)
+            since, silent = duration(worker.since_s), "silent" if worker.is_silent else ""
+            workers.add_row("  ", worker.doing, epochs(worker, study), since, silent)
         return Group(head, Text(f"  {_left(self._left_s(status), status)}"), workers)
 
 
@@ -135,11 +132,17 @@ def _unfortunate(status: Status) -> list[tuple[int, str]]:
 
 def what_runs(status: Status, left_s: float | None, study: Study) -> str:
     """Which work is under way, how far it is, and the time that is left."""
-    running = ", ".join(
-        f"{worker.doing} ({worker.n_epochs}/{study.protocol.epochs})" for worker in status.workers
-    )
+    running = ", ".join(f"{each.doing} ({epochs(each, study)})" for each in status.workers)
     left = _left(left_s, status)
     return f"running {running} · {left}" if running else left
+
+
+def epochs(worker: WorkerStatus, study: Study) -> str:
+    """How far a worker is; where epochs are searched, each trial has a number of its own."""
+    space = study.protocol.search_space
+    is_searched = "epochs" in space.names and "epochs" not in space.fixed
+    most = f"{'at most ' if is_searched else ''}{study.protocol.epochs}"
+    return f"epoch {worker.n_epochs} of {most}"
 
 
 def _left(left_s: float | None, status: Status) -> str:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Self
 
 from hpo import protocol as protocols
 from hpo.architectures import count_parameters
-from hpo.datasets import fingerprint
 from hpo.errors import HpoError
 from hpo.protocol import Protocol
 from hpo.setting import Setting
@@ -59,10 +58,7 @@ class Repeats:
 
     @property
     def train_s(self) -> float | None:
-        """The mean of the seconds of one training, its evaluations included, failed ones left out.
-
-        None where every run failed.
-        """
+        """The mean seconds of those that did not fail, evaluations included; None where all did."""
         seconds = [each.train_s for each in self.runs if each.failure is None]
         return mean(seconds) if seconds else None
 
@@ -72,7 +68,7 @@ class Repeats:
         return tuple(each.failure for each in self.runs if each.failure is not None)
 
 
-def plan(name: str, params: Mapping[str, Any], *, repeats: int, **duration: int | None) -> Plan:
+def plan(name: str, params: dict[str, Any], *, repeats: int, **duration: int | None) -> Plan:
     """A configuration of an architecture on its own data set, in the sizes that this has.
 
     `duration` holds epochs and batch size; without them they are the recipe's, else 25 and 100.
@@ -91,10 +87,10 @@ def plan(name: str, params: Mapping[str, Any], *, repeats: int, **duration: int 
     protocol = protocols.make(
         architecture=name,
         dataset=dataset,
-        fingerprint=fingerprint(dataset),
+        fingerprint="",  # nothing is recorded, so there is no other data to tell it from
         train_size=data.default_train_size,
         test_size=data.default_test_size,
-        space=dict(params),
+        space=params,
         repeats=repeats,
         **{key: value for key, value in (usual | duration).items() if value is not None},
     )

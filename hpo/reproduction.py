@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from hpo import repeats as repeated
 from hpo import test_error
 from hpo.architectures import architectures
 from hpo.errors import HpoError, InputError
@@ -16,7 +15,7 @@ from hpo.limits import count_cores
 from hpo.parallel import spread
 from hpo.progress_of_runs import ProgressOfRuns
 from hpo.registry import unknown
-from hpo.repeats import Piece, Plan, Repeats, Run
+from hpo.repeats import Piece, Plan, Repeats, Run, configuration, finish, pieces, plan
 from hpo.statistics import Summary
 from hpo.training import find_device
 from search_spaces import recipe
@@ -104,12 +103,12 @@ def reproduce(
     """
     n_processes = _checked(processes, device)
     reports = [_report(name, repeats) for name in dict.fromkeys(names) or reported_names()]
-    pieces = repeated.pieces([each.plan for each in reports], device)
+    todo = pieces([each.plan for each in reports], device)
     found: dict[str, Reproduction] = {}
     ended_by = None
-    with ProgressOfRuns(len(pieces), is_silent=not progress) as shown:
+    with ProgressOfRuns(len(todo), is_silent=not progress) as shown:
         try:
-            for result in _results(reports, pieces, min(n_processes, len(pieces)), shown):
+            for result in _results(reports, todo, min(n_processes, len(todo)), shown):
                 found[result.architecture] = result
         except HpoError as error:
             ended_by = error
@@ -135,8 +134,8 @@ def verdict(reported: Reported, measured: Summary | None) -> Verdict:
 
 def run(piece: Piece) -> Run:
     """Do one test run; what goes wrong in the network is a failed one, as in a study."""
-    params, device = repeated.configuration(piece.protocol), find_device(piece.device)
-    return repeated.finish(test_error.run(piece.protocol, TRIAL, params, piece.seed, device))
+    params, device = configuration(piece.protocol), find_device(piece.device)
+    return finish(test_error.run(piece.protocol, TRIAL, params, piece.seed, device))
 
 
 def _checked(processes: int | None, device: str) -> int:
@@ -164,15 +163,15 @@ def _report(name: str, repeats: int | None) -> Report:
         raise InputError(f"no report is known for {name}: its recipe has no reported section")
     reported = found.reported
     n = (reported.n or DEFAULT_REPEATS) if repeats is None else repeats
-    return Report(reported, repeated.plan(name, reported.hyperparameters, repeats=n))
+    return Report(reported, plan(name, reported.hyperparameters, repeats=n))
 
 
 def _results(
-    reports: list[Report], pieces: list[Piece], n_processes: int, shown: ProgressOfRuns
+    reports: list[Report], todo: list[Piece], n_processes: int, shown: ProgressOfRuns
 ) -> Iterator[Reproduction]:
     """Do all pieces; gives each architecture's result as soon as it is complete."""
     runs: list[dict[int, Run]] = [{} for _ in reports]
-    for piece, done in spread(run, pieces, n_processes):
+    for piece, done in spread(run, todo, n_processes):
         runs[piece.plan][piece.seed] = done
         shown.advance()
         if len(runs[piece.plan]) == piece.protocol.repeats:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpo.boundaries import CrowdedEdge
     from hpo.doctor import Finding
+    from hpo.protocol import Protocol
     from hpo.reproduction import Reproduction
     from hpo.status import Status
     from hpo.studies import Study
@@ -70,12 +71,22 @@ def print_study(study: "Study", as_json: bool) -> None:
             ("data", f"{data}, fingerprint {protocol.fingerprint[:12]}"),
             ("parameters", searched),
             ("trials", f"{study.n_trials}, {n_known} of them known configurations"),
-            ("each", f"{protocol.folds} folds, {protocol.epochs} epochs of {protocol.batch_size}"),
+            ("each", f"{protocol.folds} folds, {_duration(protocol)}"),
             ("search", f"sampler {protocol.sampler}, pruner {protocol.pruner}"),
             ("test runs", str(protocol.repeats)),
             ("seed", str(protocol.seed)),
         ),
     )
+
+
+def _duration(protocol: "Protocol") -> str:
+    """Epochs and batch size; where they are searched, the most that they can be."""
+    most = {
+        name: "up to " if name in protocol.search_space.names else ""
+        for name in ("epochs", "batch_size")
+    }
+    epochs = f"{most['epochs']}{protocol.epochs} epochs"
+    return f"{epochs} of {most['batch_size']}{protocol.batch_size}"
 
 
 def print_studies(studies: "list[Status]", as_json: bool) -> None:

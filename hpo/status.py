@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from hpo.boundaries import CrowdedEdge, crowded_edges
-from hpo.statistics import Summary, summarize
+from hpo.statistics import Summary, mean, summarize
 from hpo.studies import Study, every, open_database, open_study
 from storage import catalog
 from storage.catalog import Work
@@ -108,14 +108,15 @@ def show(db: Database, study: Study) -> Status:
     row = catalog.get(db, study.name)
     work = catalog.work(db, study.id)
     counts = _counts(work, row.n_trials)
+    best = _best(db, study, work, row.choice)
     return Status(
         name=study.name,
         architecture=study.protocol.architecture,
         dataset=study.protocol.dataset,
         state=_state(counts, work, row.choice, study.protocol.repeats),
         trials=counts,
-        best=_best(db, study, work, row.choice),
-        effort=_effort(work, study, counts),
+        best=best,
+        effort=_effort(work, study, counts, best),
         workers=[_worker(each) for each in work if each.is_held],
     )
 
@@ -163,20 +164,23 @@ def _state(counts: Counts, work: Sequence[Work], choice: int | None, repeats: in
     return "complete" if choice is not None and len(tested) >= repeats else "testing"
 
 
-def _effort(work: Sequence[Work], study: Study, counts: Counts) -> Effort:
+def _effort(work: Sequence[Work], study: Study, counts: Counts, best: Best | None) -> Effort:
     folds, epochs = study.protocol.folds, study.protocol.epochs
-    of_trials = [w.n_epochs for w in work if w.kind == "trial"]
-    of_tests = [w.n_epochs for w in work if w.kind == "test"]
-    ended = [w.n_epochs for w in work if w.kind == "trial" and w.state != "live"]
-    per_trial = sum(ended) / len(ended) if ended else epochs
-    left_of_trials = max(0.0, per_trial * counts.target - sum(of_trials))
-    if counts.finished == counts.target:
-        left_of_trials = 0.0
-    left_of_tests = max(0, study.protocol.repeats * epochs - sum(of_tests))
-    return Effort(
-        done=folds * sum(of_trials) + sum(of_tests),
-        left=round(folds * left_of_trials) + left_of_tests,
-    )
+    trials = [w for w in work if w.kind == "trial"]
+    ended = [w.n_epochs for w in trials if w.state != "live"]
+    left = folds * _left(trials, counts.target, mean(ended) if ended else epochs)
+    if best is not None or counts.finished < counts.target:
+        tests = [w for w in work if best and w.kind == "test" and w.trial == best.trial]
+        per_test = best.params.get("epochs", epochs) if best else epochs
+        left += _left(tests, study.protocol.repeats, per_test)
+    done = sum(w.n_epochs * (1 if w.kind == "test" else folds) for w in work)
+    return Effort(done=done, left=round(left))
+
+
+def _left(pieces: Sequence[Work], wanted: int, epochs: float) -> float:
+    """The epochs of pieces without an outcome, less those that workers have done of theirs."""
+    missing = wanted - sum(each.state != "live" for each in pieces)
+    return max(0.0, missing * epochs - sum(each.n_epochs for each in pieces if each.is_held))
 
 
 def _best(db: Database, study: Study, work: Sequence[Work], choice: int | None) -> Best | None:

@@ -152,7 +152,7 @@ class Worker:
             except LeaseLostError:
                 self.db.forget()
                 return
-            except StoppedError:
+            except HpoError:  # also where a signal asked to stop
                 self._release(claim)
                 raise
         self._n_trials += claim.kind == "trial"

@@ -146,14 +146,16 @@ def _merged(file: Written, entry: object) -> Written:
             with at(key):
                 merged[key] = _overlaid(checks.mapping(common[key]), checks.mapping(changes[key]))
     if "known" in common and "known" not in changes:
+        with at("parameters"):
+            changed = checks.mapping(changes.get("parameters") or {})
         with at("known"):
-            merged["known"] = _left(common["known"], changes.get("parameters"))
+            merged["known"] = _left(common["known"], changed)
     return merged
 
 
-def _left(known: object, changes: object) -> object:
+def _left(known: object, changes: Written) -> object:
     """Common known configurations without the parameters that a member takes away."""
-    gone = {name for name, form in checks.mapping(changes or {}).items() if form is None}
+    gone = {name for name, form in changes.items() if form is None}
     if not isinstance(known, list):
         return known
     return [{k: v for k, v in checks.mapping(entry).items() if k not in gone} for entry in known]
@@ -217,10 +219,17 @@ def _read_reported(written: Written) -> Reported:
         std=checks.optional(written, "std", checks.fraction),
         n=checks.optional(written, "n", checks.positive),
         n_parameters=checks.optional(written, "n_parameters", checks.positive),
-        train_s=checks.optional(written, "train_s", checks.number),
+        train_s=checks.optional(written, "train_s", _seconds),
         hyperparameters=checks.optional(written, "hyperparameters", _plain) or {},
         chosen=checks.optional(written, "chosen", checks.text),
     )
+
+
+def _seconds(written: object) -> float:
+    seconds = checks.number(written)
+    if seconds < 0:
+        raise RecipeError(f"{checks.shown(written)} is negative; allowed: seconds from 0")
+    return seconds
 
 
 def _plain(written: object) -> dict[str, Any]:

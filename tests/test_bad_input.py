@@ -163,7 +163,14 @@ WRONG_RECIPES = {
 WRONG_PARAMETERS = {
     "droput: 0.1": "no parameter of siamese named 'droput'; did you mean dropout",
     "hue: 0.9": "no parameter of siamese named 'hue'; known: optimizer, learning_rate, ",
-    "momentum: 1.0": "momentum: should be less than 1, but it is 1.0",
+    "momentum: 1.0, optimizer: momentum": "momentum: should be less than 1, but it is 1.0",
+    "momentum: 0.9": "momentum has no effect where optimizer is adam; it is for momentum, nesterov",
+    "momentum: 0.9, optimizer: {type: categorical, choices: [sgd, adamw]}": (
+        "momentum has no effect where optimizer is sgd or adamw; it is for momentum, nesterov$"
+    ),
+    "momentum: 0.9, optimizer: [sgd, momentum]": r"optimizer is \['sgd', 'momentum'\]",
+    "decay: {type: float, low: 0.01, high: 0.1}": "decay has no effect where schedule is none; it",
+    "decay: 0.1, schedule: cosine": "schedule is cosine; it is for exponential, step, time_based$",
     "asymmetry_weight: 1.0": "no parameter of siamese named 'asymmetry_weight'; did you mean",
     "dropout: {type: flot, low: 0, high: 1}": "dropout: unknown type 'flot'; did you mean float",
     "dropout: {type: normal, low: 0, high: 1}": "allowed: float, int, categorical, channels",

@@ -33,6 +33,7 @@ COMMANDS = (
     "worker",
     "export",
     "architectures",
+    "reproduce",
     "data",
     "data fetch",
     "dashboard",

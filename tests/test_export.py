@@ -2,6 +2,7 @@
 
 import json
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,39 @@ class TestText:
         assert "--space" not in yaml.safe_load(hpo.export_study("baseline"))["repeat"]
 
 
+SEARCHED = """\
+architecture: siamese
+parameters:
+  channels: [2, 4, 4]
+  epochs: {type: int, low: 1, high: 3}
+  batch_size: {values: [16, 32, 64]}
+known: [{channels: [2, 4, 4], epochs: 2, batch_size: 16}]
+"""
+
+
+class TestSearchedDuration:
+    @pytest.fixture
+    def found(self, folder: Path) -> dict[str, Any]:
+        """The export of a study that searches epochs and batch size; its one trial is known."""
+        space = write_recipe(folder, SEARCHED)
+        settings = TINY | {"epochs": None, "trials": 1}
+        hpo.create_study("siamese", name="tiny", space=space, **settings)
+        hpo.run_worker("tiny")
+        exported: dict[str, Any] = yaml.safe_load(hpo.export_study("tiny"))
+        return exported
+
+    def test_its_conditions_are_those_of_the_best_trial(self, found: dict[str, Any]) -> None:
+        """The protocol has the most that a trial can have."""
+        most, conditions = frozen("sqlite:///hpo.db"), found["conditions"]
+        assert (most.epochs, most.batch_size) == (3, 64)
+        assert (conditions["epochs"], conditions["batch_size"]) == (2, 16)
+
+    def test_its_command_runs_as_it_is_written(self, found: dict[str, Any], folder: Path) -> None:
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(found["recipe"], sort_keys=False))
+        must(f"{found['repeat'].removeprefix('hpo ')} --storage sqlite:///again.db")
+        assert frozen("sqlite:///again.db") == frozen("sqlite:///hpo.db")
+
+
 def frozen(storage: str) -> protocol.Protocol:
     db = Database(storage)
     found = protocol.read(catalog.get(db, "tiny").protocol)
@@ -199,6 +233,32 @@ class TestLoading:
         loaded = hpo.load(exported).state_dict()
         assert torch.equal(loaded["0.mean"], split.standardize.mean)
         assert torch.equal(loaded["0.std"], split.standardize.std)
+
+
+TIED = """\
+from torch import nn
+def tied(rate=0.1):
+    first, second = nn.Linear(392, 392), nn.Linear(392, 392)
+    second.weight = first.weight
+    return nn.Sequential(nn.Flatten(), first, nn.ReLU(), second, nn.Linear(392, 2))
+"""
+
+
+def test_a_network_with_tied_weights_is_exported_and_loads_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (folder / "tied_net.py").write_text(TIED)
+    space = write_recipe(folder, "{architecture: tied_net:tied, parameters: {learning_rate: 0.01}}")
+    hpo.create_study("tied_net:tied", name="tied", space=space, **TINY)
+    hpo.run_worker("tied")
+    hpo.export_study("tied", output="best.yaml", weights="best.safetensors")
+    raw = load("digits").draw_test(40, derive("test run", 0))
+    loaded = hpo.load("best.yaml")
+    assert evaluate(loaded, raw) == read(folder / "best.yaml")["test_error"]["values"][0]
+    weights = loaded.state_dict()
+    assert torch.equal(weights["1.1.weight"], weights["1.3.weight"])
+    assert not torch.equal(weights["1.1.bias"], weights["1.3.bias"])
 
 
 def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:

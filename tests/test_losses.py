@@ -94,12 +94,12 @@ class TestNumbers:
             make_loss(Optimization.make(loss="cross_entropy"), examples([0.5, 2.0]))
 
 
-def digits(n_parts: int = 2) -> tuple[Tensor, list[list[int]], list[float]]:
+def digits(n_parts: int = 2, smoothing: float = 0.0) -> tuple[Tensor, list[list[int]], list[float]]:
     """Logits [2, P, 10] of each part, their labels, and the cross-entropy of each part by hand."""
     logits = torch.randn(2, n_parts, 10, generator=torch.Generator().manual_seed(0))
     labels = [[3, 7, 0][:n_parts], [9, 1, 4][:n_parts]]
     by_part = [
-        cross_entropy(logits[:, part].tolist(), [row[part] for row in labels])
+        cross_entropy(logits[:, part].tolist(), [row[part] for row in labels], smoothing)
         for part in range(n_parts)
     ]
     return logits, labels, by_part
@@ -148,10 +148,20 @@ class TestAuxiliary:
         with pytest.raises(InputError, match=r"^auxiliary loss: .* no labels of their parts$"):
             loss_of(Outputs(torch.tensor(SWAPPED), logits), examples(TARGETS))
 
-    def test_label_smoothing_is_for_the_answer_alone(self) -> None:
-        _, _, by_part = digits()
-        expected = cross_entropy(SWAPPED, TARGETS, 0.2) + sum(by_part)
-        assert self.loss(label_smoothing=0.2) == pytest.approx(expected, rel=1e-6)
+    @pytest.mark.parametrize("n_parts", [1, 2, 3])
+    def test_label_smoothing_is_for_each_part_too(self, n_parts: int) -> None:
+        _, _, by_part = digits(n_parts, smoothing=0.2)
+        expected = cross_entropy(SWAPPED, TARGETS, 0.2) + 0.7 * sum(by_part)
+        found = self.loss(n_parts, label_smoothing=0.2, aux_weight=0.7)
+        assert found == pytest.approx(expected, rel=1e-6)
+
+    @pytest.mark.parametrize("balance", [0.5, 0.3, 0.0, 1.0])
+    def test_smoothed_parts_are_balanced_alike(self, balance: float) -> None:
+        _, _, (first, second) = digits(smoothing=0.2)
+        expected = cross_entropy(SWAPPED, TARGETS, 0.2)
+        expected += 2 * 0.7 * (balance * first + (1 - balance) * second)
+        found = self.loss(label_smoothing=0.2, aux_weight=0.7, aux_balance=balance)
+        assert found == pytest.approx(expected, rel=1e-6)
 
 
 class TestAsymmetry:
@@ -168,3 +178,13 @@ class TestAsymmetry:
         opposite = [1 - target for target in TARGETS]
         expected = by_hand(logits, TARGETS) + weight * by_hand(SWAPPED, opposite)
         assert found == pytest.approx(expected, rel=1e-6)
+
+    @pytest.mark.parametrize(
+        ("answers", "targets"),
+        [(LOGITS, ANSWERS), ([[1.0], [4.0]], [0.5, 2.0]), ([[1.0, 2.0]], [[0.5, 2.0]])],
+        ids=["three classes", "a number", "two numbers"],
+    )
+    def test_only_a_choice_between_two_has_an_opposite(self, answers: Any, targets: Any) -> None:
+        outputs = Outputs(torch.tensor(answers), swapped=torch.tensor(answers))
+        with pytest.raises(InputError, match=r"^asymmetry loss: only a choice between two answers"):
+            loss_of(outputs, examples(targets))

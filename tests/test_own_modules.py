@@ -15,7 +15,7 @@ from tests.tiny_studies import must
 
 NETS = """import torch
 from torch import nn
-from hpo import Architecture
+from hpo import Architecture, Outputs
 NUMBER, NETWORK = 3, nn.Linear(3, 2)
 def good(width=4):
     return nn.Sequential(nn.Flatten(), nn.Linear(392, width), nn.Linear(width, 2))
@@ -32,11 +32,35 @@ def refusing(width=4):
 def lossy(outputs, batch):
     return outputs.missing
 def shift(examples, by): ...
+def halve(examples): return examples.subset(torch.arange(len(examples) // 2))
+class Telling(nn.Module):
+    def __init__(self, width=4, also="auxiliary"):
+        super().__init__()
+        self.also, self.answer = also, nn.Linear(392, 2)
+    def forward(self, images):
+        answers = self.answer(images.flatten(1))
+        of_parts = answers[:, None].repeat(1, 2, 5)  # logits [N, 2, 10]
+        return Outputs(answers, **{self.also: of_parts if self.also == "auxiliary" else -answers})
+def swapped(width=4):
+    return Telling(also="swapped")
+def picky(width=4):
+    if width == 2: raise ValueError("no twos")
+    return good(width)
+def move(examples, *, by=1):
+    if by == 2: raise ValueError("no twos")
+    return examples
 LOSSY = Architecture(build=good, loss=lossy)
 SHIFTED = Architecture(build=good, augment=shift)
 OTHER = Architecture(build=good, task="tumours")
 ALONE = Architecture(build=good)
 LOST = Architecture(build=good, recipe="nowhere.yaml")
+HALVED = Architecture(build=good, augment=halve)
+MUTE = Architecture(build=good, auxiliary_loss=True)
+ONE_WAY = Architecture(build=good, asymmetry_loss=True)
+PARTS = Architecture(build=lambda width=4: Telling(), auxiliary_loss=True)
+BOTH_WAYS = Architecture(build=swapped, asymmetry_loss=True)
+FREE = Architecture(build=Telling, loss=lambda outputs, batch: outputs.auxiliary.square().mean())
+PICKY = Architecture(build=picky, augment=move)
 """
 POINTS = """import numpy as np
 import torch
@@ -72,6 +96,20 @@ class Holes(Odd):
     def changed(self, e): return Examples(e.inputs / 0 * 0, e.targets)
 class Short(Odd):
     def changed(self, e): return e.subset(torch.arange(30))
+class Arrays(Odd):
+    def changed(self, e): return Examples(e.inputs.numpy(), e.targets)
+class ArrayTargets(Odd):
+    def changed(self, e): return Examples(e.inputs, e.targets.numpy())
+class Labelled(Odd):
+    def changed(self, e): return Examples(e.inputs, e.targets, self.labels(e.targets))
+class ArrayLabels(Labelled):
+    def labels(self, targets): return targets[:, None].numpy()
+class FewLabels(Labelled):
+    def labels(self, targets): return targets[:3, None].repeat(1, 2)
+class FlatLabels(Labelled):
+    def labels(self, targets): return targets
+class OneLabel(Labelled):
+    def labels(self, targets): return targets[0]
 class Pair(Odd):
     def changed(self, e): return e.inputs, e.targets
 class Random(Odd):
@@ -111,9 +149,14 @@ NETWORKS = {
     "nets:clashing": "nets:clashing has a hyperparameter momentum, which is the name of one that",
     "nets:text": "the factory of nets:text gives no torch module",
     "nets:refusing": "nets:refusing cannot be built with .*: KeyError: 'no such width'",
-    "nets:points": "nets:points cannot be trained on digits with .*: RuntimeError: mat1 and mat2",
+    "nets:points": "nets:points cannot read its data with .*: RuntimeError: mat1 and mat2",
     "nets:LOSSY": "nets:LOSSY cannot be trained on digits with .*: AttributeError: ",
     "nets:SHIFTED": "augment of nets:SHIFTED needs by: every parameter is a hyperparameter",
+    "nets:HALVED": "augment of nets:HALVED makes 4 examples of 8; it should keep their number",
+    "nets:Telling": "gives an output auxiliary, but its architecture says auxiliary_loss=False",
+    "nets:swapped": "gives an output swapped, but its architecture says asymmetry_loss=False",
+    "nets:MUTE": "gives no output auxiliary, but its architecture says auxiliary_loss=True",
+    "nets:ONE_WAY": "gives no output swapped, but its architecture says asymmetry_loss=True",
     "nets:OTHER": "dataset: digits holds digit pairs, but nets:OTHER is made for tumours",
 }
 DATA_SETS = {
@@ -129,6 +172,12 @@ DATA_SETS = {
     "points:Negative": "they should be classes from 0",
     "points:Holes": "gives values that are missing or infinite",
     "points:Short": "draw_train gives 30 inputs, 30 targets, not 60",
+    "points:Arrays": "draw_train gives inputs of type ndarray, no torch tensor",
+    "points:ArrayTargets": "draw_train gives targets of type ndarray, no torch tensor",
+    "points:ArrayLabels": "draw_train gives auxiliary of type ndarray, no torch tensor",
+    "points:FewLabels": r"draw_train gives auxiliary labels \[3, 2\]; should be \[60, P\]",
+    "points:FlatLabels": r"draw_train gives auxiliary labels \[60\]; should be \[60, P\]",
+    "points:OneLabel": r"draw_train gives auxiliary labels \[\]; should be \[60, P\]",
     "points:Pair": "draw_train gives a tuple, not hpo.Examples",
     "points:Random": "two draws of one size and seed differ",
     "points:Narrow": "points:Narrow cannot be drawn from: ValueError: Seed must be between",
@@ -154,17 +203,12 @@ class TestByModule:
     def _in_it(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(folder)
 
-    def create(self, architecture: str, dataset: str, url: str) -> tiny_studies.Done:
+    def create(
+        self, architecture: str, dataset: str, url: str, recipe: str = FILES["space.yaml"]
+    ) -> tiny_studies.Done:
         space = Path(url.removeprefix("sqlite:///")).with_name("space.yaml")
-        space.write_text(FILES["space.yaml"].replace("NAME", architecture))
-        names: list[str | Path] = [
-            "--architecture",
-            architecture,
-            "--dataset",
-            dataset,
-            "--space",
-            space,
-        ]
+        space.write_text(recipe.replace("NAME", architecture))
+        names = ["--architecture", architecture, "--dataset", dataset, "--space", str(space)]
         return tiny_studies.hpo("study", "create", *names, "--storage", url, "--json", *TINY)
 
     @pytest.mark.parametrize("dataset", ["points:Points", "points:made", "points:POINTS"])
@@ -176,6 +220,31 @@ class TestByModule:
         frozen = json.loads(done.out)
         assert (frozen["name"], frozen["dataset"]) == ("nets.points", dataset)
         assert must("data", "fetch", dataset) == ""
+
+    @pytest.mark.parametrize("name", ["nets:PARTS", "nets:BOTH_WAYS", "nets:FREE"])
+    def test_a_network_gives_what_its_architecture_tells_of_or_has_a_loss_of_its_own(
+        self, name: str, sqlite_url: str
+    ) -> None:
+        done = self.create(name, "digits", sqlite_url)
+        assert done.code == 0, done.err
+
+    @pytest.mark.parametrize(("parameter", "fails"), [("width", "built"), ("by", "trained")])
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "{values: [1, 2, 3]}",
+            "{type: int, values: [1, 2, 3]}",
+            "{type: categorical, choices: [1, 2, 3]}",
+        ],
+    )
+    def test_a_choice_in_the_middle_that_will_not_do_is_found_before_a_worker_meets_it(
+        self, parameter: str, fails: str, written: str, sqlite_url: str
+    ) -> None:
+        recipe = f"{{architecture: NAME, parameters: {{{parameter}: {written}}}}}"
+        done = self.create("nets:PICKY", "digits", sqlite_url, recipe)
+        says = rf"nets:PICKY cannot be {fails} .*'{parameter}': 2.*: ValueError: no twos"
+        self.check_refused(done, says, sqlite_url)
+        assert self.create("nets:PICKY", "digits", sqlite_url, recipe.replace(" 2,", "")).code == 0
 
     @pytest.mark.parametrize(("name", "says"), NETWORKS.items(), ids=list(NETWORKS))
     def test_a_network_that_will_not_do_is_refused_in_one_line(

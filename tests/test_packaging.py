@@ -1,5 +1,6 @@
 """What is shipped: the wheel, the pins, and the Makefile that installs them."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -40,6 +41,12 @@ def test_the_wheel_holds_the_code_and_the_recipes_and_nothing_else(wheel: zipfil
     assert shipped == source_files()
     assert any(name.startswith("search_spaces/") and name.endswith(".yaml") for name in shipped)
     assert any(name.startswith("storage/migrations/versions/v") for name in shipped)
+
+
+def test_the_changelog_tells_of_the_version_that_is_shipped(wheel: zipfile.ZipFile) -> None:
+    headings = re.findall(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    (metadata,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    assert f"\nVersion: {headings[0]}\n" in wheel.read(metadata).decode()
 
 
 def test_the_wheel_runs_without_the_repository(wheel: zipfile.ZipFile, tmp_path: Path) -> None:

@@ -5,16 +5,22 @@ import pty
 import subprocess
 from pathlib import Path
 
+import pytest
+
 import hpo
 from tests.commands import HPO, clean_environment
-from tests.tiny_studies import TINY, write_recipe
+from tests.tiny_studies import RECIPE, TINY, write_recipe
 
 
-def create(folder: Path) -> str:
+SEARCHED_EPOCHS = f"{RECIPE}  epochs: {{type: int, low: 4, high: 20, step: 8}}\n"
+
+
+def create(folder: Path, recipe: str = RECIPE) -> str:
     """A tiny study that takes some seconds; the URL of its database."""
     storage = f"sqlite:///{folder / 'hpo.db'}"
-    settings = TINY | {"trials": 4, "epochs": 20, "pruner": "none"}
-    hpo.create_study("siamese", storage=storage, space=write_recipe(folder), **settings)
+    epochs = None if recipe == SEARCHED_EPOCHS else 20
+    settings = TINY | {"trials": 4, "epochs": epochs, "pruner": "none"}
+    hpo.create_study("siamese", storage=storage, space=write_recipe(folder, recipe), **settings)
     return storage
 
 
@@ -31,16 +37,21 @@ def read_all(terminal: int) -> str:
     return b"".join(parts).decode()
 
 
-def test_a_terminal_shows_trials_epochs_and_the_time_left_in_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "epochs"), [(RECIPE, "1 of 20"), (SEARCHED_EPOCHS, "1 of at most 20")]
+)
+def test_a_terminal_shows_trials_epochs_and_the_time_left_in_place(
+    tmp_path: Path, recipe: str, epochs: str
+) -> None:
     terminal, other_side = pty.openpty()
-    command = [str(HPO), "worker", "--storage", create(tmp_path), "--processes", "1"]
+    command = [str(HPO), "worker", "--storage", create(tmp_path, recipe), "--processes", "1"]
     environment = clean_environment() | {"TERM": "xterm", "COLUMNS": "120"}
     with subprocess.Popen(command, stderr=other_side, env=environment) as worker:
         os.close(other_side)
         shown = read_all(terminal)
     assert worker.returncode == 0
     assert "of 4 trials" in shown
-    assert "of 20" in shown
+    assert epochs in shown
     assert "\x1b[" in shown
     assert "4 of 4 trials" in shown
     assert "Traceback" not in shown
@@ -62,3 +73,17 @@ def test_a_log_gets_a_line_for_each_change_and_no_control_characters(tmp_path: P
     assert lines[-1].startswith("siamese complete: 4 of 4 trials · best ")
     assert lines[-1].endswith("2 of 2 test runs · complete")
     assert done.stdout == ""
+
+
+def test_what_is_left_counts_the_missing_test_runs_and_ends_at_nothing(tmp_path: Path) -> None:
+    storage = create(tmp_path, SEARCHED_EPOCHS)
+    assert hpo.show_study("siamese", storage).effort.left == (4 * 2 + 2) * 20
+    hpo.run_worker("siamese", storage=storage, max_trials=4)
+    searched = hpo.show_study("siamese", storage)
+    assert searched.best is not None
+    assert searched.best.params["epochs"] < 20  # less than a test run could last
+    assert searched.effort.left == 2 * searched.best.params["epochs"]
+    hpo.run_worker("siamese", storage=storage)
+    complete = hpo.show_study("siamese", storage)
+    assert (complete.state, complete.effort.left) == ("complete", 0)
+    assert complete.effort.done == searched.effort.done + searched.effort.left

@@ -100,6 +100,7 @@ architectures:
     reported: {std: 0.1, test_error: 0.25}
   plain:
     parameters: {rate: null}
+    reported: {test_error: null, n: 7}
 training: {epochs: 10, batch_size: 5}
 parameters: {rate: {type: float, low: 0.0, high: 1.0}, width: 8}
 known: [{rate: 0.1}]
@@ -134,6 +135,17 @@ def test_what_a_member_takes_away_is_gone_from_the_common_configurations(tmp_pat
     assert plain.known == ({"width": 8},)
 
 
+def test_what_is_reported_is_merged_key_by_key(tmp_path: Path) -> None:
+    found = read(write(tmp_path, FAMILY), "plain").reported
+    assert found == Reported("Table 1", None, None, 7, None, None, {}, None)
+
+
+def test_own_known_configurations_are_not_thinned_out(tmp_path: Path) -> None:
+    text = FAMILY.replace("plain:\n", "plain:\n    known: [{rate: 0.5}]\n")
+    said = "known[0]: unknown parameter 'rate'"
+    assert said in refusal(write(tmp_path, text), "plain")
+
+
 @pytest.mark.parametrize(
     ("text", "architecture", "said"),
     [
@@ -141,6 +153,11 @@ def test_what_a_member_takes_away_is_gone_from_the_common_configurations(tmp_pat
         (FAMILY, "smal", "unknown architecture 'smal'; did you mean small"),
         (PLAIN, "other", "holds architecture net, not 'other'"),
         ("architectures: {a: {parameters: {x: null}}}\nparameters: {}", "a", "takes away what is"),
+        (
+            "architectures: {a: {parameters: 3}}\nknown: [{x: 1}]",
+            "a",
+            "architecture a: parameters: 3 is not a map",
+        ),
         ("architectures: {a: {epochs: 3}}\nparameters: {}", "a", "unknown key 'epochs'"),
         ("architectures: {a: 3}\nparameters: {}", "a", "architecture a: 3 is not a map"),
         ("architectures: {a: }", "a", "architecture a: parameters is missing"),
@@ -311,6 +328,10 @@ def test_names_that_collide_in_the_database_are_refused(
         (PLAIN + "reported: {source: T, n_parameters: 0}", "n_parameters: 0 is not positive"),
         (PLAIN + "reported: {source: T, n_parameters: 9.5}", "n_parameters: 9.5 is not a whole"),
         (PLAIN + "reported: {source: T, train_s: 4 s}", "reported: train_s: '4 s' is a string"),
+        (PLAIN + "reported: {source: T, train_s: -4.0}", "reported: train_s: -4.0 is negative"),
+        (PLAIN + "reported: {source: T, n: -1}", "reported: n: -1 is not positive"),
+        (PLAIN + "reported: {source: T, n_parameters: -9}", "n_parameters: -9 is not positive"),
+        (PLAIN + "reported: {source: T, std: -0.1}", "reported: std: -0.1 is outside 0 to 1"),
         (PLAIN + "reported: {source: T, chosen: [rate]}", "chosen: ['rate'] is not a line of text"),
         (PLAIN + "reported: {source: T, test_error: 0.1, runs: 3}", "unknown key 'runs'"),
         (

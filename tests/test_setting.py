@@ -122,6 +122,30 @@ class TestDuration:
             Setting.of(frozen(), {"batch_size": 1})
 
 
+class TestEffects:
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "momentum: 0.8, optimizer: nesterov",
+            "momentum: 0.8, optimizer: {type: categorical, choices: [adam, momentum]}",
+            "decay: 0.1, schedule: {values: [none, step]}",
+            "decay: 0.1, schedule: exponential",
+        ],
+    )
+    def test_what_some_configuration_uses_can_be_searched(self, folder: Path, written: str) -> None:
+        recipe = f"{{architecture: siamese, parameters: {{channels: [2, 4, 4], {written}}}}}"
+        must(*create(write_recipe(folder, recipe)))
+
+    @pytest.mark.parametrize(("name", "switch"), [("momentum", "optimizer"), ("decay", "schedule")])
+    def test_what_none_uses_is_refused(self, folder: Path, name: str, switch: str) -> None:
+        recipe = f"{{architecture: siamese, parameters: {{channels: [2, 4, 4], {name}: 0.5}}}}"
+        done = hpo(*create(write_recipe(folder, recipe)))
+        assert done.code == 2
+        assert done.err.startswith(f"error: {name} has no effect where {switch} is ")
+        assert done.err.count("\n") == 1
+        assert list(folder.glob("*.db")) == []
+
+
 class TestBuilding:
     def test_only_the_networks_own_parameters_reach_its_factory(self) -> None:
         params = {"width": 5, "learning_rate": 0.1, "epochs": 3}
@@ -161,6 +185,19 @@ class TestAugmentation:
         assert torch.equal(moved.targets, self.digits.targets)
         assert not torch.equal(moved.inputs, self.digits.inputs)
         assert not torch.equal(self.augmented("siamese", repair=True).targets, moved.targets)
+
+    @pytest.mark.parametrize("n", [0, 19, 40])
+    def test_it_keeps_the_number_of_examples(self, n: int) -> None:
+        """Else the schedules, which count the batches beforehand, would come out wrong."""
+
+        def change(examples: Examples) -> Examples:
+            return examples.subset(torch.arange(20).repeat(2)[:n])
+
+        entry = Architecture(name="mine", build=small, augment=change)
+        setting = Setting(architecture=entry, params={}, epochs=1, batch_size=2)
+        says = rf"^augment of mine makes {n} examples of 20; it should keep their number$"
+        with pytest.raises(InputError, match=says):
+            setting.augment(self.digits)
 
     def test_a_network_without_any_takes_the_examples_as_they_are(self) -> None:
         assert self.augmented("disk-mlp", shift=1.0) is self.digits

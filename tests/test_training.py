@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.architectures import architectures
+from hpo.architectures import Architecture, architectures
 from hpo.datasets import Examples, load
 from hpo.errors import InputError
 from hpo.setting import Setting
@@ -163,6 +163,22 @@ class TestRepeatability:
         run(one)
         run(other)
         assert same(one.model, other.model)
+
+
+def test_a_network_of_volumes_trains() -> None:
+    """Their weights have five dimensions, which channels last is not for."""
+
+    def build(width: int = 4) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv3d(1, width, kernel_size=3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * width, 2)
+        )
+
+    inputs = torch.randn(40, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    drawn = Examples(inputs, (inputs.mean(dim=(1, 2, 3, 4)) > 0).long())
+    entry = Architecture(build=build)
+    of = Setting(architecture=entry, params={"learning_rate": 0.01}, epochs=20, batch_size=8)
+    curve = run(start(of=of, on=Split.of(drawn, drawn, CPU)), 20)
+    assert curve[-1] < 0.1 < curve[0]
 
 
 def norms(model: nn.Module) -> list[Any]:
