@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hpo import studies, test_error
-from hpo.errors import DataError, HpoError, InputError, StoppedError
+from hpo.errors import DataError, HpoError, InputError
 from hpo.limits import Limits, Stop
 from hpo.objective import Objective, check_machine, result
 from hpo.status import Status, show
