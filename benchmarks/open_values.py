@@ -4,11 +4,10 @@ Each candidate is trained on the first half of examples that are drawn from the 
 measured on the other half; the repeats' draws, initializations and batches are the same for all
 candidates. Prints a line for each candidate to stderr, and JSON to stdout:
 
-    python benchmarks/open_values.py siamese candidates.yaml --repeats 3 --processes 2
-    python benchmarks/open_values.py baseline '[{params: {learning_rate: 0.001}, epochs: 50}]'
+    python benchmarks/open_values.py benchmarks/open_values.yaml [ARCHITECTURE ...] --repeats 6
 
-A candidate holds `params`, `epochs` and `batch_size`; without the latter two it has those of the
-recipe, else 25 and 100.
+The file is a map from architectures to lists of candidates. A candidate holds hyperparameters,
+epochs and batch_size among them; without these two it has those of the recipe, else 25 and 100.
 """
 
 import argparse
@@ -31,9 +30,10 @@ from hpo.limits import count_cores
 from hpo.metrics import error_of
 from hpo.parallel import spread
 from hpo.protocol import Protocol
+from hpo.registry import unknown
 from hpo.repeats import Piece, Plan, Repeats, Run, configuration, finish, pieces, plan
 from hpo.seeds import derive
-from hpo.setting import Setting
+from hpo.setting import DURATION, Setting
 from hpo.training import Split, Training
 from search_spaces import RecipeError
 
@@ -66,28 +66,46 @@ def draw(protocol: Protocol, seed: int, device: torch.device) -> Split:
     return Split.of(drawn.subset(first), drawn.subset(second), device, error_of(data))
 
 
-def read(texts: list[str]) -> list[dict[str, Any]]:
-    """The candidates of all files and texts, each one candidate or a list of them."""
-    candidates: list[Any] = []
-    for text in texts:
-        written = yaml.safe_load(text if text[:1] in "[{" else Path(text).read_text())
-        candidates += written if isinstance(written, list) else [written]
-    for number, candidate in enumerate(candidates):
-        if not isinstance(candidate, dict) or set(candidate) - {"params", "epochs", "batch_size"}:
-            raise InputError(f"candidate {number} should hold params, epochs, batch_size alone")
-    return candidates
+def read(path: Path, names: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """The candidates of the named architectures, of all where none is named."""
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(written, dict) or not all(
+        isinstance(each, list) and all(isinstance(one, dict) for one in each)
+        for each in written.values()
+    ):
+        raise InputError(f"{path} should map architectures to lists of candidates")
+    for name in names:
+        if name not in written:
+            raise InputError(unknown(f"architecture in {path}", name, written))
+    return [(name, each) for name in names or written for each in written[name]]
 
 
-def row(plan: Plan, done: Repeats, reported: float | None) -> dict[str, Any]:
+def planned(name: str, candidate: dict[str, Any], repeats: int) -> Plan:
+    """What is to be run for a candidate."""
+    duration = {each: candidate.get(each) for each in DURATION}
+    params = {each: value for each, value in candidate.items() if each not in DURATION}
+    return plan(name, params, repeats=repeats, **duration)
+
+
+def reported(name: str) -> float | None:
+    """The error that the architecture's report gives, if any."""
+    found = creation.own_recipe(creation.architecture(name))
+    return None if found is None or found.reported is None else found.reported.test_error
+
+
+def row(plan: Plan, done: Repeats) -> dict[str, Any]:
     """One candidate's result."""
     error, setting = done.measured, Setting.of(plan.protocol, configuration(plan.protocol))
+    name = plan.protocol.architecture
+    wanted = reported(name)
     return {
+        "architecture": name,
         "params": setting.params,
         "epochs": setting.epochs,
         "batch_size": setting.batch_size,
         "error": None if error is None else asdict(error),
-        "reported": reported,
-        "distance": None if reported is None or error is None else error.mean - reported,
+        "reported": wanted,
+        "distance": None if wanted is None or error is None else error.mean - wanted,
         "n_parameters": plan.n_parameters,
         "train_s": done.train_s,
         "failures": done.failures,
@@ -99,6 +117,7 @@ def line(row: dict[str, Any], done: Repeats) -> str:
     """One candidate for a person."""
     gap, seconds = row["distance"], row["train_s"]
     parts = [
+        row["architecture"],
         summary(done.measured),
         "" if gap is None else f"{100 * gap:+.2f} from {percent(row['reported'])}",
         "" if seconds is None else f"{seconds:.1f} s",
@@ -110,12 +129,12 @@ def line(row: dict[str, Any], done: Repeats) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def tell(plans: list[Plan], runs: dict[int, dict[int, Run]], reported: float | None) -> None:
+def tell(plans: list[Plan], runs: dict[int, dict[int, Run]]) -> None:
     """Print all that is done, candidate by candidate."""
     rows = []
     for number in sorted(runs):
         done = Repeats.of(runs[number])
-        rows.append(row(plans[number], done, reported))
+        rows.append(row(plans[number], done))
         print(line(rows[-1], done), file=sys.stderr)
     print("[", ",\n".join(json.dumps(each) for each in rows), "]", sep="\n")
 
@@ -133,28 +152,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("architecture")
-    parser.add_argument("candidates", nargs="+", help="files, or YAML that begins with [ or {")
+    parser.add_argument("candidates", type=Path, help="a YAML file")
+    parser.add_argument("architectures", nargs="*", help="default: all of the file")
     parser.add_argument("--repeats", type=count, default=3)
     parser.add_argument("--processes", type=count, default=count_cores())
-    parser.add_argument("--reported", type=float, help="the report's error; default: the recipe's")
     options = parser.parse_args()
-    name, reported = options.architecture, options.reported
-    found = creation.own_recipe(creation.architecture(name))
-    if reported is None and found is not None and found.reported is not None:
-        reported = found.reported.test_error
-    candidates = [{"params": {}} | each for each in read(options.candidates)]
-    plans = [plan(name, each.pop("params"), repeats=options.repeats, **each) for each in candidates]
+    candidates = read(options.candidates, options.architectures)
+    plans = [planned(name, each, options.repeats) for name, each in candidates]
     todo = pieces(plans, "cpu")
     runs: dict[int, dict[int, Run]] = defaultdict(dict)
     try:
         for n_done, (piece, done) in enumerate(spread(run, todo, options.processes), start=1):
             runs[piece.plan][piece.seed] = done
-            what = f"candidate {piece.plan}, repeat {piece.seed}"
+            what = f"{piece.protocol.architecture}, candidate {piece.plan}, repeat {piece.seed}"
             how = percent(done.curve[-1]) if done.failure is None else done.failure
             print(f"{n_done} of {len(todo)}: {what}: {how}", file=sys.stderr)
     finally:
-        tell(plans, runs, reported)
+        tell(plans, runs)
 
 
 if __name__ == "__main__":
