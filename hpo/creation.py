@@ -187,18 +187,6 @@ def check_examples(what: str, examples: object, n: int) -> None:
         raise InputError(f"{what} gives values that are missing or infinite")
 
 
-def check_builds(protocol: Protocol, space: SearchSpace) -> None:
-    """See that the network can be built at the corners of the space.
-
-    Raises:
-        InputError: it cannot; the message names the configuration.
-    """
-    for params in corners(space):
-        setting = Setting.of(protocol, params)
-        _ = setting.optimization
-        setting.try_build()
-
-
 def check_trains(protocol: Protocol, few: Examples, held_out: Examples, data: DataSet) -> None:
     """See that network, data, loss and error fit each other: a step at each corner of the space.
 
