@@ -82,7 +82,7 @@ def read(path: Path, names: list[str]) -> list[tuple[str, dict[str, Any]]]:
 
 def planned(name: str, candidate: dict[str, Any], repeats: int) -> Plan:
     """What is to be run for a candidate."""
-    duration = {each: candidate.get(each) for each in DURATION}
+    duration = {each: candidate[each] for each in DURATION if each in candidate}
     params = {each: value for each, value in candidate.items() if each not in DURATION}
     return plan(name, params, repeats=repeats, **duration)
 

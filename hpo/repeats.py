@@ -68,7 +68,7 @@ class Repeats:
         return tuple(each.failure for each in self.runs if each.failure is not None)
 
 
-def plan(name: str, params: dict[str, Any], *, repeats: int, **duration: int | None) -> Plan:
+def plan(name: str, params: dict[str, Any], *, repeats: int, **duration: int) -> Plan:
     """A configuration of an architecture on its own data set, in the sizes that this has.
 
     `duration` holds epochs and batch size; without them they are the recipe's, else 25 and 100.
@@ -83,7 +83,8 @@ def plan(name: str, params: dict[str, Any], *, repeats: int, **duration: int | N
     entry = creation.architecture(name)
     found = creation.own_recipe(entry)
     dataset, data = creation.dataset(None, entry)
-    usual = {"epochs": found.epochs, "batch_size": found.batch_size} if found else {}
+    recipes = {"epochs": found.epochs, "batch_size": found.batch_size} if found else {}
+    usual = {name: value for name, value in recipes.items() if value is not None}
     protocol = protocols.make(
         architecture=name,
         dataset=dataset,
@@ -92,7 +93,7 @@ def plan(name: str, params: dict[str, Any], *, repeats: int, **duration: int | N
         test_size=data.default_test_size,
         space=params,
         repeats=repeats,
-        **{key: value for key, value in (usual | duration).items() if value is not None},
+        **(usual | duration),
     )
     creation.check_names(protocol.search_space, entry)
     model = Setting.of(protocol, configuration(protocol)).try_build()

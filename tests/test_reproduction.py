@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from hpo.datasets import load
+from hpo.repeats import plan
 from hpo.reproduction import reported_names, verdict
 from hpo.statistics import summarize
 from search_spaces import recipe
@@ -53,7 +54,7 @@ diverging = known_by("diverging")
 endless = known_by("endless")
 deadly = known_by("small", augment=kill)
 silent = replace(small, recipe=HERE / "silent.yaml")
-untested = replace(architectures.get("disk-mlp"), dataset="mine:Untested", recipe=None)
+untested = replace(architectures.get("disk-mlp"), dataset="mine:Untested", recipe=HERE / "small.yaml")
 """
 PARAMS: dict[str, Any] = {"learning_rate": 0.01, "channels": [8, 16, 16]}
 TRAINING = {"epochs": 5, "batch_size": 50}
@@ -283,9 +284,19 @@ def test_the_measured_mean_agrees_within_two_reported_standard_deviations_or_bel
     assert verdict(reported, summarize(measured)) == word
 
 
+@pytest.mark.parametrize(
+    ("asked", "expected"), [({}, (5, 50)), ({"epochs": 3}, (3, 50)), ({"batch_size": 9}, (5, 9))]
+)
+def test_runs_last_as_long_as_the_recipe_says_unless_they_are_told(
+    asked: dict[str, int], expected: tuple[int, int]
+) -> None:
+    protocol = plan("mine:small", PARAMS, repeats=1, **asked).protocol
+    assert (protocol.epochs, protocol.batch_size) == expected
+
+
 def test_values_that_a_report_leaves_open_are_chosen_without_a_test_example(folder: Path) -> None:
     (folder / "open.yaml").write_text(
-        "mine:untested: [{learning_rate: 0.01, epochs: 2}, {epochs: 1}]\nsiamese: []\n"
+        "mine:untested: [{learning_rate: 0.01, epochs: 2}, {}]\nsiamese: []\n"
     )
     script = [sys.executable, str(ROOT / "benchmarks/open_values.py"), "open.yaml"]
     done = subprocess.run(
@@ -297,6 +308,6 @@ def test_values_that_a_report_leaves_open_are_chosen_without_a_test_example(fold
     )
     assert done.returncode == 0, done.stderr
     first, second = json.loads(done.stdout)
-    assert (first["epochs"], second["epochs"]) == (2, 1)
+    assert (first["epochs"], second["epochs"]) == (2, TRAINING["epochs"])
     assert (first["error"]["n"], len(first["curves"])) == (2, 2)
-    assert first["distance"] is None, "nothing is reported of it"
+    assert first["distance"] == pytest.approx(first["error"]["mean"] - 0.25)
