@@ -1,6 +1,8 @@
 """Writes what `hpo reproduce --json` measured into docs/reports.md, and draws docs/reports.svg.
 
 hpo reproduce --json > reproduced.json; python docs/reports_table.py reproduced.json
+
+A second argument names another folder with a reports.md.
 """
 
 import json
@@ -13,7 +15,6 @@ from typing import Any
 from hpo.screen import REPRODUCTION_HEAD, reproduction_row
 
 
-PAGE, PICTURE = (Path(__file__).with_name(name) for name in ("reports.md", "reports.svg"))
 TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 LEFT, TOP, ROW, SCALE, MOST = 190, 40, 22, 18, 26
@@ -23,13 +24,14 @@ REPORTED, MEASURED = "#9a9a9a", "#0b66c3"
 
 def main() -> None:
     """Write the table and the picture."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python docs/reports_table.py FILE.json")
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python docs/reports_table.py FILE.json [FOLDER]")
     records = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    folder = Path(sys.argv[2]) if len(sys.argv) == 3 else Path(__file__).parent
     table = "".join(f"{each}\n" for each in lines(records))
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(TABLE.sub(lambda _: table, page), encoding="utf-8")
-    PICTURE.write_text(picture(records), encoding="utf-8")
+    page = folder / "reports.md"
+    page.write_text(TABLE.sub(lambda _: table, page.read_text(encoding="utf-8")), encoding="utf-8")
+    (folder / "reports.svg").write_text(picture(records), encoding="utf-8")
 
 
 def lines(records: list[dict[str, Any]]) -> Iterator[str]:
@@ -58,8 +60,9 @@ def picture(records: list[dict[str, Any]]) -> str:
         y = TOP + ROW * number + ROW / 2
         name = record["architecture"]
         parts.append(f'<text x="{LEFT - 10}" y="{y + 4}" text-anchor="end">{name}</text>')
-        parts += dot(record["reported"]["test_error"], record["reported"]["std"], y - 4, REPORTED)
-        parts += dot(record["measured"]["mean"], record["measured"]["std"], y + 4, MEASURED)
+        reported, measured = record["reported"], record["measured"] or {}
+        parts += dot(reported["test_error"], reported["std"], y - 4, REPORTED)
+        parts += dot(measured.get("mean"), measured.get("std"), y + 4, MEASURED)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 

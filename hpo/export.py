@@ -50,23 +50,25 @@ def export_study(
         raise InputError(f"format: should be yaml or json, but it is {file_format!r}")
     for path in (output, weights):
         _check_writable(path)
-    base = Path(output).absolute().parent if output else Path.cwd()
+    file = Path(output) if output else Path(f"{name}.{file_format}")
     with closing(open_database(storage)) as db:
-        exported = _exported(db, open_study(db, name), weights, base)
+        exported = _exported(db, open_study(db, name), weights, file)
     text = _dump(exported, file_format)
     if output is not None:
         write_whole(Path(output), lambda path: path.write_text(text, encoding="utf-8"))
     return text
 
 
-def _exported(db: Database, study: Study, weights: Path | str | None, base: Path) -> dict[str, Any]:
+def _exported(db: Database, study: Study, weights: Path | str | None, file: Path) -> dict[str, Any]:
     status = show(db, study)
     if status.best is None:
         raise HpoError(
             f"no trial of study {study.name!r} is complete yet, so there is nothing to export"
         )
-    exported = document(study, status, status.best, recorded_versions(db, study, status.best.trial))
+    made_with = recorded_versions(db, study, status.best.trial)
+    exported = document(study, status, status.best, made_with, file.name)
     if weights is not None:
+        base = file.absolute().parent
         exported["weights"] = _write_weights(db, study, status.best, Path(weights), base)
     return exported
 
@@ -80,7 +82,7 @@ def recorded_versions(db: Database, study: Study, trial: int) -> list[dict[str, 
 
 
 def document(
-    study: Study, status: Status, best: Best, made_with: list[dict[str, str]]
+    study: Study, status: Status, best: Best, made_with: list[dict[str, str]], file: str
 ) -> dict[str, Any]:
     """What an export holds; errors are fractions from 0 to 1."""
     protocol = study.protocol
@@ -108,7 +110,7 @@ def document(
             "seed": protocol.seed,
             "versions": made_with,
         },
-        "repeat": command(study.name, protocol, study.n_trials),
+        "repeat": command(study.name, protocol, study.n_trials, file),
         "recipe": {
             "architecture": protocol.architecture,
             "parameters": protocol.space,
@@ -117,10 +119,10 @@ def document(
     }
 
 
-def command(name: str, protocol: Protocol, n_trials: int) -> str:
+def command(name: str, protocol: Protocol, n_trials: int, file: str) -> str:
     """The command that creates the same study.
 
-    A recipe other than hpo's own is to be saved as recipe.yaml first: the export holds it.
+    A recipe other than hpo's own is read from the export, which is called `file`.
     """
     flags: dict[str, str | int] = {
         "architecture": protocol.architecture,
@@ -141,7 +143,7 @@ def command(name: str, protocol: Protocol, n_trials: int) -> str:
     bundled = recipe.bundled(protocol.architecture)
     own = (protocol.search_space, protocol.known)
     if bundled is None or (bundled.space, bundled.known) != own:
-        flags["space"] = "recipe.yaml"
+        flags["space"] = file
     searched = protocol.search_space.names
     given = {flag: value for flag, value in flags.items() if flag.replace("-", "_") not in searched}
     words = [word for flag, value in given.items() for word in (f"--{flag}", str(value))]
@@ -155,7 +157,9 @@ def _plain(value: Any) -> Any:
 def _dump(exported: dict[str, Any], file_format: str) -> str:
     if file_format == "json":
         return json.dumps(exported, indent=2) + "\n"
-    return yaml.safe_dump(exported, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(
+        exported, sort_keys=False, allow_unicode=True, width=sys.maxsize
+    )  # a command stays on its line
 
 
 def _check_writable(path: Path | str | None) -> None:

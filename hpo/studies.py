@@ -140,7 +140,10 @@ def duration(name: str, asked: int | None, found: Recipe, of_recipe: int | None)
     if name not in found.space.names:
         return of_recipe if asked is None else asked
     if asked is not None:
-        raise InputError(f"{name}: the recipe has it as a parameter; give it in one place alone")
+        raise InputError(
+            f"{name}: the recipe has it as a parameter; leave it out here, or give a recipe without "
+            "it (--space)"
+        )
     return found.space.highest(name)
 
 

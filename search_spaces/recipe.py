@@ -105,6 +105,8 @@ def _load(path: Path) -> Written:
     if file is None:
         raise RecipeError("the file is empty; see search_spaces/siamese.yaml for an example")
     written = checks.mapping(file)
+    if "hpo_export" in written:  # an export holds the recipe of its study
+        written = checks.entry(written, "recipe", checks.mapping)
     checks.only_keys(written, ("architecture", "architectures", *SECTIONS))
     if ("architecture" in written) == ("architectures" in written):
         raise RecipeError("either architecture (one name) or architectures (a map) has to be there")

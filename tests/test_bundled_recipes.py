@@ -102,6 +102,7 @@ def test_the_first_known_configuration_is_the_reports(architecture: str) -> None
     """A weight decay of 0, which a logarithmic range cannot hold, stands as the lowest."""
     recipe = get(architecture)
     reported = recipe.reported.hyperparameters if recipe.reported else {}
+    assert recipe.known, f"the recipe of {architecture} knows no configuration to begin with"
     known = recipe.known[0]
     wanted = {key: value for key, value in reported.items() if key in known}
     if not wanted.get("weight_decay", 0.0):

@@ -62,8 +62,8 @@ def read(path: Path) -> dict[str, Any]:
 class TestText:
     def test_yaml_and_json_hold_the_same(self, storage: str) -> None:
         as_yaml = yaml.safe_load(hpo.export_study("tiny", storage=storage))
-        as_json = json.loads(hpo.export_study("tiny", storage=storage, file_format="json"))
-        assert as_yaml == as_json
+        as_json = hpo.export_study("tiny", storage=storage, file_format="json")
+        assert as_yaml == json.loads(as_json.replace("--space tiny.json", "--space tiny.yaml"))
 
     def test_it_says_what_the_study_says(self, storage: str) -> None:
         found = yaml.safe_load(hpo.export_study("tiny", storage=storage))
@@ -90,15 +90,19 @@ class TestText:
         assert [each["torch"] for each in found["versions"]] == [torch.__version__]
         assert len(found["fingerprint"]) == 64
 
-    def test_its_command_and_recipe_make_the_same_study(self, storage: str, folder: Path) -> None:
-        """Repeated word for word, the study has the same protocol and finds the same."""
+    @pytest.mark.parametrize("form", ["yaml", "json"])
+    def test_its_command_makes_the_same_study(self, storage: str, folder: Path, form: str) -> None:
+        """Repeated word for word beside its file, it has the same protocol and finds the same."""
+        text = hpo.export_study("tiny", storage=storage, file_format=form)
+        (folder / f"tiny.{form}").write_text(text)
         found = yaml.safe_load(hpo.export_study("tiny", storage=storage))
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(found["recipe"], sort_keys=False))
+        found["repeat"] = found["repeat"].replace("tiny.yaml", f"tiny.{form}")
         assert found["repeat"].startswith("hpo study create --architecture siamese ")
         must(found["repeat"].removeprefix("hpo "))
         assert frozen("sqlite:///hpo.db") == frozen(storage)
         hpo.run_worker("tiny")
         again = yaml.safe_load(hpo.export_study("tiny"))
+        again["repeat"] = again["repeat"].replace("tiny.yaml", f"tiny.{form}")
         assert {**again, "conditions": None} == {**found, "conditions": None}
 
     def test_other_known_configurations_need_the_recipe_too(self, folder: Path) -> None:
@@ -108,7 +112,9 @@ class TestText:
         (folder / "mine.yaml").write_text(yaml.safe_dump(family))
         hpo.create_study("baseline", space="mine.yaml", **TINY | {"trials": 1, "repeats": 1})
         hpo.run_worker("baseline")
-        assert "--space recipe.yaml" in yaml.safe_load(hpo.export_study("baseline"))["repeat"]
+        text = hpo.export_study("baseline", output="best.yaml")
+        assert "--space best.yaml" in yaml.safe_load(text)["repeat"]
+        assert f"\nrepeat: {yaml.safe_load(text)['repeat']}\n" in text, "all on one line"
 
     def test_the_bundled_recipe_needs_no_file(self) -> None:
         hpo.create_study("baseline", **TINY | {"trials": 1, "repeats": 1})
@@ -144,7 +150,7 @@ class TestSearchedDuration:
         assert (conditions["epochs"], conditions["batch_size"]) == (2, 16)
 
     def test_its_command_runs_as_it_is_written(self, found: dict[str, Any], folder: Path) -> None:
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(found["recipe"], sort_keys=False))
+        (folder / "tiny.yaml").write_text(yaml.safe_dump(found))
         must(f"{found['repeat'].removeprefix('hpo ')} --storage sqlite:///again.db")
         assert frozen("sqlite:///again.db") == frozen("sqlite:///hpo.db")
 
@@ -183,7 +189,7 @@ class TestFiles:
     def test_the_command_writes_the_same(self, storage: str, folder: Path) -> None:
         text = must("export", "tiny", "--storage", storage)
         assert must("export", "tiny", "--storage", storage, "-o", "best.yaml") == ""
-        assert (folder / "best.yaml").read_text() == text
+        assert (folder / "best.yaml").read_text().replace("best.yaml", "tiny.yaml") == text
 
 
 class TestLoading:

@@ -131,9 +131,7 @@ class TestExamples:
         error = evaluate(hpo.load(best), raw, error_of(data))
         assert error == pytest.approx(status["best"]["test_error"]["values"][0], rel=1e-6)
 
-        recipe = tmp_path / "recipe.yaml"
-        recipe.write_text(yaml.safe_dump(exported["recipe"]))
-        repeat = exported["repeat"].removeprefix("hpo ").replace("recipe.yaml", str(recipe))
+        repeat = exported["repeat"].removeprefix("hpo ").replace("best.yaml", str(best))
         again = ["--storage", f"sqlite:///{tmp_path / 'again.db'}", "--json"]
         frozen = json.loads(must(*repeat.split(), *again))
         assert frozen["architecture"] == architecture

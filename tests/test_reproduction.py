@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -54,7 +56,8 @@ diverging = known_by("diverging")
 endless = known_by("endless")
 deadly = known_by("small", augment=kill)
 silent = replace(small, recipe=HERE / "silent.yaml")
-untested = replace(architectures.get("disk-mlp"), dataset="mine:Untested", recipe=HERE / "small.yaml")
+untested = replace(silent, build=architectures.get("disk-mlp").build, task=None)
+untested = replace(untested, dataset="mine:Untested", augment=None, recipe=HERE / "small.yaml")
 """
 PARAMS: dict[str, Any] = {"learning_rate": 0.01, "channels": [8, 16, 16]}
 TRAINING = {"epochs": 5, "batch_size": 50}
@@ -176,9 +179,17 @@ class TestTheResult:
         self, reproduced: subprocess.CompletedProcess[str]
     ) -> None:
         Path("reproduced.json").write_text(reproduced.stdout)
-        script = [sys.executable, str(ROOT / "docs/reports_table.py"), "reproduced.json"]
-        table = subprocess.run(script, capture_output=True, text=True, check=True).stdout
-        head, rule, *rows = [line.strip("|").split("|") for line in table.splitlines()]
+        Path("reports.md").write_text("before\n<!-- table -->\nold\n<!-- end of table -->\nafter\n")
+        script = [sys.executable, str(ROOT / "docs/reports_table.py"), "reproduced.json", "."]
+        subprocess.run(script, check=True)
+        first, mark, *table, end, last = Path("reports.md").read_text().splitlines()
+        assert (first, mark, end, last) == (
+            "before",
+            "<!-- table -->",
+            "<!-- end of table -->",
+            "after",
+        )
+        head, rule, *rows = [line.strip("|").split("|") for line in table]
         cells = [[cell.strip() for cell in row] for row in rows]
         assert {len(row) for row in (head, rule, *rows)} == {7}
         assert [row[0] for row in cells] == ["mine:small", "mine:diverging", "mine:other"]
@@ -189,6 +200,11 @@ class TestTheResult:
         assert cells[1][1:4] == ["40.00 %", "-", "0, 2 failed"]
         assert cells[2][1] == "-"
         assert cells[2][4] == f"1,234 / {small['n_parameters']:,}"
+        drawn = ElementTree.parse("reports.svg").getroot()
+        names = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+        assert [name for name in names if name in records(reproduced.stdout)] == list(
+            records(reproduced.stdout)
+        )
 
 
 class TestTheEnd:
@@ -197,7 +213,8 @@ class TestTheEnd:
         self, number: signal.Signals
     ) -> None:
         names = ("mine:other", "mine:endless")
-        command = [str(HPO), "reproduce", *names, "--processes", "1", "--json"]
+        flags = ("--repeats", "1", "--processes", "2", "--json")  # so that one process is idle
+        command = [str(HPO), "reproduce", *names, *flags]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(
             command, env=clean_environment(), text=True, start_new_session=True, **pipes
@@ -205,7 +222,10 @@ class TestTheEnd:
             try:
                 assert running.stderr is not None
                 assert running.stderr.readline().startswith("mine:other: ")
+                running.send_signal(signal.SIGSTOP)  # so that its processes are the first to act
                 os.killpg(running.pid, number)  # as a terminal does: to all of them
+                time.sleep(0.5)
+                running.send_signal(signal.SIGCONT)
                 # A process that stays would keep our side of its stderr open.
                 out, err = running.communicate(timeout=TIMEOUT_S / 2)
             finally:

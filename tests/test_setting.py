@@ -252,8 +252,8 @@ class TestSearchedDuration:
         self, folder: Path, name: str, value: int
     ) -> None:
         done = hpo(*create(write_recipe(folder, RECIPE), **{name: value}))
-        expected = f"error: {name}: the recipe has it as a parameter; give it in one place alone\n"
-        assert (done.code, done.err) == (2, expected)
+        expected = f"error: {name}: the recipe has it as a parameter; leave it out here, or give a "
+        assert (done.code, done.err) == (2, f"{expected}recipe without it (--space)\n")
         assert list(folder.glob("*.db")) == []
 
     @pytest.mark.parametrize(
