@@ -141,8 +141,8 @@ def duration(name: str, asked: int | None, found: Recipe, of_recipe: int | None)
         return of_recipe if asked is None else asked
     if asked is not None:
         raise InputError(
-            f"{name}: the recipe has it as a parameter; leave it out here, or give a recipe without "
-            "it (--space)"
+            f"{name}: the recipe has it as a parameter; leave it out here, or give a recipe "
+            "without it (--space)"
         )
     return found.space.highest(name)
 
