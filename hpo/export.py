@@ -50,7 +50,7 @@ def export_study(
         raise InputError(f"format: should be yaml or json, but it is {file_format!r}")
     for path in (output, weights):
         _check_writable(path)
-    file = Path(output) if output else Path(f"{name}.{file_format}")
+    file = Path(output) if output else Path("best.yaml")
     with closing(open_database(storage)) as db:
         exported = _exported(db, open_study(db, name), weights, file)
     text = _dump(exported, file_format)
@@ -122,7 +122,7 @@ def document(
 def command(name: str, protocol: Protocol, n_trials: int, file: str) -> str:
     """The command that creates the same study.
 
-    A recipe other than hpo's own is read from the export, which is called `file`.
+    A recipe other than hpo's own is read from the export, `file`: best.yaml if it is printed.
     """
     flags: dict[str, str | int] = {
         "architecture": protocol.architecture,
