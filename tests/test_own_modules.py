@@ -9,7 +9,7 @@ import pytest
 
 from tests import tiny_studies
 from tests.commands import run_hpo
-from tests.own_code import TINY, show, write
+from tests.own_code import POINTS, TINY, show, write
 from tests.tiny_studies import must
 
 
@@ -62,20 +62,7 @@ BOTH_WAYS = Architecture(build=swapped, asymmetry_loss=True)
 FREE = Architecture(build=Telling, loss=lambda outputs, batch: outputs.auxiliary.square().mean())
 PICKY = Architecture(build=picky, augment=move)
 """
-POINTS = """import numpy as np
-import torch
-from hpo import Examples
-class Points:
-    name, task = "any", "points"
-    default_train_size = max_train_size = 60
-    default_test_size = max_test_size = 40
-    def fingerprint(self):
-        return "of points"
-    def draw_train(self, n, seed):
-        inputs = torch.rand(n, 3, generator=torch.Generator().manual_seed(seed)) - 0.5
-        return Examples(inputs, (inputs[:, 0] > 0).long())
-    def draw_test(self, n, seed):
-        return self.draw_train(n, seed + 1)
+ODD_POINTS = """import numpy as np
 POINTS = Points()
 def made(): return Points()
 def needy(folder): return Points()
@@ -124,7 +111,7 @@ class BadError(Points):
 """
 FILES = {
     "nets.py": NETS,
-    "points.py": POINTS,
+    "points.py": POINTS + ODD_POINTS,
     "raising.py": "raise RuntimeError('no\\nluck')",
     "leaving.py": "import sys; sys.exit(3)",
     "unfinished.py": "def build(:",

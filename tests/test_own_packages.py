@@ -18,7 +18,7 @@ from hpo.seeds import derive
 from hpo.training import evaluate
 from tests import tiny_studies
 from tests.commands import run_hpo
-from tests.own_code import TINY, show, write
+from tests.own_code import POINTS, TINY, show, write
 from tests.sources import ROOT
 from tests.tiny_studies import must
 
@@ -60,21 +60,7 @@ training: {epochs: 2, batch_size: 16}
 parameters:
   width: {type: int, low: 2, high: 8}
 """,
-    "pointnets/data.py": """\
-import torch
-from hpo import Examples
-class Points:
-    name, task = "what the class says", "points"
-    default_train_size = max_train_size = 60
-    default_test_size = max_test_size = 40
-    def fingerprint(self):
-        return "of points"
-    def draw_train(self, n, seed):
-        inputs = torch.rand(n, 3, generator=torch.Generator().manual_seed(seed)) - 0.5
-        return Examples(inputs, (inputs[:, 0] > 0).long())
-    def draw_test(self, n, seed):
-        return self.draw_train(n, seed + 1)
-""",
+    "pointnets/data.py": POINTS,
 }
 
 

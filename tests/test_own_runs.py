@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests import tiny_studies
-from tests.own_code import TINY, show, write
+from tests.own_code import POINTS, TINY, show, write
 from tests.tiny_studies import must
 
 
@@ -29,20 +29,11 @@ def farthest(outputs, batch):
     return (outputs.logits - batch.targets).abs().max()
 NETWORK = Architecture(build=Numbers, loss=farthest)
 """,
-    "running_data.py": """\
+    "running_data.py": POINTS
+    + """\
 from pathlib import Path
-import torch
-from hpo import Examples
 from hpo.errors import DataError
-class Points:
-    name, task = "any", "points"
-    default_train_size = max_train_size = 60
-    default_test_size = max_test_size = 40
-    def fingerprint(self):
-        return "of points"
-    def draw_train(self, n, seed):
-        inputs = torch.rand(n, 3, generator=torch.Generator().manual_seed(seed)) - 0.5
-        return Examples(inputs, (inputs[:, 0] > 0).long())
+class Measured(Points):
     def draw_test(self, n, seed):
         if not Path("points.csv").exists():
             raise DataError("points.csv is missing")
@@ -60,7 +51,7 @@ known: [{share: 0.0}, {share: 0.5}, {share: 1.0}]
 }
 CREATE = [
     *("study", "create", "--name", "own", "--architecture", "running_nets:NETWORK"),
-    *("--dataset", "running_data:Points", "--space", "space.yaml", "--trials", "3", *TINY),
+    *("--dataset", "running_data:Measured", "--space", "space.yaml", "--trials", "3", *TINY),
 ]
 
 
