@@ -120,6 +120,12 @@ class Merge(nn.Module):
         return self._merge(parts_NPF)
 
 
+def linear_comparator(merge: str, activation: str) -> nn.Module:
+    """The activation of each digit's values and one linear map: [N, 2, 10] to [N, 2]."""
+    merged = Merge(merge)
+    return nn.Sequential(activate(activation), merged, nn.Linear(merged.width(N_DIGITS), 2))
+
+
 class Crop(nn.Module):
     """Keeps the upper left corner of an image: what later layers drop need not be computed."""
 

@@ -10,11 +10,11 @@ from torch import nn
 from hpo.architectures.blocks import (
     N_DIGITS,
     ComparedPair,
-    Merge,
     PlainPair,
     activate,
     convolved,
     dense,
+    linear_comparator,
 )
 from hpo.architectures.contract import Traits, pair_architecture
 
@@ -88,11 +88,7 @@ def deepconv_aux(
             1, channels, third_channels, fourth_channels, width, dropout, activation, batch_norm
         )
 
-    def comparator() -> nn.Module:
-        merged = Merge(merge)
-        return nn.Sequential(activate(activation), merged, nn.Linear(merged.width(N_DIGITS), 2))
-
-    return ComparedPair(traits, encoder, comparator)
+    return ComparedPair(traits, encoder, lambda: linear_comparator(merge, activation))
 
 
 SOURCE = "001, Tables II and III"

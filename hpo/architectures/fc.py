@@ -7,7 +7,7 @@ every image could never be learned again, and whole runs end at chance.
 
 from torch import nn
 
-from hpo.architectures.blocks import N_DIGITS, ComparedPair, Merge, PlainPair, activate
+from hpo.architectures.blocks import N_DIGITS, ComparedPair, PlainPair, activate, linear_comparator
 from hpo.architectures.contract import Traits, pair_architecture
 
 
@@ -66,11 +66,7 @@ def fc_aux(
     def encoder() -> nn.Module:
         return layers(N_PIXELS, first_width, second_width, dropout, activation, batch_norm)
 
-    def comparator() -> nn.Module:
-        merged = Merge(merge)
-        return nn.Sequential(activate(activation), merged, nn.Linear(merged.width(N_DIGITS), 2))
-
-    return ComparedPair(traits, encoder, comparator)
+    return ComparedPair(traits, encoder, lambda: linear_comparator(merge, activation))
 
 
 SOURCE = "001, Tables I and III"
