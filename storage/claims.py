@@ -21,7 +21,11 @@ from sqlalchemy.engine import Connection, Row
 from storage.engine import Database
 from storage.errors import StudyMissingError
 from storage.leases import Claim, Kind, tell
-from storage.tables import IN_OPTUNA, NO_PART, AnyRow, claims, clock, studies
+from storage.tables import GIVEN_BACK, IN_OPTUNA, NO_PART, AnyRow, claims, clock, studies
+
+
+JUST_GIVEN_BACK = GIVEN_BACK + 1
+"""No lease ever runs out before it: what ends earlier was given back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +133,13 @@ class _Desk:
         return Idle.WAIT if self._is_live() else Idle.COMPLETE
 
     def _expired(self) -> AnyRow | None:
+        ended_before = self.now if self.db.outages.are_over(self.plan.lease_s) else JUST_GIVEN_BACK
         query = (
             sa.select(claims)
             .where(
                 claims.c.study_id == self.study.study_id,
                 claims.c.state == "live",
-                claims.c.expires_at < self.now,
+                claims.c.expires_at < ended_before,
             )
             .order_by(claims.c.expires_at, claims.c.id)
             .limit(1)
@@ -146,7 +151,8 @@ class _Desk:
         self.connection.execute(sa.update(claims).where(claims.c.id == row.id).values(again))
         if row.kind == "trial":
             self._forget_reports(row.trial_id)
-        return self._claim(row.id, row._asdict(), row.token + 1)
+        late_s = None if row.expires_at == GIVEN_BACK else self.now - row.expires_at
+        return self._claim(row.id, row._asdict(), row.token + 1, late_s)
 
     def _forget_reports(self, trial_id: int) -> None:
         """Drop what a dead worker reported and its pruner noted; the parameters stay."""
@@ -159,7 +165,7 @@ class _Desk:
     def _give_up(self, row: AnyRow) -> None:
         reason = (
             f"given up after {row.n_attempts} attempts: each worker that tried it ended without "
-            f"a result (the last was {row.worker})"
+            f"a result ({row.failure or f'the last was {row.worker}'})"
         )
         failed = {"state": "failed", "failure": reason, "token": row.token + 1}
         self.connection.execute(sa.update(claims).where(claims.c.id == row.id).values(failed))
@@ -213,7 +219,9 @@ class _Desk:
         row_id = cast(Row[int], self.connection.execute(row).inserted_primary_key)[0]
         return self._claim(row_id, work, 1)
 
-    def _claim(self, row_id: int, work: Mapping[str, Any], token: int) -> Claim:
+    def _claim(
+        self, row_id: int, work: Mapping[str, Any], token: int, late_s: float | None = None
+    ) -> Claim:
         return Claim(
             id=row_id,
             study_id=self.study.study_id,
@@ -224,4 +232,5 @@ class _Desk:
             token=token,
             worker=self.worker,
             lease_s=self.plan.lease_s,
+            late_s=late_s,
         )

@@ -6,7 +6,6 @@ of tables is one commit (`Database.transaction`).
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 
 from storage import schema
 from storage.errors import EmptyStorageError, StorageError, StorageURLError, UnreachableError
+from storage.outages import Outages
 
 
 T = TypeVar("T")
@@ -35,21 +35,30 @@ EXTRAS = {"postgresql+psycopg": "postgres", "mysql+pymysql": "mysql"}
 IDLE_TIMEOUT_S = 10
 """A worker stopped in the middle of a transaction gives its locks back after this long."""
 
-BUSY_TIMEOUT_S = 60
+BUSY_TIMEOUT_S = 10
+"""So long SQLite waits for another's lock by itself, deaf to signals; then we try again."""
+
+SILENCE_S = 30
+"""A server that has left the network without a word is taken for gone after about this long."""
+
 REFUSALS = (
     sa.exc.DBAPIError,
     sa.exc.PendingRollbackError,
     sa.exc.TimeoutError,
     optuna.exceptions.StorageInternalError,
 )
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+
+
+def _pause(duration_s: float) -> None:
+    threading.Event().wait(duration_s)
 
 
 class Database:
     """An open database with Optuna's tables and ours.
 
-    `optuna` is Optuna's storage (with its cache) on the same engine. Thread-safe: each thread has
-    a connection and an Optuna session of its own.
+    `optuna` is Optuna's storage (with its cache) on the same engine; `outages` knows when the
+    database did not answer. Thread-safe: each thread has a connection and an Optuna session of its
+    own.
     """
 
     def __init__(self, url: str, *, create: bool = False) -> None:
@@ -63,6 +72,7 @@ class Database:
         """
         parsed = parse_url(url)
         self.url = parsed
+        self.outages = Outages()
         self.name = parsed.set(query={}).render_as_string(hide_password=True)
         _check_file(parsed, create)
         with self.errors_translated():
@@ -119,36 +129,27 @@ class Database:
         password = self.url.password
         return words.replace(str(password), "***") if password else words
 
-    def retry(self, action: Callable[[], T], *, timeout_s: float) -> T:
+    def retry(
+        self, action: Callable[[], T], *, timeout_s: float, wait: Callable[[float], object] = _pause
+    ) -> T:
         """Do `action` again, with growing pauses, while the database is away or the lock is lost.
+
+        `wait(seconds)` waits between two tries; what it raises ends the waiting.
 
         Raises:
             UnreachableError: it was still away after `timeout_s`.
         """
-        until, pause = time.monotonic() + timeout_s, FIRST_PAUSE_S
-        while True:
-            try:
-                with self.errors_translated():
-                    return action()
-            except UnreachableError as error:
-                if time.monotonic() >= until or not is_passing(error.__cause__):
-                    raise
-            threading.Event().wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+        def act() -> T:
+            with self.errors_translated():
+                return action()
+
+        return self.outages.wait_out(act, timeout_s=timeout_s, wait=wait)
 
     def close(self) -> None:
         """Give all connections back."""
         self._rdb.scoped_session.remove()
         self.engine.dispose()
-
-
-def is_passing(error: BaseException | None) -> bool:
-    """Whether the same call may succeed later: a lost connection, a lock, a server's restart."""
-    if isinstance(error, optuna.exceptions.StorageInternalError):
-        return error.__cause__ is None or is_passing(error.__cause__)
-    passing = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError)
-    broken = isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
-    return broken or isinstance(error, (*passing, sa.exc.PendingRollbackError))
 
 
 def parse_url(url: str) -> URL:
@@ -206,10 +207,17 @@ def _engine_options(url: URL) -> dict[str, Any]:
     options: dict[str, Any] = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
     if url.drivername.startswith("postgresql"):
         idle = f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1000}"
-        return {**options, "connect_args": {"options": idle, "connect_timeout": 10}}
+        alive = {
+            "keepalives_idle": SILENCE_S // 2,
+            "keepalives_interval": SILENCE_S // 6,
+            "keepalives_count": 3,
+            "tcp_user_timeout": SILENCE_S * 1000,
+        }
+        return {**options, "connect_args": {"options": idle, "connect_timeout": 10, **alive}}
     # MariaDB alone knows the timeout; to MySQL the second half is a comment.
     idle = f"SET @hpo = 1 /*M!100300 , SESSION idle_transaction_timeout = {IDLE_TIMEOUT_S} */"
-    return {**options, "connect_args": {"init_command": idle, "connect_timeout": 10}}
+    patience = {"read_timeout": 2 * SILENCE_S, "write_timeout": SILENCE_S}  # locks take up to 50 s
+    return {**options, "connect_args": {"init_command": idle, "connect_timeout": 10, **patience}}
 
 
 def _optuna_storage(url: URL) -> optuna.storages.RDBStorage:

@@ -26,6 +26,9 @@ from storage.tables import GIVEN_BACK, claims, clock, trainings
 Kind = Literal["trial", "confirmation", "test"]
 Outcome = Literal["complete", "pruned", "failed"]
 
+REFUSED_S = 1.0
+"""A heartbeat that the database refused comes again after this long."""
+
 _OPTUNA_STATES = {
     "complete": TrialState.COMPLETE,
     "pruned": TrialState.PRUNED,
@@ -35,7 +38,11 @@ _OPTUNA_STATES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One piece of work that is one worker's until the lease runs out."""
+    """One piece of work that is one worker's until the lease runs out.
+
+    `late_s` is how long it lay untouched after an earlier worker's lease had ended, in seconds;
+    None where nobody had it before, or gave it back.
+    """
 
     id: int
     study_id: int
@@ -46,6 +53,7 @@ class Claim:
     token: int
     worker: str
     lease_s: float
+    late_s: float | None = None
 
     def __str__(self) -> str:
         return f"trial {self.trial}" if self.kind == "trial" else f"{self.kind} {self.part}"
@@ -203,6 +211,19 @@ def release(db: Database, claim: Claim) -> None:
         connection.execute(sa.update(claims).where(claims.c.id == claim.id).values(given_back))
 
 
+def forsake(db: Database, worker: str, how: str) -> None:
+    """End the leases of a worker that has died, so that nobody waits for them to run out.
+
+    `how` it died stands with its work until somebody has done it. The attempt counts.
+    """
+    died = {"expires_at": clock(), "failure": f"worker {worker} died: {how}"}
+    held = sa.update(claims).where(
+        claims.c.worker == worker, claims.c.state == "live", claims.c.expires_at > clock()
+    )
+    with db.transaction() as connection:
+        connection.execute(held.values(died))
+
+
 class Heartbeat(threading.Thread):
     """Renews a lease while its work goes on; `lost` is set when another worker has the work."""
 
@@ -212,16 +233,20 @@ class Heartbeat(threading.Thread):
         self.lost = threading.Event()
 
     def run(self) -> None:
-        """Beat every third of the lease; an error of the database is tried again at the next."""
-        while not self._done.wait(self._claim.lease_s / 3):
+        """Beat every third of the lease; after a refusal sooner, to be in time once it passes."""
+        usual = pause = self._claim.lease_s / 3
+        while not self._done.wait(pause):
+            pause = usual
             try:
                 with self._db.errors_translated(), fenced(self._db, self._claim):
                     pass
+                self._db.outages.answered()
             except LeaseLostError:
                 self.lost.set()
                 return
-            except UnreachableError:
-                continue
+            except UnreachableError as error:
+                self._db.outages.refused(error)
+                pause = min(usual, REFUSED_S)
 
     def check(self) -> None:
         """Stop work that is no longer ours.

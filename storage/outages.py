@@ -1,0 +1,112 @@
+"""Waiting for a database that is away: with growing pauses, said once, up to a limit.
+
+A restart, a cut connection, a full disk, a lock: what may pass is tried again; what will not (a
+missing table, a broken rule) is not.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import optuna
+import sqlalchemy as sa
+
+from storage.errors import UnreachableError
+
+
+T = TypeVar("T")
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+
+UNTOLD_S = 1.0
+"""A refusal that passes sooner, as a deadlock does, is not worth a word."""
+
+_log = logging.getLogger("hpo.storage")
+_passing = (
+    sa.exc.OperationalError,
+    sa.exc.InternalError,
+    sa.exc.InterfaceError,
+    sa.exc.PendingRollbackError,
+)
+
+
+class Outages:
+    """What one process knows of the times at which a database did not answer it. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._is_told = False
+        self._back_at: float | None = None
+        self._lasted_s = 0.0
+
+    def refused(self, error: UnreachableError) -> None:
+        """The database has just refused an action, for a reason that may pass."""
+        _log.debug("%s", error, extra={"event": "storage_error"})
+        with self._lock:
+            now = time.monotonic()
+            self._since = now if self._since is None else self._since
+            if self._is_told or now - self._since < UNTOLD_S:
+                return
+            self._is_told = True
+        _log.warning("%s; waiting for it", error, extra={"event": "storage_away"})
+
+    def answered(self) -> None:
+        """The database has just done what it was asked for."""
+        with self._lock:
+            if self._since is None:
+                return
+            self._back_at = time.monotonic()
+            self._lasted_s = self._back_at - self._since
+            was_told, self._since, self._is_told = self._is_told, None, False
+        if was_told:
+            facts = {"event": "storage_back", "facts": {"away_s": round(self._lasted_s, 1)}}
+            _log.warning("the database answers again", extra=facts)
+
+    def are_over(self, lease_s: float) -> bool:
+        """Whether the leases that others hold can be taken at their word.
+
+        After an outage that was long enough for leases to run out in it, their holders get a
+        heartbeat's time to renew them: nobody's work is taken over for the database's own fault.
+        """
+        back_at, lasted_s = self._back_at, self._lasted_s
+        if back_at is None or lasted_s < lease_s / 3:
+            return True
+        return time.monotonic() - back_at > lease_s / 3
+
+    def wait_out(
+        self, action: Callable[[], T], *, timeout_s: float, wait: Callable[[float], object]
+    ) -> T:
+        """Do `action` again while it raises an UnreachableError that may pass.
+
+        `wait(seconds)` waits between two tries; what it raises ends the waiting.
+
+        Raises:
+            UnreachableError: the database was still away after `timeout_s`.
+        """
+        until, pause = time.monotonic() + timeout_s, FIRST_PAUSE_S
+        while True:
+            try:
+                done = action()
+            except UnreachableError as error:
+                if not is_passing(error.__cause__):
+                    raise
+                self.refused(error)
+                if time.monotonic() >= until:
+                    raise
+            else:
+                self.answered()
+                return done
+            wait(random.uniform(0.5, 1.0) * pause)  # a fleet must not come back all at once
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether the same call may succeed later: a lost connection, a lock, a server's restart."""
+    if isinstance(error, optuna.exceptions.StorageInternalError):
+        return error.__cause__ is None or is_passing(error.__cause__)
+    broken = isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
+    return broken or isinstance(error, _passing)
