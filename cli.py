@@ -22,7 +22,9 @@ Begin with: hpo study create --architecture siamese --dataset digits; hpo worker
 study_app = typer.Typer(help="Create, list, show, extend and delete studies.")
 data_app = typer.Typer(help="Fetch the files of data sets.")
 app.add_typer(study_app, name="study")
+storage_app = typer.Typer(help="Check the database of studies, upgrade its tables.")
 app.add_typer(data_app, name="data")
+app.add_typer(storage_app, name="storage")
 
 Storage = Annotated[
     str | None,
@@ -163,6 +165,48 @@ def study_extend(
     screen.print_record({"name": study.name, "n_trials": study.n_trials}, as_json)
 
 
+@study_app.command("pause")
+def study_pause(name: Name, storage: Storage = None, as_json: Json = False) -> None:
+    """Give out no more of a study's work until it is resumed; what is under way goes on.
+
+    Example: hpo study pause siamese
+    """
+    from hpo.studies import pause_study
+
+    study = pause_study(name, storage)
+    screen.print_record({"name": study.name, "paused": study.paused}, as_json)
+
+
+@study_app.command("resume")
+def study_resume(name: Name, storage: Storage = None, as_json: Json = False) -> None:
+    """Give out a paused study's work again.
+
+    Example: hpo study resume siamese
+    """
+    from hpo.studies import resume_study
+
+    study = resume_study(name, storage)
+    screen.print_record({"name": study.name, "paused": study.paused}, as_json)
+
+
+@study_app.command("copy")
+def study_copy(
+    name: Name,
+    to: Annotated[str, option("URL of the database to copy it to.")],
+    new_name: Annotated[str | None, option("Its name there. Default: the same.", "--name")] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Copy a study with all that was recorded for it to another database, where it can go on.
+
+    Example: hpo study copy siamese --to postgresql://user:password@host/database
+    """
+    from hpo.upkeep import copy_study
+
+    copied = copy_study(name, to, storage, new_name=new_name, progress=True)
+    screen.print_record(asdict(copied), as_json)
+
+
 @study_app.command("delete")
 def study_delete(
     name: Name,
@@ -190,24 +234,48 @@ def worker(
     max_trials: Annotated[int | None, option("Each process leaves after so many.")] = None,
     timeout: Annotated[float | None, option("Seconds after which no new work begins.")] = None,
     wait: Annotated[bool, option("Stay for new work.", "--wait")] = False,
+    storage_timeout: Annotated[
+        float, option("Seconds to wait for a database that is away. Default: 300.")
+    ] = 300.0,
+    max_failures: Annotated[
+        int, option("Leave after so many failed trials in a row. Default: 10.")
+    ] = 10,
+    no_foreign_code: Annotated[
+        bool, option("Refuse networks and data that are not hpo's own.", "--no-foreign-code")
+    ] = False,
+    log_format: Annotated[
+        str, option("text, or json: an event a line on stderr. Default: text.")
+    ] = "text",
+    metrics_port: Annotated[
+        int | None, option("Serve /metrics (Prometheus) and /healthz there.", min=1, max=65535)
+    ] = None,
+    metrics_host: Annotated[str, option("Default: 127.0.0.1.")] = "127.0.0.1",
     storage: Storage = None,
 ) -> None:
     """Work on a study until it is complete.
 
     Example: hpo worker --study siamese --processes 4
     """
+    from hpo.events import errors_told
     from hpo.processes import run_worker
 
-    run_worker(
-        study,
-        storage=storage,
-        processes=processes,
-        device=device,
-        max_trials=max_trials,
-        timeout=timeout,
-        wait=wait,
-        progress=True,
-    )
+    with errors_told(log_format):
+        run_worker(
+            study,
+            storage=storage,
+            processes=processes,
+            device=device,
+            max_trials=max_trials,
+            timeout=timeout,
+            wait=wait,
+            storage_timeout=storage_timeout,
+            max_failures=max_failures,
+            foreign_code=not no_foreign_code,
+            progress=True,
+            log_format=log_format,
+            metrics_port=metrics_port,
+            metrics_host=metrics_host,
+        )
 
 
 @app.command()
@@ -311,6 +379,34 @@ def dashboard(
     from hpo.dashboard import serve
 
     serve(storage, host=host, port=port)
+
+
+@storage_app.command("check")
+def storage_check(storage: Storage = None, as_json: Json = False) -> None:
+    """Look at the database, and audit every study in it; changes nothing.
+
+    Example: hpo storage check
+    """
+    from hpo.upkeep import check_storage
+
+    check = check_storage(storage)
+    screen.print_findings(check.findings, as_json)
+    if check.unusable is not None:
+        raise check.unusable
+    if not check.is_good:
+        raise typer.Exit(1)
+
+
+@storage_app.command("upgrade")
+def storage_upgrade(storage: Storage = None) -> None:
+    """Bring the tables to the versions of this program; workers may go on meanwhile.
+
+    Example: hpo storage upgrade
+    """
+    from hpo.upkeep import upgrade_storage
+
+    for tables in upgrade_storage(storage):
+        screen.say(f"tables of {tables.package}: {tables.way}")
 
 
 @app.command()

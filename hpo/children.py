@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 
 
@@ -19,11 +20,7 @@ Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 @contextmanager
 def handled(handler: Handler, *signals: signal.Signals) -> Iterator[None]:
-    """The signals go to this handler until the block ends; all as before but in the main thread.
-
-    With `signal.SIG_IGN` a process that is started in the block is deaf to them from its first
-    moment on: a terminal's Ctrl-C, which reaches it, too, is for its parent alone.
-    """
+    """The signals go to this handler until the block ends; nothing but in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -33,6 +30,21 @@ def handled(handler: Handler, *signals: signal.Signals) -> Iterator[None]:
     finally:
         for each, former in before.items():
             signal.signal(each, former)
+
+
+@contextmanager
+def held_back(*signals: signal.Signals) -> Iterator[None]:
+    """Processes that are started in the block are deaf to these signals from their first moment on.
+
+    A terminal's Ctrl-C reaches them, too, but is for their parent alone; one that comes meanwhile
+    reaches it after the block.
+    """
+    resource_tracker.ensure_running()  # it would lift the block when it is started in it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def leave_with_parent(signal_number: int) -> None:

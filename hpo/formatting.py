@@ -35,9 +35,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def last_line(failure: str | None) -> str:
-    """Why a trial failed, in short."""
-    return "" if failure is None else f" · {failure.strip().splitlines()[-1]}"
+def last_line(failure: str | None) -> str | None:
+    """Why work failed, in short; None where it did not."""
+    return None if failure is None else failure.strip().splitlines()[-1]
 
 
 def value(parameter: Any) -> str:

@@ -11,13 +11,17 @@ class Limits:
     """When a worker leaves by itself, besides having nothing to do.
 
     After `max_trials` trials or `timeout_s` seconds no new work is claimed. With `wait` it stays
-    for new work. A database that is away for `storage_timeout_s` ends it.
+    for new work. A database that is away for `storage_timeout_s` ends it, and so do `max_failures`
+    failed trials in a row. Without `foreign_code` it does no study of a network or data set that
+    is not hpo's own.
     """
 
     max_trials: int | None = None
     timeout_s: float | None = None
     wait: bool = False
-    storage_timeout_s: float = 60.0
+    storage_timeout_s: float = 300.0
+    max_failures: int = 10
+    foreign_code: bool = True
 
 
 def count_cores() -> int:

@@ -30,6 +30,10 @@ from storage.leases import Claim, Result, TrainingRecord
 T = TypeVar("T")
 
 
+Retry = Callable[[Callable[[], T]], T]
+"""Does something on the database, again where it is away."""
+
+
 def check_machine(protocol: Protocol) -> None:
     """See that this machine has the network and the data that the study was created with.
 
@@ -55,10 +59,8 @@ def check_machine(protocol: Protocol) -> None:
 class Objective:
     """The trials of one study, on data that is drawn and standardized once."""
 
-    def __init__(
-        self, db: Database, study: Study, device: torch.device, storage_timeout_s: float
-    ) -> None:
-        self._db, self._study, self._timeout_s = db, study, storage_timeout_s
+    def __init__(self, db: Database, study: Study, device: torch.device, retry: Retry[Any]) -> None:
+        self._db, self._study, self._retry = db, study, retry
         protocol = study.protocol
         self._space = protocol.search_space
         self._distributions = self._space.distributions()
@@ -124,18 +126,12 @@ class Objective:
             return study.pruner.prune(study, self._db.optuna.get_trial(claim.trial_id))
 
         error = mean(training.curve[-1] for training in trainings)
-        return self._retry(
-            lambda: leases.report(
-                self._db,
-                claim,
-                n_epochs=n_epochs,
-                error=error,
-                judge=judge if judged else None,
-            )
-        )
 
-    def _retry(self, action: Callable[[], T]) -> T:
-        return self._db.retry(action, timeout_s=self._timeout_s)
+        def report() -> bool:
+            asked = judge if judged else None
+            return leases.report(self._db, claim, n_epochs=n_epochs, error=error, judge=asked)
+
+        return bool(self._retry(report))
 
 
 def draw(

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
-from hpo.children import SIGNALS, SPAWN, handled, leave_with_parent
+from hpo.children import SIGNALS, SPAWN, handled, held_back, leave_with_parent
 from hpo.errors import HpoError, StoppedError
 from hpo.limits import Stop
 
@@ -40,7 +40,7 @@ def spread(work: Callable[[T], R], pieces: Sequence[T], n_processes: int) -> Ite
         _executor(n_processes) as executor,
     ):
         try:
-            with handled(signal.SIG_IGN, *SIGNALS):  # a terminal's Ctrl-C is for us alone
+            with held_back(*SIGNALS):  # a terminal's Ctrl-C is for us alone
                 done_as = {executor.submit(work, piece): piece for piece in pieces}
             for future in _as_done(set(done_as), stop):
                 yield done_as[future], future.result()

@@ -1,18 +1,17 @@
 """The worker's loop: claim a piece of work, do it, record it, until nothing is missing."""
 
-import os
 import random
-import socket
-import sys
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from hpo import studies, test_error
+from hpo import events, studies, test_error
+from hpo.creation import check_own_code
 from hpo.errors import DataError, HpoError, InputError
+from hpo.formatting import last_line
 from hpo.limits import Limits, Stop
 from hpo.objective import Objective, check_machine, result
 from hpo.status import Status, show
@@ -47,9 +46,9 @@ class Worker:
     stop: Stop = field(default_factory=Stop)
 
     def __post_init__(self) -> None:
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{self.index}"[:200]
+        self.name = events.worker_name(self.index)
         self.device = find_device(self.device_name)
-        self._n_trials = 0
+        self._n_trials = self._n_failures = 0
         self._refused: dict[int, InputError] = {}
         self._started = time.monotonic()
 
@@ -57,11 +56,18 @@ class Worker:
         """Work on the study until it is complete; on the least done ones where none is named.
 
         Raises:
-            HpoError: a study has ended with no trial complete.
+            HpoError: a study has ended with no trial complete, or too many trials failed in a row.
             InputError: this machine lacks what the study needs; where none is named, what all need.
             StudyMissingError: there is no such study.
             StoppedError: a signal asked to stop; the work was given back.
         """
+        events.tell("worker_started", worker=self.name)
+        try:
+            self._run(study_name)
+        finally:
+            events.tell("worker_ended", worker=self.name)
+
+    def _run(self, study_name: str | None) -> None:
         worked_on: list[Study] = []
         with repeatable():
             while not self._is_over():
@@ -101,12 +107,15 @@ class Worker:
     def _can_do(self, study: Study, *, named: bool) -> bool:
         """Whether this machine has what the study needs; where not, other studies are done."""
         try:
+            if not self.limits.foreign_code:
+                check_own_code(study.protocol.architecture, study.protocol.dataset)
             check_machine(study.protocol)
         except InputError as error:
             if named:
                 raise
             self._refused[study.id] = error
-            print(f"warning: study {study.name} is left out here: {error}", file=sys.stderr)
+            words = f"study {study.name} is left out here: {error}"
+            events.warn("study_left_out", words, study=study.name)
             return False
         return True
 
@@ -115,7 +124,7 @@ class Worker:
 
     def _work_on(self, study: Study, *, named: bool) -> None:
         """Work on one study until nothing is missing, a limit is reached or it was deleted."""
-        objective = Objective(self.db, study, self.device, self.limits.storage_timeout_s)
+        objective = Objective(self.db, study, self.device, self._retry)
         wanted = plan(study.protocol)
 
         def ask() -> Claim | Idle:
@@ -127,6 +136,7 @@ class Worker:
             try:
                 claimed = self._retry(ask)
             except StudyMissingError:
+                events.tell("study_deleted", study=study.name)
                 self.db.forget()
                 if named:
                     raise
@@ -140,6 +150,8 @@ class Worker:
 
     def _do(self, claim: Claim, objective: Objective, study: Study) -> None:
         """Do one piece of work and record it; lost work is left alone, failed work recorded."""
+        facts, begun = facts_of(claim, study), time.monotonic()
+        events.tell("claimed", late_s=rounded(claim.late_s), **facts)
         with Heartbeat(self.db, claim) as heartbeat:
 
             def pause() -> None:
@@ -150,12 +162,32 @@ class Worker:
                 outcome = self._outcome(claim, objective, study, pause)
                 self._retry(lambda: leases.record(self.db, claim, outcome))
             except LeaseLostError:
+                events.tell("lease_lost", **facts)
                 self.db.forget()
                 return
             except HpoError:  # also where a signal asked to stop
-                self._release(claim)
+                self._release(claim, facts)
                 raise
-        self._n_trials += claim.kind == "trial"
+        seconds = round(time.monotonic() - begun, 3)
+        ended = {"outcome": outcome.outcome, "error": outcome.error, "seconds": seconds}
+        events.tell("finished", failure=last_line(outcome.failure), **ended, **facts)
+        if claim.kind == "trial":
+            self._count(outcome, study)
+
+    def _count(self, outcome: Result, study: Study) -> None:
+        """Count a trial; a network or a machine that fails again and again is not to use up all.
+
+        Raises:
+            HpoError: too many trials in a row have failed.
+        """
+        self._n_trials += 1
+        self._n_failures = self._n_failures + 1 if outcome.outcome == "failed" else 0
+        if self._n_failures >= self.limits.max_failures:
+            raise HpoError(
+                f"{self._n_failures} trials of study {study.name!r} failed in a row, the last "
+                f"with: {last_line(outcome.failure)}; see hpo study trials {study.name}, mend the "
+                "cause and start a worker again, or raise --max-failures"
+            )
 
     def _outcome(
         self, claim: Claim, objective: Objective, study: Study, pause: Callable[[], None]
@@ -192,10 +224,11 @@ class Worker:
     def _tell_progress(self, claim: Claim, n_epochs: int) -> None:
         self._retry(lambda: leases.report(self.db, claim, n_epochs=n_epochs))
 
-    def _release(self, claim: Claim) -> None:
+    def _release(self, claim: Claim, facts: dict[str, Any]) -> None:
         """Give the work back; where the database does not answer, its lease will run out."""
         with suppress(LeaseLostError, UnreachableError), self.db.errors_translated():
             leases.release(self.db, claim)
+            events.tell("released", **facts)
 
     def _is_over(self) -> bool:
         limits, elapsed = self.limits, time.monotonic() - self._started
@@ -206,7 +239,19 @@ class Worker:
         self.stop.wait(random.uniform(0.3, 1.0) * LONGEST_WAIT_S)
 
     def _retry(self, action: Callable[[], T]) -> T:
-        return self.db.retry(action, timeout_s=self.limits.storage_timeout_s)
+        timeout_s = self.limits.storage_timeout_s
+        return self.db.retry(action, timeout_s=timeout_s, wait=self.stop.wait)
+
+
+def facts_of(claim: Claim, study: Study) -> dict[str, Any]:
+    """What an event about a piece of work says of it; `part` is the seed of a test run."""
+    work = {"kind": claim.kind, "trial": claim.trial, "part": max(claim.part, 0)}
+    return {"worker": claim.worker, "study": study.name, **work, "attempt": claim.token}
+
+
+def rounded(seconds: float | None) -> float | None:
+    """To milliseconds."""
+    return None if seconds is None else round(seconds, 3)
 
 
 def _share(status: Status) -> float:

@@ -1,7 +1,8 @@
-"""The studies of a database: entering, reading, extending and deleting them."""
+"""The studies of a database: entering, reading, extending, pausing and deleting them."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ class StudyRow:
     n_started: int
     choice: int | None
     created_at: float
+    is_paused: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +75,27 @@ def add(db: Database, name: str, protocol: str, n_trials: int) -> int:
     Raises:
         StudyExistsError: the name is taken, by a study of ours or another program's.
     """
+    with entering(db, name, [StudyDirection.MINIMIZE]) as (connection, study_id):
+        row = {"study_id": study_id, "name": name, "protocol": protocol}
+        budget = {"n_trials": n_trials, "n_started": 0, "created_at": clock()}
+        connection.execute(sa.insert(studies).values(row | budget))
+    return study_id
+
+
+@contextlib.contextmanager
+def entering(
+    db: Database, name: str, directions: Sequence[StudyDirection]
+) -> Iterator[tuple[Connection, int]]:
+    """A transaction in which Optuna's half of a new study stands; gives its id. Ours follows.
+
+    Raises:
+        StudyExistsError: the name is taken, by a study of ours or another program's.
+    """
     try:
         with db.errors_translated(), db.transaction() as connection:
-            study_id = db.optuna.create_new_study([StudyDirection.MINIMIZE], name)
+            study_id = db.optuna.create_new_study(directions, name)
             _clear_remains(connection, study_id, name)
-            row = {"study_id": study_id, "name": name, "protocol": protocol}
-            budget = {"n_trials": n_trials, "n_started": 0, "created_at": clock()}
-            connection.execute(sa.insert(studies).values(row | budget))
-            return study_id
+            yield connection, study_id
     except optuna.exceptions.DuplicatedStudyError as error:
         raise StudyExistsError(f"a study named {name!r} exists already in {db.name}") from error
 
@@ -124,6 +139,29 @@ def work(db: Database, study_id: int) -> list[Work]:
     return [_work(row._asdict()) for row in rows]
 
 
+def census(db: Database) -> dict[tuple[str, Kind, str], int]:
+    """How many pieces of work there are by study, kind and state.
+
+    Live work is `running`, `silent` where its lease has run out, or `waiting` where it was given
+    back.
+    """
+    live = sa.case(
+        (claims.c.expires_at == GIVEN_BACK, "waiting"),
+        (claims.c.expires_at < clock(), "silent"),
+        else_="running",
+    )
+    state = sa.case((claims.c.state == "live", live), else_=claims.c.state).label("state")
+    query = (
+        sa.select(studies.c.name, claims.c.kind, state, sa.func.count())
+        .join(claims, claims.c.study_id == studies.c.study_id)
+        .where(IN_OPTUNA)
+        .group_by(studies.c.name, claims.c.kind, state)
+    )
+    with db.reading() as connection:
+        rows = connection.execute(query).all()
+    return {(name, kind, state): n for name, kind, state, n in rows}
+
+
 def _work(columns: dict[str, Any]) -> Work:
     flags = {name: bool(columns[name]) for name in ("is_silent", "is_given_back")}
     return Work(**(columns | flags))
@@ -165,7 +203,7 @@ def extend(db: Database, name: str, n_trials: int) -> None:
         ValueError: the budget is smaller than the present one.
     """
     with db.errors_translated(), db.transaction() as connection:
-        row = _locked(connection, db, name)
+        row = locked(connection, db, name)
         if n_trials < row.n_trials:
             raise ValueError(f"the study has {row.n_trials} trials; a budget is never lowered")
         grown = {"n_trials": n_trials}
@@ -175,6 +213,17 @@ def extend(db: Database, name: str, n_trials: int) -> None:
         connection.execute(sa.update(studies).where(where).values(grown))
 
 
+def set_paused(db: Database, name: str, is_paused: bool) -> None:
+    """Give out no more of the study's work, or give it out again; what is under way goes on.
+
+    Raises:
+        StudyMissingError: there is no such study.
+    """
+    with db.errors_translated(), db.transaction() as connection:
+        where = studies.c.study_id == locked(connection, db, name).study_id
+        connection.execute(sa.update(studies).where(where).values(is_paused=is_paused))
+
+
 def delete(db: Database, name: str) -> None:
     """Delete a study with all that was recorded for it, from Optuna's tables and ours.
 
@@ -182,7 +231,7 @@ def delete(db: Database, name: str) -> None:
         StudyMissingError: there is no such study.
     """
     with db.errors_translated(), db.transaction() as connection:
-        study_id = _locked(connection, db, name).study_id
+        study_id = locked(connection, db, name).study_id
         _delete_ours(connection, study_id)
         db.optuna.delete_study(study_id)
 
@@ -206,7 +255,12 @@ def _clear_remains(connection: Connection, study_id: int, name: str) -> None:
         _delete_ours(connection, number)
 
 
-def _locked(connection: Connection, db: Database, name: str) -> AnyRow:
+def locked(connection: Connection, db: Database, name: str) -> AnyRow:
+    """The study's row, which nobody else changes before the transaction ends.
+
+    Raises:
+        StudyMissingError: there is no such study.
+    """
     query = _STUDY.where(studies.c.name == name, IN_OPTUNA).with_for_update()
     row = connection.execute(query).first()
     if row is None or row.name != name:

@@ -81,6 +81,17 @@ class Database:
         self.engine: sa.Engine = self._rdb.engine
         self.forget()
 
+    @classmethod
+    def when_it_answers(
+        cls, url: str, *, timeout_s: float, wait: Callable[[float], object]
+    ) -> "Database":
+        """Open the database, waiting for it as `retry` does.
+
+        Raises:
+            StorageError: it cannot be opened, or was still away after `timeout_s`.
+        """
+        return Outages().wait_out(lambda: cls(url), timeout_s=timeout_s, wait=wait)
+
     def forget(self) -> None:
         """Drop what Optuna's storage has cached: a study may have been deleted and made anew."""
         self.optuna = optuna.storages.get_storage(self._rdb)
@@ -109,6 +120,15 @@ class Database:
         """A connection for reading only."""
         with self.errors_translated(), self.engine.connect() as connection:
             yield connection
+
+    def ping(self) -> None:
+        """See whether the database answers.
+
+        Raises:
+            UnreachableError: it does not.
+        """
+        with self.reading() as connection:
+            connection.execute(sa.select(1))
 
     @contextlib.contextmanager
     def errors_translated(self) -> Iterator[None]:

@@ -20,8 +20,9 @@ SERVICE = (
     ("__init__", "screen"),
     ("cost", "dashboard", "doctor", "export", "reproduction", "zoo"),
     ("processes",),
+    ("monitoring", "supervision"),
     ("loading", "progress", "worker"),
-    ("objective", "status"),
+    ("objective", "status", "upkeep"),
     ("repeats", "studies"),
     ("creation",),
     ("cross_validation", "test_error"),
@@ -31,7 +32,7 @@ SERVICE = (
     ("datasets",),
     ("formatting", "parallel", "strategies"),
     ("boundaries", "limits", "optimization", "progress_of_runs", "protocol"),
-    ("children", "registry", "seeds", "statistics", "versions"),
+    ("children", "cma_es", "events", "registry", "seeds", "statistics", "versions"),
     ("errors",),
 )
 LEAVES_DO_NOT_IMPORT = {"torch", "optuna_dashboard", "sklearn"}
