@@ -12,8 +12,8 @@ class Limits:
 
     After `max_trials` trials or `timeout_s` seconds no new work is claimed. With `wait` it stays
     for new work. A database that is away for `storage_timeout_s` ends it, and so do `max_failures`
-    failed trials in a row. Without `foreign_code` it does no study of a network or data set that
-    is not hpo's own.
+    failed trials in a row; one that has died so often in a row is not started again. Without
+    `foreign_code` it does no study of a network or data set that is not hpo's own.
     """
 
     max_trials: int | None = None

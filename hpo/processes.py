@@ -4,10 +4,11 @@ One worker runs in this very process. Several are spawned (see `supervision`), a
 then only watches them and shows the progress.
 """
 
-import logging
 import signal
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from types import FrameType
+from typing import Any
 
 from hpo import events, studies
 from hpo.children import SIGNALS, Handler, handled
@@ -67,23 +68,32 @@ def run_worker(
         foreign_code=foreign_code,
     )
     n_workers = _at_least_1("processes", processes) or count_cores()
-    with closing(studies.open_database(storage, create=wait)) as db:
-        if study is not None:
-            studies.open_study(db, study)
-        handlers: list[logging.Handler] = [events.printer(log_format)]
-        stop, watched = Stop(), _watched(db, metrics_host, metrics_port, handlers)
-        asking = handled(_asking(stop, second_ends=n_workers == 1), *SIGNALS)
-        shown = Progress(db, study) if progress and log_format == "text" else nullcontext()
-        own_name = events.worker_name(0) if n_workers == 1 else None
-        with watched, events.heard(*handlers, worker=own_name), asking, shown:
-            if n_workers == 1:
-                from hpo.worker import Worker  # loads torch
+    own_name = events.worker_name(0) if n_workers == 1 else None
+    stop = Stop()
+    with (
+        events.heard(events.printer(log_format), worker=own_name),
+        handled(_asking(stop, second_ends=n_workers == 1), *SIGNALS),
+        closing(_opened(studies.storage_url(storage), study, limits, stop)) as db,
+        _watched(db, metrics_host, metrics_port),
+        Progress(db, study) if progress and log_format == "text" else nullcontext(),
+    ):
+        if n_workers == 1:
+            from hpo.worker import Worker  # loads torch
 
-                Worker(db, limits, device, 0, stop).run(study)
-            else:
-                url = db.url.render_as_string(hide_password=False)
-                assignment = Assignment(url=url, study=study, limits=limits, device=device)
-                Supervisor(db, assignment, n_workers, stop).run()
+            Worker(db, limits, device, 0, stop).run(study)
+        else:
+            url = db.url.render_as_string(hide_password=False)
+            assignment = Assignment(url=url, study=study, limits=limits, device=device)
+            Supervisor(db, assignment, n_workers, stop).run()
+
+
+def _opened(url: str, study: str | None, limits: Limits, stop: Stop) -> Database:
+    """The database, in which the study is; one that does not answer yet is waited for."""
+    patience: dict[str, Any] = {"timeout_s": limits.storage_timeout_s, "wait": stop.wait}
+    db = Database.when_it_answers(url, create=limits.wait, **patience)
+    if study is not None:
+        db.retry(lambda: studies.open_study(db, study), **patience)
+    return db
 
 
 def _check_names(device: str, log_format: str) -> None:
@@ -105,17 +115,17 @@ def _seconds(name: str, value: float | None) -> float | None:
     return value
 
 
-def _watched(
-    db: Database, host: str, port: int | None, handlers: list[logging.Handler]
-) -> AbstractContextManager[None]:
-    """Figures for Prometheus, where a port is given for them; adds what counts events."""
+@contextmanager
+def _watched(db: Database, host: str, port: int | None) -> Iterator[None]:
+    """With a port, figures for Prometheus are served there."""
     if port is None:
-        return nullcontext()
+        yield
+        return
     from hpo.monitoring import Monitor, served
 
     monitor = Monitor(db)
-    handlers.append(monitor)
-    return served(monitor, host, port)
+    with events.heard(monitor), served(monitor, host, port):
+        yield
 
 
 def _asking(stop: Stop, *, second_ends: bool) -> Handler:

@@ -26,9 +26,6 @@ from storage.engine import Database
 from storage.errors import StorageError, UnreachableError
 
 
-MAX_DEATHS = 10
-"""A worker that died so often without finishing any work between is not started again."""
-
 NOT_GIVEN_BACK = "stopped; some work was not given back and is taken up when its lease runs out"
 
 
@@ -165,7 +162,7 @@ class Supervisor:
         with suppress(UnreachableError), self._db.errors_translated():  # its lease will run out
             leases.forsake(self._db, child.worker, child.how)
         n_deaths = child.n_deaths + 1
-        is_replaced = n_deaths < MAX_DEATHS
+        is_replaced = n_deaths < self._assignment.limits.max_failures
         what = "what it did will be done again" if is_replaced else "it is not started again"
         words = f"{failure.message}; {what}"
         events.warn("worker_died", words, worker=child.worker, n_deaths=n_deaths)
@@ -215,7 +212,8 @@ def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> No
         with events.heard(_Relay(pipe), worker=events.worker_name(index)):  # type: ignore[arg-type]
             _work(index, assignment, stop)
     except (HpoError, StorageError, RecipeError) as error:
-        pipe.send(Failure(error.exit_code, str(error), died=False))
+        with suppress(BrokenPipeError):  # whoever started us was killed
+            pipe.send(Failure(error.exit_code, str(error), died=False))
         sys.exit(error.exit_code)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # while it ends, a late one must not kill it

@@ -5,6 +5,7 @@ of tables is one commit (`Database.transaction`).
 """
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from storage.outages import Outages
 T = TypeVar("T")
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study that is made
+logging.getLogger("optuna.storages").setLevel(logging.CRITICAL)  # refusals are ours to tell
 
 DRIVERS = {
     "sqlite": "sqlite",
@@ -35,11 +37,13 @@ EXTRAS = {"postgresql+psycopg": "postgres", "mysql+pymysql": "mysql"}
 IDLE_TIMEOUT_S = 10
 """A worker stopped in the middle of a transaction gives its locks back after this long."""
 
-BUSY_TIMEOUT_S = 10
+BUSY_TIMEOUT_S = 5
 """So long SQLite waits for another's lock by itself, deaf to signals; then we try again."""
 
 SILENCE_S = 30
 """A server that has left the network without a word is taken for gone after about this long."""
+
+ROLLED_BACK = "the transaction was rolled back by Optuna"
 
 REFUSALS = (
     sa.exc.DBAPIError,
@@ -83,14 +87,19 @@ class Database:
 
     @classmethod
     def when_it_answers(
-        cls, url: str, *, timeout_s: float, wait: Callable[[float], object]
+        cls,
+        url: str,
+        *,
+        create: bool = False,
+        timeout_s: float,
+        wait: Callable[[float], object] = _pause,
     ) -> "Database":
         """Open the database, waiting for it as `retry` does.
 
         Raises:
             StorageError: it cannot be opened, or was still away after `timeout_s`.
         """
-        return Outages().wait_out(lambda: cls(url), timeout_s=timeout_s, wait=wait)
+        return Outages().wait_out(lambda: cls(url, create=create), timeout_s=timeout_s, wait=wait)
 
     def forget(self) -> None:
         """Drop what Optuna's storage has cached: a study may have been deleted and made anew."""
@@ -111,7 +120,11 @@ class Database:
             try:
                 yield connection
                 if not whole.is_active:  # Optuna swallows some errors after it has rolled back
-                    raise optuna.exceptions.StorageInternalError("rolled back by Optuna")
+                    raise optuna.exceptions.StorageInternalError(ROLLED_BACK)
+            except sa.exc.InvalidRequestError:
+                if whole.is_active:
+                    raise
+                raise optuna.exceptions.StorageInternalError(ROLLED_BACK) from None
             finally:
                 sessions.remove()
 

@@ -8,6 +8,7 @@ is still its holder's, so an outage that all workers see costs nothing.
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -236,7 +237,7 @@ class Heartbeat(threading.Thread):
         """Beat every third of the lease; after a refusal sooner, to be in time once it passes."""
         usual = pause = self._claim.lease_s / 3
         while not self._done.wait(pause):
-            pause = usual
+            pause, asked_at = usual, time.monotonic()
             try:
                 with self._db.errors_translated(), fenced(self._db, self._claim):
                     pass
@@ -245,7 +246,7 @@ class Heartbeat(threading.Thread):
                 self.lost.set()
                 return
             except UnreachableError as error:
-                self._db.outages.refused(error)
+                self._db.outages.refused(error, asked_at)
                 pause = min(usual, REFUSED_S)
 
     def check(self) -> None:

@@ -43,13 +43,15 @@ class Outages:
         self._back_at: float | None = None
         self._lasted_s = 0.0
 
-    def refused(self, error: UnreachableError) -> None:
-        """The database has just refused an action, for a reason that may pass."""
+    def refused(self, error: UnreachableError, since: float) -> None:
+        """The database has refused an action for a reason that may pass.
+
+        It was asked at `since`, by the clock that never goes back.
+        """
         _log.debug("%s", error, extra={"event": "storage_error"})
         with self._lock:
-            now = time.monotonic()
-            self._since = now if self._since is None else self._since
-            if self._is_told or now - self._since < UNTOLD_S:
+            self._since = since if self._since is None else self._since
+            if self._is_told or time.monotonic() - self._since < UNTOLD_S:
                 return
             self._is_told = True
         _log.warning("%s; waiting for it", error, extra={"event": "storage_away"})
@@ -87,15 +89,15 @@ class Outages:
         Raises:
             UnreachableError: the database was still away after `timeout_s`.
         """
-        until, pause = time.monotonic() + timeout_s, FIRST_PAUSE_S
+        begun, pause = time.monotonic(), FIRST_PAUSE_S
         while True:
             try:
                 done = action()
             except UnreachableError as error:
                 if not is_passing(error.__cause__):
                     raise
-                self.refused(error)
-                if time.monotonic() >= until:
+                self.refused(error, begun)
+                if time.monotonic() >= begun + timeout_s:
                     raise
             else:
                 self.answered()

@@ -1,10 +1,15 @@
 """The installed `hpo` command, run as a user runs it."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+import pytest
 
 
 HPO = Path(sys.executable).with_name("hpo")
@@ -55,3 +60,39 @@ def run_hpo(
         text=True,
         check=False,
     )
+
+
+@contextlib.contextmanager
+def worker(
+    *flags: str, log: Path | None = None, env: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    """A worker process in a group of its own, whose stderr ends when its last child is gone.
+
+    With `log` its stderr goes to that file, to be read while it works.
+    """
+    with contextlib.ExitStack() as stack:
+        errors = stack.enter_context(log.open("w")) if log is not None else subprocess.PIPE
+        process = subprocess.Popen(
+            [HPO, "worker", *flags],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=clean_environment(env),
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    """Look again and again."""
+    pause = threading.Event()
+    for _ in range(round(timeout_s / 0.05)):
+        if holds():
+            return
+        pause.wait(0.05)
+    pytest.fail(f"waited {timeout_s} s in vain")

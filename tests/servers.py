@@ -49,10 +49,12 @@ class Server(ABC):
     @cached_property
     def port(self) -> int:
         """A loopback port that was free when it was first asked for."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        return port
+        return free_port()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self.pid_file.exists()
 
     @property
     def url(self) -> sa.URL:
@@ -115,14 +117,14 @@ class Server(ABC):
         """
         for child in _children:
             child.poll()  # one that was killed leaves the list of processes only now
-        if not self.pid_file.exists():
+        if not self.is_running:
             return
         try:
             os.kill(int(self.pid_file.read_text().split()[0]), self.stop_signal)
         except ProcessLookupError:  # it was killed, and could not take its file away
             return
         deadline = time.monotonic() + STOP_S
-        while self.pid_file.exists():
+        while self.is_running:
             if time.monotonic() > deadline:
                 raise self._error(f"{self.kind} did not stop")
             _pause(0.05)
@@ -218,6 +220,14 @@ SERVERS: dict[str, type[Server]] = {server.kind: server for server in (PostgreSQ
 
 # Kept so that Python does not warn of a child that is still running: it is meant to.
 _children: list[subprocess.Popen[bytes]] = []
+
+
+def free_port() -> int:
+    """A loopback port at which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _find(names: tuple[str, ...]) -> str | None:

@@ -1,13 +1,9 @@
 """The `hpo` command from a study's creation to its deletion, and workers that are told to stop."""
 
-import contextlib
 import json
 import os
 import shlex
 import signal
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,7 @@ import yaml
 
 from storage import catalog
 from storage.engine import Database
-from tests.commands import HPO, clean_environment, run_hpo
+from tests.commands import run_hpo, wait_until, worker
 from tests.tiny_studies import FIXED, hpo, must, tiny_flags, write_recipe
 
 
@@ -29,6 +25,9 @@ COMMANDS = (
     "study show",
     "study trials",
     "study extend",
+    "study pause",
+    "study resume",
+    "study copy",
     "study delete",
     "worker",
     "export",
@@ -36,6 +35,9 @@ COMMANDS = (
     "reproduce",
     "data",
     "data fetch",
+    "storage",
+    "storage check",
+    "storage upgrade",
     "dashboard",
     "doctor",
 )
@@ -276,35 +278,6 @@ class TestFailures:
         assert states == {"tiny": "complete", "sound": "complete"}
 
 
-@contextlib.contextmanager
-def worker(*flags: str) -> Iterator["subprocess.Popen[str]"]:
-    """A worker process in a group of its own, whose stderr ends when its last child is gone."""
-    process = subprocess.Popen(
-        [HPO, "worker", *flags],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=clean_environment(),
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def wait_until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    """Look again and again."""
-    pause = threading.Event()
-    for _ in range(round(timeout_s / 0.05)):
-        if holds():
-            return
-        pause.wait(0.05)
-    pytest.fail(f"waited {timeout_s} s in vain")
-
-
 def n_at_work() -> int:
     """How many workers have trained an epoch of what they claimed."""
     return sum(each["n_epochs"] > 0 and not each["is_silent"] for each in show()["workers"])
@@ -439,7 +412,7 @@ def test_help_holds_an_example(command: str) -> None:
     done = hpo(*command.split(), "--help")
     assert done.code == 0
     assert done.err == ""
-    if command not in ("study", "data"):
+    if command not in ("study", "data", "storage"):
         assert f"hpo {command or 'study create'} " in " ".join(done.out.split())
         assert "Example: hpo" in done.out or "Begin with: hpo" in done.out
 
