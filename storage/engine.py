@@ -121,8 +121,8 @@ class Database:
                 yield connection
                 if not whole.is_active:  # Optuna swallows some errors after it has rolled back
                     raise optuna.exceptions.StorageInternalError(ROLLED_BACK)
-            except sa.exc.InvalidRequestError:
-                if whole.is_active:
+            except (sa.exc.InvalidRequestError, optuna.exceptions.StorageInternalError) as error:
+                if whole.is_active or not _is_aftermath(error):
                     raise
                 raise optuna.exceptions.StorageInternalError(ROLLED_BACK) from None
             finally:
@@ -183,6 +183,12 @@ class Database:
         """Give all connections back."""
         self._rdb.scoped_session.remove()
         self.engine.dispose()
+
+
+def _is_aftermath(error: BaseException) -> bool:
+    """Whether it says no more than that the transaction had ended before, for whatever reason."""
+    cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+    return cause is None or isinstance(cause, sa.exc.InvalidRequestError)
 
 
 def parse_url(url: str) -> URL:
@@ -257,8 +263,9 @@ def _optuna_storage(url: URL) -> optuna.storages.RDBStorage:
     """Optuna's storage; its tables are there already, made under the schema's lock."""
     text = url.render_as_string(hide_password=False)
     braces_kept = text.replace("{", "{{").replace("}", "}}")  # Optuna formats the URL
+    pool = {"pool_size": 1, "max_overflow": 9}  # a worker keeps one open: servers count them
     storage = optuna.storages.RDBStorage(
-        braces_kept, engine_kwargs=_engine_options(url), skip_table_creation=True
+        braces_kept, engine_kwargs=_engine_options(url) | pool, skip_table_creation=True
     )
     if storage.engine.name == "sqlite":
         sa.event.listen(storage.engine, "connect", _tune_sqlite)

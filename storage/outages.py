@@ -40,6 +40,7 @@ class Outages:
         self._lock = threading.Lock()
         self._since: float | None = None
         self._is_told = False
+        self._answered_at = 0.0
         self._back_at: float | None = None
         self._lasted_s = 0.0
 
@@ -50,6 +51,8 @@ class Outages:
         """
         _log.debug("%s", error, extra={"event": "storage_error"})
         with self._lock:
+            if since < self._answered_at:  # another thread was answered meanwhile
+                return
             self._since = since if self._since is None else self._since
             if self._is_told or time.monotonic() - self._since < UNTOLD_S:
                 return
@@ -59,9 +62,10 @@ class Outages:
     def answered(self) -> None:
         """The database has just done what it was asked for."""
         with self._lock:
+            self._answered_at = time.monotonic()
             if self._since is None:
                 return
-            self._back_at = time.monotonic()
+            self._back_at = self._answered_at
             self._lasted_s = self._back_at - self._since
             was_told, self._since, self._is_told = self._is_told, None, False
         if was_told:
