@@ -44,16 +44,16 @@ class Outages:
         self._back_at: float | None = None
         self._lasted_s = 0.0
 
-    def refused(self, error: UnreachableError, since: float) -> None:
+    def refused(self, error: UnreachableError, asked_at: float) -> None:
         """The database has refused an action for a reason that may pass.
 
-        It was asked at `since`, by the clock that never goes back.
+        It was asked at `asked_at`, by the clock that never goes back.
         """
         _log.debug("%s", error, extra={"event": "storage_error"})
         with self._lock:
-            if since < self._answered_at:  # another thread was answered meanwhile
+            if asked_at < self._answered_at:  # another thread was answered meanwhile
                 return
-            self._since = since if self._since is None else self._since
+            self._since = asked_at if self._since is None else self._since
             if self._is_told or time.monotonic() - self._since < UNTOLD_S:
                 return
             self._is_told = True
@@ -95,12 +95,13 @@ class Outages:
         """
         begun, pause = time.monotonic(), FIRST_PAUSE_S
         while True:
+            asked_at = time.monotonic()
             try:
                 done = action()
             except UnreachableError as error:
                 if not is_passing(error.__cause__):
                     raise
-                self.refused(error, begun)
+                self.refused(error, asked_at)
                 if time.monotonic() >= begun + timeout_s:
                     raise
             else:

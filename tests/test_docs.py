@@ -1,4 +1,4 @@
-"""The README: its commands, its Python and its recipe are those of this program."""
+"""The README and the pages of docs/: what they name is what the program has."""
 
 import ast
 import inspect
@@ -14,27 +14,36 @@ import typer.main
 
 import cli
 import hpo
+from hpo.monitoring import Monitor
 from search_spaces import recipe
+from storage.engine import Database
 from tests.commands import run_hpo
 from tests.sources import ROOT
 
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+OTHERS = [(ROOT / "docs" / name).read_text() for name in ("reports.md", "reliability.md")]
 
 
-def blocks(language: str) -> list[str]:
-    return [text for given, text in BLOCKS if given == language]
+def blocks(language: str, page: str = README) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return [text for given, text in found if given == language]
 
 
 def commands() -> Iterator[str]:
-    """Every `hpo` command of the README: in blocks of shell, through compose, and in the text."""
-    for block in blocks("sh"):
+    """Every `hpo` command of the pages: in blocks of shell, through compose, and in the text."""
+    for page in (README, OPERATIONS, *OTHERS):
+        yield from commands_of(page)
+
+
+def commands_of(page: str) -> Iterator[str]:
+    for block in blocks("sh", page):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.join(shlex.split(line, comments=True))
             if found := re.search(r"(?:^|&& )hpo (.*)|docker compose run .*?worker (.*)", words):
                 yield found[1] or found[2]
-    prose = re.sub(r"^```.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```.*?^```$", "", page, flags=re.DOTALL | re.MULTILINE)
     yield from (" ".join(words.split()) for words in re.findall(r"`hpo\s([^`]+)`", prose))
 
 
@@ -49,12 +58,15 @@ def parse(words: list[str]) -> None:
     command.make_context("hpo", words, parent=context)
 
 
+MENTIONED = (["study", "create"], ["study", "copy"], ["study", "trials"])
+"""Commands that the text speaks of without saying what they are to be done to."""
+
+
 @pytest.mark.parametrize("command", sorted(set(commands())))
-def test_a_command_of_the_readme_is_one_of_the_program(command: str) -> None:
-    words = command.split()
-    if words == ["study", "create"]:
-        words += ["--architecture", "siamese"]  # named in the text without its flags
-    parse(words)
+def test_a_command_of_the_pages_is_one_of_the_program(command: str) -> None:
+    words = [{"N": "2"}.get(word, word) for word in command.split()]
+    if words not in MENTIONED:
+        parse(words)
 
 
 @pytest.mark.parametrize("wrong", ["study show", "study shw siamese", "worker --studdy siamese"])
@@ -93,7 +105,8 @@ def test_a_recipe_of_the_readme_makes_a_study(block: str, tmp_path: Path) -> Non
 
 
 def test_the_network_of_the_readme_can_be_searched(tmp_path: Path) -> None:
-    files = {found[1]: text for _, text in BLOCKS if (found := FILE.match(text))}
+    blocks_of_both = [*blocks("python"), *blocks("yaml")]
+    files = {found[1]: text for text in blocks_of_both if (found := FILE.match(text))}
     assert sorted(files) == ["mynet.py", "mynet.yaml"]
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -115,3 +128,39 @@ def test_links_to_files_of_the_repository_lead_somewhere() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def first_cells(page: str, heading: str) -> set[str]:
+    """The names in the first column of the table under a heading."""
+    section = page.split(f"## {heading}")[1].split("\n## ")[0]
+    cells = (line.split("|")[1] for line in section.splitlines() if line.startswith("| `"))
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_the_table_of_events_names_those_that_the_program_tells() -> None:
+    sources = [*(ROOT / "hpo").glob("*.py"), *(ROOT / "storage").glob("*.py")]
+    told = {
+        name
+        for path in sources
+        for name in re.findall(r'(?:tell|warn)\("(\w+)"|"event": "(\w+)"', path.read_text())
+        for name in name
+        if name
+    }
+    told.remove("storage_error")  # below the level that is printed; it is counted
+    assert first_cells(OPERATIONS, "Logs") == told
+
+
+def test_the_table_of_figures_names_those_that_are_served(sqlite_url: str) -> None:
+    db = Database(sqlite_url, create=True)
+    families = {family.name for family in Monitor(db).registry.collect()}
+    db.close()
+    named = {name.removesuffix("_total") for name in first_cells(OPERATIONS, "Figures")}
+    assert named == families
+
+
+def test_the_table_of_options_gives_the_defaults() -> None:
+    defaults = inspect.signature(hpo.run_worker).parameters
+    for option in first_cells(OPERATIONS, "Workers"):
+        name, _, value = option.removeprefix("--").partition(" ")
+        if value:
+            assert float(value) == defaults[name.replace("-", "_")].default

@@ -1,0 +1,90 @@
+"""When an outage begins and ends, as the process that meets it tells."""
+
+import logging
+import threading
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from storage.errors import UnreachableError
+from storage.outages import Outages
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What is said of the database."""
+    caplog.set_level(logging.WARNING, "hpo.storage")
+    return caplog
+
+
+def refuse() -> None:
+    """What a database that is away does.
+
+    Raises:
+        UnreachableError: always.
+    """
+    try:
+        raise sa.exc.OperationalError("SELECT 1", {}, Exception("away"))
+    except sa.exc.OperationalError as error:
+        raise UnreachableError("the database is away") from error
+
+
+def meet(outages: Outages, n_refusals: int, pause_s: float = 0.6) -> None:
+    """Ask so often in vain, then get an answer."""
+    left = [n_refusals]
+
+    def ask() -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            refuse()
+
+    outages.wait_out(ask, timeout_s=60, wait=lambda seconds: threading.Event().wait(pause_s))
+
+
+def events(told: pytest.LogCaptureFixture) -> list[str]:
+    return [record.__dict__["event"] for record in told.records]
+
+
+def test_an_outage_is_told_once_at_its_beginning_and_once_at_its_end(
+    told: pytest.LogCaptureFixture,
+) -> None:
+    outages = Outages()
+    meet(outages, 4)
+    assert events(told) == ["storage_away", "storage_back"]
+    meet(outages, 4)
+    assert events(told) == ["storage_away", "storage_back"] * 2
+
+
+def test_a_refusal_that_passes_at_once_is_not_told(told: pytest.LogCaptureFixture) -> None:
+    meet(Outages(), 3, pause_s=0.01)
+    assert events(told) == []
+
+
+def test_a_refusal_of_something_asked_before_the_last_answer_begins_no_outage(
+    told: pytest.LogCaptureFixture,
+) -> None:
+    outages = Outages()
+    asked_at = time.monotonic() - 5
+    outages.answered()
+    outages.refused(UnreachableError("late"), asked_at)
+    outages.answered()
+    assert events(told) == []
+
+
+def test_after_a_long_outage_others_get_a_heartbeat_s_time_to_renew_their_leases() -> None:
+    outages = Outages()
+    assert outages.are_over(lease_s=3.0)
+    meet(outages, 3)
+    assert not outages.are_over(lease_s=3.0)
+    assert outages.are_over(lease_s=60.0), "no lease can have run out"
+    threading.Event().wait(1.1)
+    assert outages.are_over(lease_s=3.0)
+
+
+def test_the_waiting_ends_by_what_is_raised_in_it() -> None:
+    def stop(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Outages().wait_out(refuse, timeout_s=60, wait=stop)
