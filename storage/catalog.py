@@ -97,7 +97,9 @@ def entering(
             _clear_remains(connection, study_id, name)
             yield connection, study_id
     except optuna.exceptions.DuplicatedStudyError as error:
-        raise StudyExistsError(f"a study named {name!r} exists already in {db.name}") from error
+        raise StudyExistsError(
+            f"a study named {name!r} exists already in {db.name}; choose another name"
+        ) from error
 
 
 def get(db: Database, name: str) -> StudyRow:
@@ -258,10 +260,13 @@ def _clear_remains(connection: Connection, study_id: int, name: str) -> None:
 def locked(connection: Connection, db: Database, name: str) -> AnyRow:
     """The study's row, which nobody else changes before the transaction ends.
 
+    As strong a lock as a claim's: one who records a result has the claim's row and asks for a share
+    of the study's key.
+
     Raises:
         StudyMissingError: there is no such study.
     """
-    query = _STUDY.where(studies.c.name == name, IN_OPTUNA).with_for_update()
+    query = _STUDY.where(studies.c.name == name, IN_OPTUNA).with_for_update(key_share=True)
     row = connection.execute(query).first()
     if row is None or row.name != name:
         raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")

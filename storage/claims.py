@@ -43,16 +43,17 @@ class Plan:
 
 
 class Idle(enum.Enum):
-    """There is nothing to claim: others still work on the rest, or all is done."""
+    """There is nothing to claim: others still work on the rest, it is paused, or all is done."""
 
     WAIT = "wait"
+    PAUSED = "paused"
     COMPLETE = "complete"
 
 
 def claim(
     db: Database, study_id: int, plan: Plan, worker: str, *, created_at: float | None = None
 ) -> Claim | Idle:
-    """A claim on the next missing piece of the study's work.
+    """A claim on the next missing piece of the study's work; none while the study is paused.
 
     A database may give a deleted study's number to a new one: with `created_at` only the study
     that was created then is meant.
@@ -65,6 +66,8 @@ def claim(
         if created_at not in (None, study.created_at):
             raise StudyMissingError("the study was deleted; another has its number now")
         desk = _Desk(db, connection, study, plan, worker, _now(connection))
+        if study.is_paused:
+            return Idle.COMPLETE if desk.idle() is Idle.COMPLETE else Idle.PAUSED
         return desk.take_over() or desk.start_trial() or desk.start_test_run() or desk.idle()
 
 
@@ -115,6 +118,18 @@ class _Desk:
 
     def start_test_run(self) -> Claim | None:
         """The first missing test run of the chosen trial, once every trial has an outcome."""
+        if (missing := self._missing_test_run()) is None:
+            return None
+        chosen, seed = missing
+        return self._insert("test", chosen.trial, seed, chosen.trial_id)
+
+    def idle(self) -> Idle:
+        """Nothing is given out; is anything still missing, or in work?"""
+        unfinished = self.study.n_started < self.study.n_trials or self._is_live()
+        return Idle.WAIT if unfinished or self._missing_test_run() else Idle.COMPLETE
+
+    def _missing_test_run(self) -> tuple[AnyRow, int] | None:
+        """The chosen trial and the first seed without a row; None while a trial is live."""
         if self._is_live("trial") or (chosen := self._chosen()) is None:
             return None
         query = sa.select(claims.c.part).where(
@@ -124,13 +139,8 @@ class _Desk:
         )
         taken = set(self.connection.execute(query).scalars())
         missing = (seed for seed in range(self.plan.n_repeats) if seed not in taken)
-        if (seed := next(missing, None)) is None:
-            return None
-        return self._insert("test", chosen.trial, seed, chosen.trial_id)
-
-    def idle(self) -> Idle:
-        """Nothing is missing; is anything still in work?"""
-        return Idle.WAIT if self._is_live() else Idle.COMPLETE
+        seed = next(missing, None)
+        return None if seed is None else (chosen, seed)
 
     def _expired(self) -> AnyRow | None:
         ended_before = self.now if self.db.outages.are_over(self.plan.lease_s) else JUST_GIVEN_BACK

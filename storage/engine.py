@@ -57,7 +57,60 @@ def _pause(duration_s: float) -> None:
     threading.Event().wait(duration_s)
 
 
-class Database:
+class Unopened:
+    """A database by its URL; which tables it holds, of which version, is not asked.
+
+    `name` is its URL without a password.
+    """
+
+    def __init__(self, url: str, *, create: bool = False) -> None:
+        """Look at the URL; with `create` an SQLite file need not be there yet.
+
+        Raises:
+            StorageURLError: the URL cannot be read, or names an unknown kind of database.
+            EmptyStorageError: there is no such file and `create` is not set.
+        """
+        self.url = parse_url(url)
+        self.name = self.url.set(query={}).render_as_string(hide_password=True)
+        _check_file(self.url, create)
+        self.engine = _make_engine(self.url)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for reading only."""
+        with self.errors_translated(), self.engine.connect() as connection:
+            yield connection
+
+    def ping(self) -> None:
+        """See whether the database answers.
+
+        Raises:
+            UnreachableError: it does not.
+        """
+        with self.reading() as connection:
+            connection.execute(sa.select(1))
+
+    @contextlib.contextmanager
+    def errors_translated(self) -> Iterator[None]:
+        """Give a database's refusal as one line, with no password in it."""
+        try:
+            yield
+        except REFUSALS as error:
+            raise UnreachableError(
+                f"cannot use the database {self.name}: {self._reason(error)}; check that it runs "
+                "and that --storage (or HPO_STORAGE) is right"
+            ) from error
+
+    def _reason(self, error: BaseException) -> str:
+        """The driver's own words, on one line and without the password."""
+        if error.__cause__ is not None and not isinstance(error, sa.exc.DBAPIError):
+            error = error.__cause__
+        words = " ".join(str(getattr(error, "orig", None) or error).split())
+        password = self.url.password
+        return words.replace(str(password), "***") if password else words
+
+
+class Database(Unopened):
     """An open database with Optuna's tables and ours.
 
     `optuna` is Optuna's storage (with its cache) on the same engine; `outages` knows when the
@@ -74,15 +127,12 @@ class Database:
             OutdatedError: the tables are not those of this program.
             UnreachableError: the database does not answer.
         """
-        parsed = parse_url(url)
-        self.url = parsed
+        super().__init__(url, create=create)
         self.outages = Outages()
-        self.name = parsed.set(query={}).render_as_string(hide_password=True)
-        _check_file(parsed, create)
         with self.errors_translated():
-            schema.prepare(_make_engine(parsed), self.name, create=create)
-            self._rdb = _optuna_storage(parsed)
-        self.engine: sa.Engine = self._rdb.engine
+            schema.prepare(self.engine, self.name, create=create)
+            self._rdb = _optuna_storage(self.url)
+        self.engine = self._rdb.engine
         self.forget()
 
     @classmethod
@@ -127,40 +177,6 @@ class Database:
                 raise optuna.exceptions.StorageInternalError(ROLLED_BACK) from None
             finally:
                 sessions.remove()
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection for reading only."""
-        with self.errors_translated(), self.engine.connect() as connection:
-            yield connection
-
-    def ping(self) -> None:
-        """See whether the database answers.
-
-        Raises:
-            UnreachableError: it does not.
-        """
-        with self.reading() as connection:
-            connection.execute(sa.select(1))
-
-    @contextlib.contextmanager
-    def errors_translated(self) -> Iterator[None]:
-        """Give a database's refusal as one line, with no password in it."""
-        try:
-            yield
-        except REFUSALS as error:
-            raise UnreachableError(
-                f"cannot use the database {self.name}: {self._reason(error)}; check that it runs "
-                "and that --storage (or HPO_STORAGE) is right"
-            ) from error
-
-    def _reason(self, error: BaseException) -> str:
-        """The driver's own words, on one line and without the password."""
-        if error.__cause__ is not None and not isinstance(error, sa.exc.DBAPIError):
-            error = error.__cause__
-        words = " ".join(str(getattr(error, "orig", None) or error).split())
-        password = self.url.password
-        return words.replace(str(password), "***") if password else words
 
     def retry(
         self, action: Callable[[], T], *, timeout_s: float, wait: Callable[[float], object] = _pause

@@ -7,6 +7,8 @@ StorageError               4  the database cannot be used
 ├── EmptyStorageError      3  it holds no tables of ours yet
 ├── StudyMissingError      3  no study of that name, or it was deleted under a worker
 ├── StudyExistsError       5  the name is taken
+├── StudyBusyError         5  workers are at work on the study
+├── CopyError              1  what was copied is not what its source holds
 └── LeaseLostError         1  another worker has the work now; what we did for it is void
 
 A message never holds a password.
@@ -49,6 +51,18 @@ class StudyExistsError(StorageError):
     """The name of a new study is taken."""
 
     exit_code = 5
+
+
+class StudyBusyError(StorageError):
+    """Workers are at work on the study: it is copied while none is."""
+
+    exit_code = 5
+
+
+class CopyError(StorageError):
+    """What was copied is not what its source holds; nothing of it was kept."""
+
+    exit_code = 1
 
 
 class LeaseLostError(StorageError):

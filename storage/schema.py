@@ -1,4 +1,4 @@
-"""Making the tables, once, under a lock that all processes share.
+"""Making and upgrading the tables, under a lock that all processes share.
 
 Optuna's tables are made by Optuna, ours by Alembic with a version table of their own. Creating
 them is racy in itself (two processes that open an empty database together both try), hence the
@@ -6,7 +6,10 @@ lock: the database's own advisory lock, or a file beside an SQLite database.
 """
 
 import contextlib
+import functools
+import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -16,14 +19,64 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock, Timeout
+from optuna.storages import _rdb as optunas_tables
 
 from storage.errors import EmptyStorageError, OutdatedError, UnreachableError
 
 
 VERSION_TABLE = "hpo_alembic_version"
-LOCK_TIMEOUT_S = 60
+MIGRATIONS = Path(__file__).parent / "migrations"
+OPTUNAS_MIGRATIONS = Path(optunas_tables.__file__).parent / "alembic"
+LOCK_TIMEOUT_S = 50  # the server answers before the connection is taken for dead
 _LOCK = "hpo schema"
 BUSY = f"another process has been making the tables for over {LOCK_TIMEOUT_S} s; try again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """One set of tables as it stands: hpo's or Optuna's.
+
+    `version` is None where there are none; `known` are the versions that this program knows, of
+    which it needs `needed`.
+    """
+
+    package: str
+    version: str | None
+    needed: str
+    known: frozenset[str]
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer program made them."""
+        return self.version is not None and self.version not in self.known
+
+    @property
+    def complaint(self) -> str | None:
+        """What is wrong with them and what mends it; None where they are as they should be."""
+        if self.version == self.needed:
+            return None
+        age = "newer" if self.is_newer else "older"
+        mend = f"install the newer {self.package}" if self.is_newer else "run: hpo storage upgrade"
+        return (
+            f"the tables of {self.package} are at version {self.version or 'none'}, {age} than "
+            f"this program, which needs {self.needed}; {mend}"
+        )
+
+    @property
+    def way(self) -> str:
+        """From which version to which an upgrade brings them."""
+        if self.version == self.needed:
+            return f"at version {self.needed} already"
+        return f"from version {self.version or 'none'} to {self.needed}"
+
+    def check(self, name: str) -> None:
+        """See that they are of the version that this program needs.
+
+        Raises:
+            OutdatedError: they are older or newer.
+        """
+        if self.complaint is not None:
+            raise OutdatedError(f"cannot use the database {name}: {self.complaint}")
 
 
 def prepare(engine: sa.Engine, name: str, *, create: bool) -> None:
@@ -33,45 +86,102 @@ def prepare(engine: sa.Engine, name: str, *, create: bool) -> None:
         EmptyStorageError: there are none and `create` is not set.
         OutdatedError: they are older or newer than this program.
     """
-    version = current_version(engine)
-    if version is None and create:
+    ours, optunas = look(engine)
+    if ours.version is None and create:
         with _lock(engine):
-            if current_version(engine) is None:
-                _create(engine)
-        version = current_version(engine)
-    if version is None:
-        raise EmptyStorageError(f"no studies in {name} yet; hpo study create makes the first")
-    if version != head_version():
-        raise OutdatedError(
-            f"the tables in {name} are at version {version}, this program needs {head_version()}; "
-            "use the version of hpo that made them"
+            ours, optunas = look(engine)
+            if ours.version is None:
+                if optunas.version is not None:  # another program's: not ours to upgrade unasked
+                    optunas.check(name)
+                _bring_up(engine)
+        ours, optunas = look(engine)
+    check_there(ours, name)
+    for tables in (ours, optunas):
+        tables.check(name)
+
+
+def upgrade(engine: sa.Engine, name: str) -> tuple[Tables, Tables]:
+    """Bring hpo's and Optuna's tables to the versions of this program; gives how they stood.
+
+    Raises:
+        EmptyStorageError: there are none.
+        OutdatedError: they are newer than this program.
+    """
+    ours, optunas = look(engine)
+    check_there(ours if optunas.version is None else optunas, name)
+    with _lock(engine):
+        ours, optunas = look(engine)
+        for tables in (ours, optunas):
+            if tables.is_newer:
+                tables.check(name)
+        _bring_up(engine)
+    return ours, optunas
+
+
+def look(engine: sa.Engine) -> tuple[Tables, Tables]:
+    """How hpo's tables and Optuna's stand; reads alone."""
+    with engine.connect() as connection:
+        return (
+            _tables("hpo", connection, VERSION_TABLE, str(MIGRATIONS)),
+            _tables("Optuna", connection, "alembic_version", str(OPTUNAS_MIGRATIONS)),
         )
 
 
-def current_version(engine: sa.Engine) -> str | None:
-    """The version of our tables in the database; None where there are none."""
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        return context.get_current_revision()
+def _tables(package: str, connection: sa.Connection, version_table: str, folder: str) -> Tables:
+    context = MigrationContext.configure(connection, opts={"version_table": version_table})
+    needed, known = _versions(folder)
+    version = context.get_current_revision()
+    return Tables(package=package, version=version, needed=needed, known=known)
 
 
-def head_version() -> str:
-    """The version of our tables that this program is made for."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
+@functools.cache
+def _versions(folder: str) -> tuple[str, frozenset[str]]:
+    """The last of a folder's migrations, and all of them."""
+    scripts = ScriptDirectory(folder)
+    return str(scripts.get_current_head()), frozenset(
+        script.revision for script in scripts.walk_revisions()
+    )
 
 
-def _create(engine: sa.Engine) -> None:
+def check_there(tables: Tables, name: str) -> None:
+    """See that there are such tables.
+
+    Raises:
+        EmptyStorageError: there are none.
+    """
+    if tables.version is None:
+        raise EmptyStorageError(f"no studies in {name} yet; hpo study create makes the first")
+
+
+def _bring_up(engine: sa.Engine) -> None:
+    """Make the tables that are missing, upgrade those that are older."""
     url = engine.url.render_as_string(hide_password=False)
-    optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}")).engine.dispose()
+    braces_kept = url.replace("{", "{{").replace("}", "}}")  # Optuna formats the URL
+    storage = optuna.storages.RDBStorage(braces_kept, skip_compatibility_check=True)
+    if storage.get_current_version() != storage.get_head_version():
+        with _logging_kept():
+            storage.upgrade()
+    storage.engine.dispose()
     config = _config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
+@contextlib.contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Optuna's migrations set up the logging of a process that has none: not of ours."""
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
     return config
 

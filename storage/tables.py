@@ -62,6 +62,7 @@ studies = sa.Table(
     sa.Column("n_started", sa.Integer, nullable=False),  # trial numbers given out
     sa.Column("choice", sa.Integer),  # the chosen trial, once the search is over
     sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("is_paused", sa.Boolean, nullable=False, server_default=sa.false()),
     mysql_charset=UTF8,
 )
 

@@ -1,0 +1,1 @@
+"""Measurements; README.md tells what they showed."""

@@ -1,0 +1,224 @@
+"""No-op trials a second: what hpo asks of a database beside `study.optimize` of plain Optuna.
+
+Both do trials of 6 parameters that train nothing, side by side on the same database, in rounds
+that alternate. Prints Markdown to stdout. A server whose URL is neither given nor in
+HPO_TEST_POSTGRES_URL or HPO_TEST_MYSQL_URL is left out; databases are made there and dropped.
+
+    python benchmarks/storage_throughput.py --postgres URL --mysql URL
+"""
+
+import argparse
+import contextlib
+import datetime
+import functools
+import os
+import platform
+import secrets
+import shlex
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import optuna
+import sqlalchemy as sa
+
+from benchmarks.filled_studies import create_ours, create_plain, made
+from benchmarks.noop_trials import make_protocol
+from benchmarks.noop_workers import (
+    N_TURNS,
+    SIDES,
+    Cell,
+    Spell,
+    finish,
+    share,
+    side_by_side,
+    take_turns,
+)
+from hpo.limits import count_cores
+from storage.engine import Database, parse_url
+from tests.databases import URL_VARIABLES, fresh_database
+
+
+SIZES = (100, 1000, 5000)
+N_ASKED, N_KNOWN, N_TOGETHER = 100, 40, 8
+
+CELLS = [
+    *(Cell("tpe", n_workers, size) for n_workers in (1, 8) for size in SIZES),
+    Cell("tpe", 64, SIZES[0]),
+    *(Cell("random", 8, size) for size in SIZES),
+]
+SHORT_CELLS = [Cell(sampler, 8, SIZES[0]) for sampler in ("tpe", "random")]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One database and what is measured on it; each measurement gives lines of a table."""
+
+    kind: str
+    url: str
+    db: Database
+
+    def throughput(self, cell: Cell, rounds: int) -> list[str]:
+        """Trials a second of both sides, and what each made beside or twice."""
+        name, protocol = secrets.token_hex(4), make_protocol(cell.sampler)
+        n_asked = rounds * cell.n_workers * cell.share
+        ids = {
+            "plain": create_plain(self.db, f"plain-{name}", protocol, cell.n_finished),
+            "hpo": create_ours(self.db, f"hpo-{name}", protocol, cell.n_finished, n_asked),
+        }
+        workers = side_by_side(cell.n_workers, share, self.url, name, cell, rounds)
+        plain, ours = (
+            [_rate([spells[side][number] for spells in workers]) for number in range(rounds)]
+            for side in SIDES
+        )
+        ratios = [a / b for a, b in zip(ours, plain, strict=True)]
+        rates = [f"{statistics.median(each):.1f}" for each in (plain, ours)]
+        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        n_in_all = cell.n_finished + n_asked
+        counts = [
+            self._counts(ids[side], n_in_all, [each for spells in workers for each in spells[side]])
+            for side in SIDES
+        ]
+        size = f"{cell.n_finished:,}"
+        return [_line(self.kind, cell.sampler, cell.n_workers, size, *rates, ratio, *counts)]
+
+    def exactness(self) -> list[str]:
+        """What both make of a budget that all workers share, known configurations in it."""
+        protocol = make_protocol("random", N_KNOWN)
+        lines = []
+        for side in SIDES:
+            name = f"{side}-{secrets.token_hex(4)}"
+            if side == "hpo":
+                study_id = create_ours(self.db, name, protocol, 0, N_ASKED)
+            else:
+                study_id = create_plain(self.db, name, protocol, 0)
+            spells = side_by_side(N_TOGETHER, finish, self.url, name, side, N_ASKED)
+            lines.append(_line(self.kind, side, self._counts(study_id, N_ASKED, spells)))
+        return lines
+
+    def claims(self) -> list[str]:
+        """Milliseconds of a claim, and of the rest of a trial, by the number of finished trials."""
+        lines = []
+        for sampler in ("tpe", "random"):
+            names = [f"hpo-{secrets.token_hex(4)}" for _ in SIZES]
+            for name, size in zip(names, SIZES, strict=True):
+                create_ours(self.db, name, make_protocol(sampler), size, N_TURNS)
+            (times,) = side_by_side(1, take_turns, self.url, names)
+            for part in ("claim_s", "parameters_s", "result_s"):
+                taken = [1000 * statistics.median(getattr(t, part) for t in each) for each in times]
+                numbers = [f"{milliseconds:.1f}" for milliseconds in taken]
+                growth = f"{taken[-1] / taken[0] - 1:+.0%}"
+                lines.append(_line(self.kind, sampler, part.removesuffix("_s"), *numbers, growth))
+        return lines
+
+    def _counts(self, study_id: int, n_asked: int, spells: Sequence[Spell]) -> str:
+        """Trials beside the budget, left unfinished and evaluated twice; processes that failed."""
+        counted = made(self.db, study_id)
+        evaluated = [number for spell in spells for number in spell.evaluated]
+        n_twice = len(evaluated) - len(set(evaluated))
+        failures = [spell.failure for spell in spells if spell.failure]
+        for failure in failures:
+            _say(f"{self.kind}: {failure}")
+        beside = counted.n_finished - n_asked
+        return f"{beside:+d}, {counted.n_unfinished}, {n_twice}, {len(failures)}"
+
+
+def _rate(spells: Sequence[Spell]) -> float:
+    """Trials a second, from the common start to the end of the last worker."""
+    n_trials = sum(len(spell.evaluated) for spell in spells)
+    return n_trials / (max(s.ended for s in spells) - min(s.began for s in spells))
+
+
+def _line(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _head(title: str, *cells: str) -> None:
+    print(f"\n{title}\n\n{_line(*cells)}\n{_line(*['---'] * len(cells))}", flush=True)
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def _print_lines(what: str, measure: Callable[[], list[str]]) -> None:
+    """Print a measurement's lines, or that it failed: the others are not to be lost with it."""
+    begun = time.monotonic()
+    try:
+        lines = measure()
+    except Exception as error:  # noqa: BLE001  of three databases, under load
+        lines = [_line(what, f"failed: {type(error).__name__}: {' '.join(str(error).split())}")]
+    print("\n".join(lines), flush=True)
+    _say(f"{what}: {time.monotonic() - begun:.0f} s")
+
+
+@contextlib.contextmanager
+def _bench(kind: str, server: str | None) -> Iterator[Bench]:
+    """An empty database: on a server, or in a temporary folder."""
+    with contextlib.ExitStack() as stack:
+        if server is None:
+            url = f"sqlite:///{stack.enter_context(tempfile.TemporaryDirectory())}/hpo.db"
+        else:
+            url = stack.enter_context(fresh_database(parse_url(server)))
+        db = Database(url, create=True)
+        stack.callback(db.close)
+        yield Bench(kind, url, db)
+
+
+def _conditions(benches: Sequence[Bench]) -> str:
+    versions = []
+    for bench in benches:
+        function = "sqlite_version" if bench.kind == "SQLite" else "version"
+        with bench.db.reading() as connection:
+            version = connection.execute(sa.select(getattr(sa.func, function)())).scalar_one()
+        versions.append(f"{bench.kind} {str(version).removeprefix('PostgreSQL ').split()[0]}")
+    programs = [f"Python {platform.python_version()}", f"Optuna {optuna.__version__}"]
+    programs.append(f"SQLAlchemy {sa.__version__}")
+    today = datetime.datetime.now(datetime.UTC).date()
+    command = shlex.join(["python", "benchmarks/storage_throughput.py", *sys.argv[1:]])
+    return f"{today}, {count_cores()} cores, {', '.join(versions + programs)}, `{command}`"
+
+
+def main() -> None:
+    """Measure on every database at hand and print three tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for option, kind in (("--postgres", "postgresql"), ("--mysql", "mysql")):
+        parser.add_argument(option, metavar="URL", default=os.environ.get(URL_VARIABLES[kind]))
+    parser.add_argument("--no-sqlite", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--short", action="store_true", help="a quick try: two lines a database")
+    options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    servers = {"PostgreSQL": options.postgres, "MariaDB": options.mysql}
+    wanted = {kind: server for kind, server in servers.items() if server}
+    if not options.no_sqlite:
+        wanted = {"SQLite": None, **wanted}
+    with contextlib.ExitStack() as stack:
+        benches = [stack.enter_context(_bench(*each)) for each in wanted.items()]
+        print(_conditions(benches))
+        _print_tables(benches, SHORT_CELLS if options.short else CELLS, options.rounds)
+
+
+def _print_tables(benches: Sequence[Bench], cells: Sequence[Cell], rounds: int) -> None:
+    counts = "beside, unfinished, twice, failed"
+    rates = ("plain, trials/s", "hpo, trials/s", "hpo / plain")
+    of_both = (f"plain: {counts}", f"hpo: {counts}")
+    _head("Trials a second", "database", "sampler", "workers", "finished before", *rates, *of_both)
+    for bench in benches:
+        for cell in cells:
+            _print_lines(f"{bench.kind}, {cell}", functools.partial(bench.throughput, cell, rounds))
+    budget = f"{N_ASKED} trials, {N_KNOWN} of them known, {N_TOGETHER} workers"
+    _head(budget, "database", "by", counts)
+    for bench in benches:
+        _print_lines(f"{bench.kind}, a budget", bench.exactness)
+    sizes = [f"{size:,}, ms" for size in SIZES]
+    _head("One worker, by finished trials", "database", "sampler", "part", *sizes, "growth")
+    for bench in benches:
+        _print_lines(f"{bench.kind}, claims", bench.claims)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""A study can be paused."""
+
+import sqlalchemy as sa
+from alembic import op
+
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Add the column, with a default: workers of the first version enter studies without it."""
+    columns = sa.inspect(op.get_bind()).get_columns("hpo_studies")
+    if "is_paused" not in {column["name"] for column in columns}:
+        column = sa.Column("is_paused", sa.Boolean, nullable=False, server_default=sa.false())
+        op.add_column("hpo_studies", column)
