@@ -19,10 +19,10 @@ Begin with: hpo study create --architecture siamese --dataset digits; hpo worker
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-study_app = typer.Typer(help="Create, list, show, extend and delete studies.")
+study_app = typer.Typer(help="Create, list, show, extend, pause, copy and delete studies.")
 data_app = typer.Typer(help="Fetch the files of data sets.")
-app.add_typer(study_app, name="study")
 storage_app = typer.Typer(help="Check the database of studies, upgrade its tables.")
+app.add_typer(study_app, name="study")
 app.add_typer(data_app, name="data")
 app.add_typer(storage_app, name="storage")
 

@@ -4,7 +4,7 @@ Each candidate is trained on the first half of examples that are drawn from the 
 measured on the other half; the repeats' draws, initializations and batches are the same for all
 candidates. Prints a line for each candidate to stderr, and JSON to stdout:
 
-    python benchmarks/open_values.py benchmarks/open_values.yaml [ARCHITECTURE ...] --repeats 6
+    python -m benchmarks.open_values benchmarks/open_values.yaml [ARCHITECTURE ...] --repeats 6
 
 The file is a map from architectures to lists of candidates. A candidate holds hyperparameters,
 epochs and batch_size among them; without these two it has those of the recipe, else 25 and 100.

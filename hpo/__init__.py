@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from hpo.loading import load
     from hpo.processes import run_worker
     from hpo.status import list_studies, show_study, study_trials
-    from hpo.studies import create_study, delete_study, extend_study
+    from hpo.studies import (
+        create_study,
+        delete_study,
+        extend_study,
+        pause_study,
+        resume_study,
+    )
+    from hpo.upkeep import check_storage, copy_study, upgrade_storage
 
 __all__ = [
     "Architecture",
@@ -35,15 +42,20 @@ __all__ = [
     "Examples",
     "HpoError",
     "Outputs",
+    "check_storage",
+    "copy_study",
     "create_study",
     "delete_study",
     "export_study",
     "extend_study",
     "list_studies",
     "load",
+    "pause_study",
+    "resume_study",
     "run_worker",
     "show_study",
     "study_trials",
+    "upgrade_storage",
 ]
 
 _HOMES = {
@@ -54,7 +66,8 @@ _HOMES = {
     "loading": ("load",),
     "processes": ("run_worker",),
     "status": ("list_studies", "show_study", "study_trials"),
-    "studies": ("create_study", "delete_study", "extend_study"),
+    "studies": ("create_study", "delete_study", "extend_study", "pause_study", "resume_study"),
+    "upkeep": ("check_storage", "copy_study", "upgrade_storage"),
 }
 
 

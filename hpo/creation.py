@@ -13,7 +13,7 @@ import torch
 from hpo import optimization, strategies
 from hpo.architectures import Architecture, architectures
 from hpo.cross_validation import fold_indices
-from hpo.datasets import DataSet, Examples, load
+from hpo.datasets import DataSet, Examples, datasets, load
 from hpo.errors import InputError
 from hpo.metrics import error_of
 from hpo.protocol import Protocol
@@ -37,6 +37,16 @@ def architecture(name: str) -> Architecture:
         InputError: there is none.
     """
     return architectures.get(name)
+
+
+def check_own_code(architecture_name: str, dataset_name: str) -> None:
+    """See that a study needs no code but hpo's; nothing of anybody else's is imported.
+
+    Raises:
+        InputError: its network or its data are somebody else's (an entry point's, a module's).
+    """
+    architectures.check_own(architecture_name)
+    datasets.check_own(dataset_name)
 
 
 def dataset(name: str | None, entry: Architecture) -> tuple[str, DataSet]:

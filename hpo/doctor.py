@@ -2,32 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Literal
 
 from hpo import versions
 from hpo.datasets import datasets, is_here, load
 from hpo.errors import HpoError
 from hpo.limits import count_cores
-from hpo.studies import every, open_database
+from hpo.studies import every, open_database, storage_url
+from hpo.upkeep import Finding, findings_of
+from storage import upkeep
 from storage.errors import EmptyStorageError, StorageError
-
-
-Verdict = Literal["good", "note", "bad"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that was looked at; only a bad one keeps hpo from working."""
-
-    what: str
-    verdict: Verdict
-    words: str
 
 
 def examine(storage: str | None = None) -> list[Finding]:
     """Look at everything that a study needs on this machine."""
-    return [*_versions(), _cores(), _device(), _storage(storage), *_data()]
+    return [*_versions(), _cores(), _device(), *_storage(storage), *_data()]
 
 
 def _versions() -> Iterator[Finding]:
@@ -47,15 +35,16 @@ def _device() -> Finding:
     return Finding(what="device", verdict="good", words=words)
 
 
-def _storage(storage: str | None) -> Finding:
+def _storage(storage: str | None) -> Iterator[Finding]:
     try:
+        yield from findings_of(upkeep.examine(storage_url(storage)))
         with closing(open_database(storage)) as db:
             words = f"{db.name} holds {len(every(db))} studies"
+        yield Finding(what="storage", verdict="good", words=words)
     except EmptyStorageError as error:
-        return Finding(what="storage", verdict="note", words=str(error))
+        yield Finding(what="storage", verdict="note", words=str(error))
     except (StorageError, HpoError) as error:
-        return Finding(what="storage", verdict="bad", words=str(error))
-    return Finding(what="storage", verdict="good", words=words)
+        yield Finding(what="storage", verdict="bad", words=str(error))
 
 
 def _data() -> Iterator[Finding]:

@@ -166,9 +166,17 @@ def _check_writable(path: Path | str | None) -> None:
     """Say at once, not after minutes of training, that a file cannot be written."""
     if path is None:
         return
-    folder = Path(path).absolute().parent
-    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"cannot write {path}: its folder is missing or cannot be written")
+    place = Path(path).absolute()
+    try:
+        is_folder = place.is_dir()
+        with tempfile.TemporaryFile(dir=place.parent, prefix=f".{place.name}."):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: its folder is missing or cannot be written ({error.strerror})"
+        ) from error
+    if is_folder:
+        raise InputError(f"cannot write {path}: it is a folder")
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from hpo import test_error
 from hpo.architectures import architectures
@@ -15,6 +14,7 @@ from hpo.protocol import Protocol
 from hpo.registry import unknown
 from hpo.setting import Setting, hyperparameters
 from hpo.training import Split, Standardize, Training, repeatable
+from search_spaces import RecipeError, yaml_file
 
 
 def load(path: Path | str) -> nn.Module:
@@ -55,10 +55,9 @@ def test_run(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        exported = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML, too
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"cannot read {path}: {reason}") from error
+        exported = yaml_file.load(path)
+    except RecipeError as error:
+        raise InputError(f"cannot read {path}: {error}") from error
     if not isinstance(exported, dict) or exported.get("hpo_export") != 1:
         raise InputError(f"{path} is no export of a study; make one with: hpo export NAME")
     return exported
@@ -86,9 +85,18 @@ def _trained(model: nn.Module, path: Path, weights: Any) -> nn.Module:
     try:
         tensors = load_file(file)
         # A mean for each feature or one for all: the file knows.
-        trained = network(Standardize(tensors.get("0.mean"), tensors.get("0.std")), model)
+        shapes = [tensors[name].shape if name in tensors else () for name in ("0.mean", "0.std")]
+        trained = network(Standardize(*map(torch.zeros, shapes)), model)
+        _check_types(tensors, trained.state_dict())
         trained.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: the weights in {file} cannot be used: {reason}") from error
+    except (OSError, SafetensorError, RuntimeError, TypeError) as error:
+        words = f"{path}: the weights in {file} cannot be used: {error}"
+        raise InputError(" ".join(words.split())) from error
     return trained
+
+
+def _check_types(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """See that no weight has to be made to fit: whole numbers, say, would be another network."""
+    for name, tensor in tensors.items():
+        if name in own and tensor.dtype != own[name].dtype:
+            raise TypeError(f"{name} is of {tensor.dtype}, not {own[name].dtype}")

@@ -99,7 +99,6 @@ class Objective:
 
     def _parameters(self, study: optuna.Study, claim: Claim) -> dict[str, Any]:
         """The trial's parameters: those it has (an earlier attempt's), else planned or sampled."""
-        study.get_trials(deepcopy=False)  # Optuna writes only to trials that it has read
         trial = self._db.optuna.get_trial(claim.trial_id)
         if trial.params.keys() == self._distributions.keys():
             return dict(trial.params)

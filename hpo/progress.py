@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo import studies
+from hpo.errors import HpoError
 from hpo.formatting import duration, percent
 from hpo.progress_of_runs import QUIET_S
 from hpo.status import Status, WorkerStatus, show
@@ -81,14 +82,14 @@ class Progress:
                     print(f"{news} · {rest}", file=sys.stderr, flush=True)
 
     def _read(self) -> list[tuple[Study, Status]]:
-        """The studies to show; none while the database does not answer, which workers tell of."""
+        """The studies to show; none where they cannot be read, which workers tell of."""
         try:
             if self._name is not None:
                 found = [studies.open_study(self._db, self._name)]
             else:
                 found = studies.every(self._db)
             shown = [(study, show(self._db, study)) for study in found]
-        except StorageError:
+        except (StorageError, HpoError):
             return []
         self._seen |= {study.name for study, status in shown if self._name or status.workers}
         return [(study, status) for study, status in shown if study.name in self._seen]

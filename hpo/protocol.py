@@ -3,19 +3,27 @@
 The budget of trials stands beside it in the study's row, because `hpo study extend` raises it.
 """
 
-from typing import Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpo.errors import HpoError, InputError
+from search_spaces import RecipeError
 from search_spaces.space import SearchSpace
 
 
 DEFAULT_EPOCHS = 25
 DEFAULT_BATCH_SIZE = 100
 MAX_COUNT = 1_000_000
+LONGEST = 200
+"""Characters of the reason why a stored protocol cannot be read."""
+
 VERSION: Literal[2] = 2
 """1 had no hyperparameters of a fit but learning rate, weight decay and auxiliary weight."""
+
+
+Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+"""Without control characters, which a terminal would obey."""
 
 
 class Protocol(BaseModel):
@@ -28,8 +36,8 @@ class Protocol(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1, 2] = VERSION
-    architecture: str
-    dataset: str
+    architecture: Name
+    dataset: Name
     fingerprint: str
     train_size: int = Field(ge=1)
     test_size: int = Field(ge=1)
@@ -64,21 +72,34 @@ def make(**settings: Any) -> Protocol:
         _refuse(error)
 
 
-def read(text: str) -> Protocol:
-    """A protocol as it was stored.
+def read(text: str, study: str) -> Protocol:
+    """The protocol of a study as it was stored.
 
     Raises:
-        HpoError: it is damaged or of a newer version.
+        HpoError: it is damaged or of a newer version; the message names the study.
     """
     try:
-        return Protocol.model_validate_json(text)
+        stored = Protocol.model_validate_json(text)
+        space = stored.search_space
+        for known in stored.known:
+            space.encode(known)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise HpoError(
-            f"the stored protocol cannot be read ({where}: {first['msg']}); it was made by a "
-            "newer hpo or was changed by hand"
-        ) from error
+        raise _unreadable(study, f"{where}: {first['msg']}" if where else first["msg"]) from error
+    except RecipeError as error:
+        raise _unreadable(study, str(error)) from error
+    return stored
+
+
+def _unreadable(study: str, reason: str) -> HpoError:
+    words = " ".join(reason.split())
+    words = words if words.isprintable() else ascii(words)
+    return HpoError(
+        f"the stored protocol of study {study!r} cannot be read "
+        f"({words if len(words) <= LONGEST else words[:LONGEST] + '...'}); it was made by a newer "
+        "hpo or was changed by hand: use that hpo, or remove it with hpo study delete"
+    )
 
 
 def _refuse(error: ValidationError) -> NoReturn:

@@ -50,6 +50,18 @@ class Registry(Generic[T]):
             return self._entries[name]
         raise InputError(unknown(self.kind, name, self))
 
+    def check_own(self, name: str) -> None:
+        """See that the name means an entry of hpo's own; nothing is imported or looked for.
+
+        Raises:
+            InputError: it would be found elsewhere, if anywhere.
+        """
+        if name not in self._entries:
+            raise InputError(
+                f"{self.kind} {name!r} is not hpo's own, and no other code is to run here "
+                "(--no-foreign-code)"
+            )
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 

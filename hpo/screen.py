@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpo.boundaries import CrowdedEdge
-    from hpo.doctor import Finding
     from hpo.protocol import Protocol
     from hpo.reproduction import Reproduction
     from hpo.status import Status
     from hpo.studies import Study
+    from hpo.upkeep import Finding
     from hpo.zoo import Entry
 
 
@@ -103,7 +103,7 @@ def print_studies(studies: "list[Status]", as_json: bool) -> None:
                 status.name,
                 status.architecture,
                 status.dataset,
-                status.state,
+                _state(status),
                 f"{status.trials.finished}/{status.trials.target}",
                 percent(status.best.validation_error if status.best else None),
                 summary(status.best.test_error if status.best else None),
@@ -111,6 +111,10 @@ def print_studies(studies: "list[Status]", as_json: bool) -> None:
             for status in studies
         ),
     )
+
+
+def _state(status: "Status") -> str:
+    return f"{status.state}, paused" if status.paused else status.state
 
 
 def print_status(status: "Status", as_json: bool) -> None:
@@ -148,7 +152,7 @@ def _status_rows(status: "Status") -> Iterable[tuple[str, str]]:
     from hpo.formatting import interval, percent, summary, value
 
     yield "study", f"{status.name}: {status.architecture} on {status.dataset}"
-    yield "state", status.state
+    yield "state", _state(status)
     yield "trials", ", ".join(f"{n} {word}" for word, n in asdict(status.trials).items())
     if (best := status.best) is None:
         return
@@ -179,7 +183,7 @@ def print_trials(trials: list[dict[str, Any]], as_json: bool) -> None:
                 trial["n_epochs"],
                 trial["n_attempts"],
                 duration(trial["train_s"]),
-                params(trial["params"]) + last_line(trial["failure"]),
+                " · ".join(filter(None, (params(trial["params"]), last_line(trial["failure"])))),
             )
             for trial in trials
         ),

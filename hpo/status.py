@@ -73,7 +73,7 @@ class Effort:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """A study as it stands.
+    """A study as it stands; while it is `paused`, none of its work is given out.
 
     `edges` are looked for only by `show_study` and `list_studies`, for those who may widen a range:
     a worker asks after every claim and has no use for them.
@@ -83,6 +83,7 @@ class Status:
     architecture: str
     dataset: str
     state: State
+    paused: bool
     trials: Counts
     best: Best | None
     effort: Effort
@@ -114,6 +115,7 @@ def show(db: Database, study: Study) -> Status:
         architecture=study.protocol.architecture,
         dataset=study.protocol.dataset,
         state=_state(counts, work, row.choice, study.protocol.repeats),
+        paused=row.is_paused,
         trials=counts,
         best=best,
         effort=_effort(work, study, counts, best),

@@ -1,18 +1,22 @@
-"""Samplers and pruners by name, as a protocol freezes them; all are Optuna's but the grid.
+"""Samplers and pruners by name, as a protocol freezes them; most are Optuna's.
 
-Optuna's grid sampler gives a point twice when workers run side by side. Here a grid is a list: its
-points are the configurations of the first trials, each given out once.
+CMA-ES is not, because Optuna's keeps pickles in the database (see `cma_es`), nor is the grid:
+Optuna's gives a point twice when workers run side by side. Here a grid is a list: its points are
+the configurations of the first trials, each given out once.
 """
 
 import random
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
 
+from hpo.cma_es import CmaEs
 from hpo.errors import InputError
 from hpo.protocol import Protocol
 from hpo.registry import Registry
@@ -21,12 +25,33 @@ from search_spaces.space import SearchSpace
 from storage.claims import Plan
 
 
-samplers: Registry[Callable[[int], BaseSampler]] = Registry("sampler")
-samplers.add("tpe", lambda seed: TPESampler(seed=seed))
-samplers.add("random", lambda seed: RandomSampler(seed=seed))
-samplers.add("grid", lambda seed: RandomSampler(seed=seed))  # never asked: all trials are planned
-samplers.add("gp", lambda seed: GPSampler(seed=seed))
-samplers.add("cmaes", lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False))
+Space: TypeAlias = Mapping[str, BaseDistribution]
+
+
+class Tpe(TPESampler):
+    """Optuna's TPE, told the search space, which is frozen.
+
+    Optuna's own looks for it in all trials, and a sampler that is made anew for each trial would do
+    so each time: at thousands of trials that takes as long as all else that it does.
+    """
+
+    def __init__(self, seed: int, space: Space) -> None:
+        super().__init__(seed=seed)
+        self._frozen = {name: each for name, each in sorted(space.items()) if not each.single()}
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The parameters that are searched."""
+        return dict(self._frozen)
+
+
+samplers: Registry[Callable[[int, Space], BaseSampler]] = Registry("sampler")
+samplers.add("tpe", Tpe)
+samplers.add("random", lambda seed, space: RandomSampler(seed=seed))
+samplers.add("grid", samplers.get("random"))  # never asked: all its trials are planned
+samplers.add("gp", lambda seed, space: GPSampler(seed=seed))
+samplers.add("cmaes", lambda seed, space: CmaEs(seed))
 
 pruners: Registry[Callable[[int], BasePruner]] = Registry("pruner")
 pruners.add("hyperband", lambda epochs: HyperbandPruner(max_resource=epochs))
@@ -38,7 +63,9 @@ def make_sampler(protocol: Protocol, trial: int) -> BaseSampler:
     """A sampler for one trial, seeded by the study and the trial's number."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return samplers.get(protocol.sampler)(derive_32("sampler", protocol.seed, trial))
+        make = samplers.get(protocol.sampler)
+        seed = derive_32("sampler", protocol.seed, trial)
+        return make(seed, protocol.search_space.distributions())
 
 
 def make_pruner(protocol: Protocol) -> BasePruner:

@@ -1,4 +1,4 @@
-"""Studies: create, open, list, extend, delete.
+"""Studies: create, open, list, extend, pause, copy, delete.
 
 Creating checks everything that can be checked before a worker starts; a study whose row exists
 can be worked on.
@@ -28,13 +28,17 @@ MAX_TRIALS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A study in a database; `n_trials` is its budget, `created_at` in seconds since 1970."""
+    """A study in a database; `n_trials` is its budget, `created_at` in seconds since 1970.
+
+    While it is `paused`, none of its work is given out.
+    """
 
     id: int
     name: str
     protocol: Protocol
     n_trials: int
     created_at: float
+    paused: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,12 @@ def open_database(storage: str | None = None, *, create: bool = False) -> Databa
     Raises:
         StorageError: it cannot be used, or holds no studies yet and `create` is not set.
     """
-    return Database(storage or os.environ.get("HPO_STORAGE") or DEFAULT_STORAGE, create=create)
+    return Database(storage_url(storage), create=create)
+
+
+def storage_url(storage: str | None = None) -> str:
+    """The URL that was given, that of HPO_STORAGE, or `sqlite:///hpo.db`."""
+    return storage or os.environ.get("HPO_STORAGE") or DEFAULT_STORAGE
 
 
 def create_study(
@@ -206,13 +215,14 @@ def every(db: Database) -> list[Study]:
 
 
 def _study(row: catalog.StudyRow) -> Study:
-    frozen = protocols.read(row.protocol)
+    frozen = protocols.read(row.protocol, row.name)
     return Study(
         id=row.study_id,
         name=row.name,
         protocol=frozen,
         n_trials=row.n_trials,
         created_at=row.created_at,
+        paused=row.is_paused,
     )
 
 
@@ -244,6 +254,30 @@ def _extend(db: Database, study: Study, trials: int) -> Study:
     except ValueError as error:  # somebody else has extended it further since
         raise InputError(f"trials: {error}") from error
     return open_study(db, study.name)
+
+
+def pause_study(name: str, storage: str | None = None) -> Study:
+    """Give out no more of a study's work until it is resumed; what is under way goes on.
+
+    Raises:
+        StudyMissingError: there is no such study.
+    """
+    return _set_paused(name, storage, is_paused=True)
+
+
+def resume_study(name: str, storage: str | None = None) -> Study:
+    """Give out a paused study's work again.
+
+    Raises:
+        StudyMissingError: there is no such study.
+    """
+    return _set_paused(name, storage, is_paused=False)
+
+
+def _set_paused(name: str, storage: str | None, *, is_paused: bool) -> Study:
+    with closing(open_database(storage)) as db:
+        catalog.set_paused(db, name, is_paused)
+        return open_study(db, name)
 
 
 def delete_study(name: str, storage: str | None = None) -> None:

@@ -100,7 +100,9 @@ class Worker:
         unfinished = [
             (_share(status), study.id, study)
             for status, study in standing
-            if not status.is_complete and study.id not in self._refused
+            if not status.is_complete
+            and study.id not in self._refused
+            and (name is not None or not status.paused)
         ]
         return min(unfinished)[-1] if unfinished else None
 
@@ -131,6 +133,7 @@ class Worker:
             created_at = study.created_at
             return claims.claim(self.db, study.id, wanted, self.name, created_at=created_at)
 
+        is_told = False
         while not self._is_over():
             self.stop.check()
             try:
@@ -141,12 +144,16 @@ class Worker:
                 if named:
                     raise
                 return
-            if claimed is Idle.COMPLETE:
+            if claimed is Idle.COMPLETE or (claimed is Idle.PAUSED and not named):
                 return
             if isinstance(claimed, Claim):
                 self._do(claimed, objective, study)
-            else:
-                self._pause()
+                continue
+            if claimed is Idle.PAUSED and not is_told:
+                words = f"study {study.name} is paused; it goes on after: hpo study resume"
+                events.warn("study_paused", f"{words} {study.name}", study=study.name)
+            is_told = claimed is Idle.PAUSED
+            self._pause()
 
     def _do(self, claim: Claim, objective: Objective, study: Study) -> None:
         """Do one piece of work and record it; lost work is left alone, failed work recorded."""

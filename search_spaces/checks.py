@@ -137,9 +137,13 @@ def sequence(value: object) -> list[object]:
         raise RecipeError(f"{shown(value)} is not a list")
     if not value:
         raise RecipeError("the list is empty; allowed: one entry or more")
-    for index, entry in enumerate(value):
-        if entry in value[:index]:
+    seen: set[object] = set()
+    for entry in value:
+        if not isinstance(entry, Scalar):
+            continue  # whoever reads the entries refuses it
+        if entry in seen:
             raise RecipeError(f"{shown(entry)} stands twice in the list")
+        seen.add(entry)
     return list(value)
 
 

@@ -1,9 +1,11 @@
-"""Reading a YAML file from anyone: strict, bounded in size, and with one-line errors."""
+"""Reading a YAML or JSON file from anyone: strict, bounded in size, and with one-line errors."""
 
+import itertools
 import json
-from collections.abc import Hashable
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -11,7 +13,7 @@ from search_spaces.checks import shown
 from search_spaces.errors import RecipeError
 
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 300_000
 MAX_NODES = 10_000
 MAX_DEPTH = 20
 MAX_SCALAR = 1_000
@@ -21,7 +23,8 @@ def load(path: Path) -> object:
     """What the file holds, of plain types.
 
     Raises:
-        RecipeError: it cannot be read, or is not plain YAML; the message does not name the file.
+        RecipeError: it cannot be read, is not plain YAML (JSON where it is called so) or holds more
+            than a recipe can; the message does not name the file.
     """
     text = _read(path)
     if path.suffix == ".json":  # an export; YAML would take JSON's 1e-07 for a word
@@ -36,9 +39,47 @@ def load(path: Path) -> object:
 
 def _json(text: str) -> object:
     try:
-        return json.loads(text)
+        found = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"not JSON: {error}") from error
+    level, n_nodes, depth = [found], 0, 0
+    while level:
+        n_nodes, depth = n_nodes + len(level), depth + 1
+        longest = max((len(node) for node in level if isinstance(node, str)), default=0)
+        if problem := _excess(longest, depth, n_nodes):
+            raise RecipeError(problem)
+        level = [inner for node in level for inner in _inner(node)]
+    return found
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are all different."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        times = Counter(key for key, _ in pairs)
+        twice = next(key for key, n in times.items() if n > 1)
+        raise RecipeError(f"the key {shown(twice)} stands twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise RecipeError(f"{name} is not JSON; write a finite number")
+
+
+def _inner(node: object) -> Iterable[object]:
+    """What a value of JSON holds; the keys of an object are values, too, as in YAML."""
+    if isinstance(node, dict):
+        return itertools.chain.from_iterable(node.items())
+    return node if isinstance(node, list) else ()
+
+
+def _excess(length: int, depth: int, n_nodes: int) -> str | None:
+    """What of a file is more than a recipe can have: longest value, levels, values."""
+    if length > MAX_SCALAR:
+        return f"a value is longer than {MAX_SCALAR} characters"
+    if depth > MAX_DEPTH:
+        return f"nested more than {MAX_DEPTH} levels deep"
+    return f"more than {MAX_NODES} values" if n_nodes > MAX_NODES else None
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -70,11 +111,7 @@ class _StrictLoader(yaml.SafeLoader):
             return "anchors and aliases (& and *) are not allowed; write the value out"
         if getattr(event, "tag", None):
             return "tags (!) are not allowed; quote the value where it is text"
-        if len(getattr(event, "value", "")) > MAX_SCALAR:
-            return f"a value is longer than {MAX_SCALAR} characters"
-        if self.depth > MAX_DEPTH:
-            return f"nested more than {MAX_DEPTH} levels deep"
-        return f"more than {MAX_NODES} values" if self.n_nodes > MAX_NODES else None
+        return _excess(len(getattr(event, "value", "")), self.depth, self.n_nodes)
 
     def _refuse_duplicate(self, node: yaml.MappingNode) -> None:
         seen = set()
@@ -95,7 +132,7 @@ def _read(path: Path) -> str:
     except ValueError as error:  # a path with a null character
         raise RecipeError(f"cannot be read: {error}") from error
     if len(content) > MAX_BYTES:
-        raise RecipeError("larger than 1 MB; a recipe is a few kB")
+        raise RecipeError("larger than 300 kB; a recipe is a few kB")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.bad_input import example, workplace
 from tests.databases import (
     close_servers_folder,
     fresh_database,
@@ -20,6 +21,8 @@ from tests.servers import Server
 if TYPE_CHECKING:
     from storage.engine import Database
 
+
+__all__ = ["example", "workplace"]
 
 # Several test processes share the cores; torch, not yet imported, would take all of them for each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -3,7 +3,6 @@
 import json
 import stat
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from search_spaces import recipe
 from storage import catalog
 from storage.engine import Database
 from tests import tiny_studies
-from tests.tiny_studies import RECIPE, TINY, must, write_recipe
+from tests.tiny_studies import TINY, must, write_recipe
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +155,7 @@ class TestSearchedDuration:
 
 def frozen(storage: str) -> protocol.Protocol:
     db = Database(storage)
-    found = protocol.read(catalog.get(db, "tiny").protocol)
+    found = protocol.read(catalog.get(db, "tiny").protocol, "tiny")
     db.close()
     return found
 
@@ -264,67 +263,6 @@ def test_a_network_with_tied_weights_is_exported_and_loads_again(
     weights = loaded.state_dict()
     assert torch.equal(weights["1.1.weight"], weights["1.3.weight"])
     assert not torch.equal(weights["1.1.bias"], weights["1.3.bias"])
-
-
-def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
-    def edit(path: Path) -> None:
-        content = read(path)
-        change(content)
-        path.write_text(yaml.safe_dump(content))
-
-    return edit
-
-
-DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "not there": (lambda p: p.unlink(), "cannot read .*No such file"),
-    "a text": (lambda p: p.write_text("hello"), "is no export of a study; make one with: hpo"),
-    "empty": (lambda p: p.write_text(""), "is no export"),
-    "no YAML": (lambda p: p.write_text("a: ["), "cannot read "),
-    "no text": (lambda p: p.write_bytes(b"\xff\xfe\x00"), "cannot read "),
-    "a recipe": (lambda p: p.write_text(RECIPE), "is no export"),
-    "another format": (edited(lambda e: e.update(hpo_export=2)), "is no export"),
-    "no architecture": (edited(lambda e: e.pop("architecture")), "architecture .* missing"),
-    "no hyperparameters": (edited(lambda e: e.pop("hyperparameters")), "hyperparameters .* missin"),
-    "an unknown architecture": (
-        edited(lambda e: e.update(architecture="siamse")),
-        "no architecture named 'siamse'; did you mean siamese",
-    ),
-    "an unknown parameter": (
-        edited(lambda e: e["hyperparameters"].update(droput=0.1)),
-        "no parameter of siamese named 'droput'; did you mean dropout",
-    ),
-    "a wrong parameter": (
-        edited(lambda e: e["hyperparameters"].update(merge="sum")),
-        "merge is 'sum'; allowed",
-    ),
-    "too few channels": (
-        edited(lambda e: e["hyperparameters"].update(channels=[2, 4])),
-        "siamese cannot be built",
-    ),
-    "other channels": (
-        edited(lambda e: e["hyperparameters"].update(channels=[8, 8, 8])),
-        "the weights in .* cannot be used",
-    ),
-    "weights gone": (
-        lambda p: p.with_name("best.safetensors").unlink(),
-        "the weights in .*best.safetensors cannot be used: No such file",
-    ),
-    "weights cut short": (
-        lambda p: p.with_name("best.safetensors").write_bytes(b"abc"),
-        "the weights in .* cannot be used",
-    ),
-    "weights of no name": (edited(lambda e: e.update(weights=True)), "weights should name a file"),
-}
-
-
-@pytest.mark.parametrize(("damage", "says"), DAMAGE.values(), ids=list(DAMAGE))
-def test_a_damaged_export_is_refused_in_one_line(
-    exported: Path, damage: Callable[[Path], object], says: str
-) -> None:
-    damage(exported)
-    with pytest.raises(InputError, match=says) as refused:
-        hpo.load(exported)
-    assert len(str(refused.value).splitlines()) == 1
 
 
 def test_weights_need_a_test_run(folder: Path) -> None:

@@ -114,6 +114,7 @@ FILES = {
     "points.py": POINTS + ODD_POINTS,
     "raising.py": "raise RuntimeError('no\\nluck')",
     "leaving.py": "import sys; sys.exit(3)",
+    "talking.py": "print('imported')\nfrom nets import good as build",
     "unfinished.py": "def build(:",
     "lacking.py": "import not_there.either",
     "space.yaml": "{architecture: NAME, parameters: {width: {type: int, low: 2, high: 4}}}",
@@ -258,6 +259,12 @@ class TestByModule:
     ) -> None:
         command = f"study create --architecture {name} --storage {sqlite_url}"
         self.check_refused(tiny_studies.hpo(command), says, sqlite_url)
+
+    def test_what_a_module_prints_is_no_data(self, sqlite_url: str) -> None:
+        done = self.create("talking:build", "digits", sqlite_url)
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["name"] == "talking.build"
+        assert "imported\n" in done.err
 
     def check_refused(self, done: tiny_studies.Done, says: str, url: str) -> None:
         assert done.code == 2, done.err

@@ -77,13 +77,14 @@ def test_a_study_of_the_first_version_is_shown_and_goes_on_to_its_end() -> None:
 
 
 def test_both_versions_mean_the_same_study() -> None:
-    old = protocol.read(json.dumps(first_version()))
-    new = protocol.read(json.dumps(first_version() | {"version": 2}))
+    old = protocol.read(json.dumps(first_version()), "old")
+    new = protocol.read(json.dumps(first_version() | {"version": 2}), "new")
     assert old.model_dump(exclude={"version"}) == new.model_dump(exclude={"version"})
     assert (old.version, new.version) == (1, 2)
 
 
 @pytest.mark.parametrize("change", [{"version": 3}, {"version": "2"}, {"colour": "red"}])
 def test_what_a_newer_hpo_stored_is_not_guessed_at(change: dict[str, Any]) -> None:
-    with pytest.raises(HpoError, match=r"^the stored protocol cannot be read .* newer hpo or was"):
-        protocol.read(json.dumps(first_version() | change))
+    says = r"^the stored protocol of study 'new' cannot be read .* newer hpo or was changed by hand"
+    with pytest.raises(HpoError, match=says):
+        protocol.read(json.dumps(first_version() | change), "new")

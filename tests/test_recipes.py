@@ -385,7 +385,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_of_another_encoding_or_size_is_refused(tmp_path: Path) -> None:
     assert refusal(write(tmp_path, b"architecture: n\xe9t")).startswith("not UTF-8 text (byte 15)")
-    assert "larger than 1 MB" in refusal(write(tmp_path, PLAIN + "#" * 1_000_000))
+    assert "larger than 300 kB" in refusal(write(tmp_path, PLAIN + "#" * 300_000))
 
 
 def test_a_file_name_with_a_line_break_still_gives_one_line(tmp_path: Path) -> None:

@@ -318,7 +318,7 @@ def test_values_that_a_report_leaves_open_are_chosen_without_a_test_example(fold
     (folder / "open.yaml").write_text(
         "mine:untested: [{learning_rate: 0.01, epochs: 2}, {}]\nsiamese: []\n"
     )
-    script = [sys.executable, str(ROOT / "benchmarks/open_values.py"), "open.yaml"]
+    script = [sys.executable, "-m", "benchmarks.open_values", "open.yaml"]
     done = subprocess.run(
         [*script, "mine:untested", "--repeats", "2", "--processes", "1"],
         env=clean_environment() | {"PYTHONPATH": str(ROOT)},

@@ -2,7 +2,6 @@
 
 import contextlib
 import secrets
-import socket
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from storage.errors import (
 )
 from storage.tables import metadata
 from tests.databases import server_url
+from tests.servers import free_port
 from tests.storage_kills import make_tables, run_together
 
 
@@ -44,7 +44,7 @@ def usable(url: str) -> bool:
 
 
 def test_processes_that_open_an_empty_database_together_make_one_schema(database_url: str) -> None:
-    assert run_together(make_tables, [(database_url, None)] * 12) == [0] * 12
+    assert run_together(make_tables, [(database_url, None)] * 16) == [0] * 16
     with plain_engine(database_url).connect() as connection:
         for table in ("hpo_alembic_version", "alembic_version", "version_info"):
             assert connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar() == 1  # noqa: S608
@@ -163,13 +163,6 @@ def test_a_password_may_hold_any_character_and_is_never_told(user_url: str) -> N
     db.close()
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def refused(url: sa.URL | str) -> StorageError:
     """The error of opening the database; checks that it is one line and holds no password."""
     text = url.render_as_string(hide_password=False) if isinstance(url, sa.URL) else url
@@ -183,7 +176,7 @@ def refused(url: sa.URL | str) -> StorageError:
 
 @pytest.mark.parametrize("kind", SERVERS)
 def test_a_server_that_does_not_answer_is_told(kind: str) -> None:
-    url = sa.URL.create(kind, "user", SECRET, "127.0.0.1", closed_port(), "hpo")
+    url = sa.URL.create(kind, "user", SECRET, "127.0.0.1", free_port(), "hpo")
     error = refused(url)
     assert isinstance(error, UnreachableError)
     assert "127.0.0.1" in str(error)
@@ -203,7 +196,7 @@ def test_a_wrong_password_is_told(mysql_url: str) -> None:
 
 
 def test_a_password_among_the_options_of_a_url_is_never_told() -> None:
-    port = closed_port()
+    port = free_port()
     assert "secret-word" not in str(
         refused(f"postgresql://user@127.0.0.1:{port}/hpo?password=secret-word")
     )

@@ -4,7 +4,7 @@ Both do trials of 6 parameters that train nothing, side by side on the same data
 that alternate. Prints Markdown to stdout. A server whose URL is neither given nor in
 HPO_TEST_POSTGRES_URL or HPO_TEST_MYSQL_URL is left out; databases are made there and dropped.
 
-    python benchmarks/storage_throughput.py --postgres URL --mysql URL
+    python -m benchmarks.storage --postgres URL --mysql URL
 """
 
 import argparse
@@ -21,6 +21,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+
+if not __package__:  # run as a file: it would hide the package `storage` from what it imports
+    sys.path[0] = str(Path(__file__).parents[1])
 
 import optuna
 import sqlalchemy as sa
@@ -178,7 +183,7 @@ def _conditions(benches: Sequence[Bench]) -> str:
     programs = [f"Python {platform.python_version()}", f"Optuna {optuna.__version__}"]
     programs.append(f"SQLAlchemy {sa.__version__}")
     today = datetime.datetime.now(datetime.UTC).date()
-    command = shlex.join(["python", "benchmarks/storage_throughput.py", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", "benchmarks.storage", *sys.argv[1:]])
     return f"{today}, {count_cores()} cores, {', '.join(versions + programs)}, `{command}`"
 
 
