@@ -43,7 +43,8 @@ from benchmarks.noop_workers import (
     take_turns,
 )
 from hpo.limits import count_cores
-from storage.engine import Database, parse_url
+from storage.engine import Database
+from storage.urls import parse_url
 from tests.databases import URL_VARIABLES, fresh_database
 
 

@@ -39,8 +39,11 @@ def _storage(storage: str | None) -> Iterator[Finding]:
     try:
         yield from findings_of(upkeep.examine(storage_url(storage)))
         with closing(open_database(storage)) as db:
-            words = f"{db.name} holds {len(every(db))} studies"
+            readable, unreadable = every(db)
+        words = f"{db.name} holds {len(readable) + len(unreadable)} studies"
         yield Finding(what="storage", verdict="good", words=words)
+        for each in unreadable:
+            yield Finding(what=f"study {each.name}", verdict="bad", words=str(each.error))
     except EmptyStorageError as error:
         yield Finding(what="storage", verdict="note", words=str(error))
     except (StorageError, HpoError) as error:

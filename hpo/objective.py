@@ -19,6 +19,7 @@ from hpo.protocol import Protocol
 from hpo.seeds import derive
 from hpo.setting import Setting
 from hpo.statistics import mean
+from hpo.strategies import check as check_strategies
 from hpo.strategies import make_pruner, make_sampler
 from hpo.studies import Study
 from hpo.training import Training
@@ -38,7 +39,8 @@ def check_machine(protocol: Protocol) -> None:
     """See that this machine has the network and the data that the study was created with.
 
     Raises:
-        InputError: it lacks one of them, or has another version of the network.
+        InputError: it lacks one of them, or has another version of the network, or the program is
+            too old for the study's sampler or pruner.
         DataError: it has other data, or none.
     """
     for registry, name in ((architectures, protocol.architecture), (datasets, protocol.dataset)):
@@ -48,6 +50,7 @@ def check_machine(protocol: Protocol) -> None:
                 "the package that it comes from"
             )
     check_names(protocol.search_space, architectures.get(protocol.architecture))
+    check_strategies(protocol.sampler, protocol.pruner, protocol.search_space)
     found = fingerprint(protocol.dataset)
     if found != protocol.fingerprint:
         raise DataError(

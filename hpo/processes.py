@@ -6,7 +6,7 @@ then only watches them and shows the progress.
 
 import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -90,9 +90,12 @@ def run_worker(
 def _opened(url: str, study: str | None, limits: Limits, stop: Stop) -> Database:
     """The database, in which the study is; one that does not answer yet is waited for."""
     patience: dict[str, Any] = {"timeout_s": limits.storage_timeout_s, "wait": stop.wait}
-    db = Database.when_it_answers(url, create=limits.wait, **patience)
-    if study is not None:
-        db.retry(lambda: studies.open_study(db, study), **patience)
+    with ExitStack() as opened:
+        db = Database.when_it_answers(url, create=limits.wait, **patience)
+        opened.callback(db.close)
+        if study is not None:
+            db.retry(lambda: studies.open_study(db, study), **patience)
+        opened.pop_all()
     return db
 
 

@@ -87,7 +87,7 @@ class Progress:
             if self._name is not None:
                 found = [studies.open_study(self._db, self._name)]
             else:
-                found = studies.every(self._db)
+                found, _ = studies.every(self._db)
             shown = [(study, show(self._db, study)) for study in found]
         except (StorageError, HpoError):
             return []

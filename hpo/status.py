@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from hpo import events
 from hpo.boundaries import CrowdedEdge, crowded_edges
 from hpo.statistics import Summary, mean, summarize
 from hpo.studies import Study, every, open_database, open_study
@@ -271,12 +272,17 @@ def _trial(
 def list_studies(storage: str | None = None) -> list[Status]:
     """How every study of a database stands; none where there is no database yet.
 
+    Of a study that cannot be read, stderr says so.
+
     Raises:
         StorageError: the database cannot be used.
     """
     try:
-        with closing(open_database(storage)) as db:
-            return [_show_with_edges(db, study) for study in every(db)]
+        with closing(open_database(storage)) as db, events.heard(events.printer("text")):
+            readable, unreadable = every(db)
+            for each in unreadable:
+                events.warn("study_left_out", f"study {each.name} is left out: {each.error}")
+            return [_show_with_edges(db, study) for study in readable]
     except EmptyStorageError:
         return []
 

@@ -9,10 +9,10 @@ import re
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpo import protocol as protocols
-from hpo.errors import ConflictError, InputError
+from hpo.errors import ConflictError, HpoError, InputError
 from hpo.protocol import Protocol
 from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
@@ -209,9 +209,24 @@ def open_study(db: Database, name: str) -> Study:
     return _study(catalog.get(db, name))
 
 
-def every(db: Database) -> list[Study]:
-    """All studies of an open database, the oldest first."""
-    return [_study(row) for row in catalog.every(db)]
+class Unreadable(NamedTuple):
+    """A study whose protocol cannot be read, and why."""
+
+    name: str
+    created_at: float
+    error: HpoError
+
+
+def every(db: Database) -> tuple[list[Study], list[Unreadable]]:
+    """All studies of an open database, the oldest first, and those that cannot be read."""
+    readable: list[Study] = []
+    unreadable: list[Unreadable] = []
+    for row in catalog.every(db):
+        try:
+            readable.append(_study(row))
+        except HpoError as error:
+            unreadable.append(Unreadable(row.name, row.created_at, error))
+    return readable, unreadable
 
 
 def _study(row: catalog.StudyRow) -> Study:

@@ -16,7 +16,7 @@ from hpo.limits import Limits, Stop
 from hpo.objective import Objective, check_machine, result
 from hpo.status import Status, show
 from hpo.strategies import plan
-from hpo.studies import Study
+from hpo.studies import Study, Unreadable
 from hpo.training import DivergedError, find_device, repeatable
 from storage import catalog, claims, leases
 from storage.claims import Idle
@@ -49,7 +49,7 @@ class Worker:
         self.name = events.worker_name(self.index)
         self.device = find_device(self.device_name)
         self._n_trials = self._n_failures = 0
-        self._refused: dict[int, InputError] = {}
+        self._refused: dict[float, HpoError] = {}
         self._started = time.monotonic()
 
     def run(self, study_name: str | None) -> None:
@@ -90,7 +90,9 @@ class Worker:
         if name is not None:
             found = [self._retry(lambda: studies.open_study(self.db, name))]
         else:
-            found = self._retry(lambda: studies.every(self.db))
+            found, unreadable = self._retry(lambda: studies.every(self.db))
+            for each in unreadable:
+                self._leave_out(each, each.error)
         standing = []
         for study in found:
             with suppress(StudyMissingError) if name is None else nullcontext():
@@ -101,7 +103,7 @@ class Worker:
             (_share(status), study.id, study)
             for status, study in standing
             if not status.is_complete
-            and study.id not in self._refused
+            and study.created_at not in self._refused
             and (name is not None or not status.paused)
         ]
         return min(unfinished)[-1] if unfinished else None
@@ -115,11 +117,16 @@ class Worker:
         except InputError as error:
             if named:
                 raise
-            self._refused[study.id] = error
-            words = f"study {study.name} is left out here: {error}"
-            events.warn("study_left_out", words, study=study.name)
+            self._leave_out(study, error)
             return False
         return True
+
+    def _leave_out(self, study: Study | Unreadable, error: HpoError) -> None:
+        """Say once why a study is not worked on here."""
+        if study.created_at not in self._refused:
+            words = f"study {study.name} is left out here: {error}"
+            events.warn("study_left_out", words, study=study.name)
+        self._refused[study.created_at] = error
 
     def _status(self, study: Study) -> Status:
         return self._retry(lambda: show(self.db, study))

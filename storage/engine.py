@@ -8,16 +8,16 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, Connection
 
 from storage import schema
-from storage.errors import EmptyStorageError, StorageError, StorageURLError, UnreachableError
+from storage.errors import StorageError, UnreachableError
 from storage.outages import Outages
+from storage.urls import check_file, parse_url
 
 
 T = TypeVar("T")
@@ -25,13 +25,6 @@ T = TypeVar("T")
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study that is made
 logging.getLogger("optuna.storages").setLevel(logging.CRITICAL)  # refusals are ours to tell
 
-DRIVERS = {
-    "sqlite": "sqlite",
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "mysql": "mysql+pymysql",
-    "mariadb": "mysql+pymysql",
-}
 EXTRAS = {"postgresql+psycopg": "postgres", "mysql+pymysql": "mysql"}
 
 IDLE_TIMEOUT_S = 10
@@ -72,7 +65,7 @@ class Unopened:
         """
         self.url = parse_url(url)
         self.name = self.url.set(query={}).render_as_string(hide_password=True)
-        _check_file(self.url, create)
+        check_file(self.url, create=create)
         self.engine = _make_engine(self.url)
 
     @contextlib.contextmanager
@@ -207,47 +200,10 @@ def _is_aftermath(error: BaseException) -> bool:
     return cause is None or isinstance(cause, sa.exc.InvalidRequestError)
 
 
-def parse_url(url: str) -> URL:
-    """The database's URL with the driver that we use.
-
-    Raises:
-        StorageURLError: it cannot be read, or names a kind of database that we do not know.
-    """
-    try:
-        parsed = make_url(url)
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise StorageURLError(
-            "the storage URL cannot be read; write sqlite:///hpo.db or "
-            "postgresql://user:password@host/database"
-        ) from error
-    backend = parsed.drivername.partition("+")[0]
-    if backend not in DRIVERS:
-        raise StorageURLError(
-            f"cannot store studies in {backend!r}; use sqlite, postgresql or mysql (MariaDB)"
-        )
-    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise StorageURLError("workers cannot share a database in memory; write sqlite:///hpo.db")
-    return parsed.set(drivername=DRIVERS[backend])
-
-
-def _check_file(url: URL, create: bool) -> None:
-    if url.drivername != "sqlite":
-        return
-    path = Path(str(url.database))
-    if path.is_dir() or not path.parent.is_dir():
-        raise StorageURLError(f"{path} cannot be a database: it is a folder or lies in none")
-    if not create and not path.exists():
-        raise EmptyStorageError(f"no database at {path} yet; hpo study create makes one")
-
-
 def _make_engine(url: URL) -> sa.Engine:
     """An engine for `storage.schema`: unpooled, so that a closed connection ends its locks."""
     try:
         return sa.create_engine(url, poolclass=sa.NullPool, **_engine_options(url))
-    except TypeError as error:
-        raise StorageURLError(
-            f"the driver does not know an option in the storage URL: {error}"
-        ) from error
     except ModuleNotFoundError as error:
         extra = EXTRAS[url.drivername]
         raise StorageError(

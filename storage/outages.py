@@ -6,6 +6,7 @@ missing table, a broken rule) is not.
 
 import logging
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -29,8 +30,10 @@ _passing = (
     sa.exc.OperationalError,
     sa.exc.InternalError,
     sa.exc.InterfaceError,
-    sa.exc.PendingRollbackError,
 )
+
+_LASTING = {1044, 1045, 1049, 1054}
+"""What MariaDB and MySQL answer where the user, the database or a column is unknown."""
 
 
 class Outages:
@@ -115,5 +118,16 @@ def is_passing(error: BaseException | None) -> bool:
     """Whether the same call may succeed later: a lost connection, a lock, a server's restart."""
     if isinstance(error, optuna.exceptions.StorageInternalError):
         return error.__cause__ is None or is_passing(error.__cause__)
-    broken = isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
-    return broken or isinstance(error, _passing)
+    if not isinstance(error, sa.exc.DBAPIError):
+        return isinstance(error, sa.exc.PendingRollbackError)
+    if _will_not_pass(error.orig):
+        return False
+    return error.connection_invalidated or isinstance(error, _passing)
+
+
+def _will_not_pass(refusal: BaseException | None) -> bool:
+    """Whether the driver calls by a name for what may pass what will not: a missing table, say."""
+    if isinstance(refusal, sqlite3.Error):
+        return getattr(refusal, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    number = refusal.args[0] if refusal is not None and refusal.args else None
+    return number in _LASTING

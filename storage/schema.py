@@ -20,8 +20,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock, Timeout
 from optuna.storages import _rdb as optunas_tables
+from optuna.storages._rdb import models as optuna_models
 
-from storage.errors import EmptyStorageError, OutdatedError, UnreachableError
+from storage.errors import EmptyStorageError, OutdatedError, StorageError, UnreachableError
 
 
 VERSION_TABLE = "hpo_alembic_version"
@@ -85,13 +86,16 @@ def prepare(engine: sa.Engine, name: str, *, create: bool) -> None:
     Raises:
         EmptyStorageError: there are none and `create` is not set.
         OutdatedError: they are older or newer than this program.
+        StorageError: tables of another program have their names.
     """
     ours, optunas = look(engine)
     if ours.version is None and create:
         with _lock(engine):
             ours, optunas = look(engine)
             if ours.version is None:
-                if optunas.version is not None:  # another program's: not ours to upgrade unasked
+                if optunas.version is None:
+                    _check_room(engine, name)
+                else:  # another program's: not ours to upgrade unasked
                     optunas.check(name)
                 _bring_up(engine)
         ours, optunas = look(engine)
@@ -141,6 +145,25 @@ def _versions(folder: str) -> tuple[str, frozenset[str]]:
     return str(scripts.get_current_head()), frozenset(
         script.revision for script in scripts.walk_revisions()
     )
+
+
+def _check_room(engine: sa.Engine, name: str) -> None:
+    """See that no table of another program stands where one of Optuna's is to be.
+
+    Raises:
+        StorageError: one does; nothing was written.
+    """
+    inspector = sa.inspect(engine)
+    there = set(inspector.get_table_names())
+    for table in optuna_models.BaseModel.metadata.tables.values():
+        if table.name not in there:
+            continue
+        columns = {column["name"] for column in inspector.get_columns(table.name)}
+        if not columns >= set(table.columns.keys()):
+            raise StorageError(
+                f"cannot use the database {name}: its table {table.name} is another program's; "
+                "give hpo a database of its own"
+            )
 
 
 def check_there(tables: Tables, name: str) -> None:

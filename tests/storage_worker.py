@@ -60,7 +60,7 @@ def play(db: Database, study_id: int, plan: Plan, worker: str) -> None:
         held = db.retry(lambda: claim(db, study_id, plan, worker), timeout_s=PATIENCE_S)
         if held is Idle.COMPLETE:
             return
-        if held is Idle.WAIT:
+        if isinstance(held, Idle):
             threading.Event().wait(0.02)
         else:
             do(db, held)

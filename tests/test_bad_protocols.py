@@ -50,12 +50,10 @@ EDITED: dict[str, tuple[Callable[[str], str], str]] = {
 }
 COMMANDS = [
     "study show made",
-    "study list",
     "study trials made",
     "study extend made --trials 9",
     "export made",
     "worker --study made --processes 1",
-    "worker --processes 1",
 ]
 
 
@@ -77,6 +75,22 @@ def test_it_is_named_and_the_others_can_still_be_used(
     must("study show fixed")
     must("study delete made --yes")
     must("study list")
+
+
+def test_the_list_shows_the_others() -> None:
+    store(edited(version=3))
+    done = hpo("study list --json")
+    assert [each["name"] for each in json.loads(done.out)] == ["fixed"]
+    assert done.err.startswith("warning: study made is left out: the stored protocol of study")
+    assert done.err.count("\n") == 1
+
+
+def test_a_worker_of_any_study_does_the_others() -> None:
+    store(edited(version=3))
+    done = hpo("worker --processes 1")
+    assert done.code == 0
+    assert done.err.count("warning: study made is left out here: the stored protocol of") == 1
+    assert json.loads(must("study show fixed --json"))["state"] == "complete"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -40,6 +40,12 @@ WRONG_STORAGES = {
     "sqlite:///none/hpo.db": "none/hpo.db cannot be a database: .* lies in none",
     "sqlite:///.": "cannot be a database: it is a folder",
     "postgresql://hpo:s3cret@127.0.0.1:port/hpo": "the storage URL cannot be read",
+    f"sqlite:///{'x' * 300}.db": "cannot be a database: File name too long",
+    "sqlite:///hpo.db?mode=ro": "has options, and SQLite takes none",
+    "mysql://u:s3cret@127.0.0.1:1": "names no database; write mysql://user:password@host/database",
+    "mysql://": "names no database",
+    "mysql://u:s3cret@127.0.0.1:1/x?foo=s3cret": "has an option that is unknown: foo$",
+    "mysql://u:s3cret@127.0.0.1:1/x?charset=klingon": "has a charset that is unknown: klingon$",
 }
 
 
@@ -132,9 +138,18 @@ def test_a_database_of_another_program_holds_no_studies(statements: list[str]) -
         check_refused(f"{command} --storage sqlite:///other.db", MISSING, "no studies in .* yet")
 
 
-def test_no_tables_are_made_beside_another_program_s_alembic() -> None:
-    change("other.db", *OTHERS["another program's Alembic"])
-    check_refused(f"{CREATE} --storage sqlite:///other.db", STORAGE, "deadbeef")
+SAYS = {"tables of the same names": "its table studies is another program's; give hpo a database"}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_no_tables_are_made_beside_another_program_s(kind: str) -> None:
+    change("other.db", *OTHERS[kind])
+    check_refused(f"{CREATE} --storage sqlite:///other.db", STORAGE, SAYS.get(kind, "deadbeef"))
+
+
+def test_a_table_that_is_gone_is_not_waited_for() -> None:
+    change("hpo.db", "DROP TABLE hpo_claims")
+    check_refused("worker --study made --processes 1", STORAGE, "no such table: hpo_claims")
 
 
 def change(path: str, *statements: str) -> None:
@@ -165,7 +180,10 @@ def closed_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("backend", ["postgresql", "mysql"])
-@pytest.mark.parametrize("command", [CREATE, "study list", "study show made", "export made"])
+@pytest.mark.parametrize(
+    "command",
+    [CREATE, "study list", "study show made", "export made", "worker --storage-timeout 0.5"],
+)
 def test_a_server_that_does_not_answer_is_named_without_its_password(
     backend: str, command: str, closed_port: int
 ) -> None:
