@@ -1,4 +1,4 @@
-# make demo | test | lint | format | clean; each makes .venv and installs what it needs, once.
+# make demo | test | chaos | lint | format | clean; each makes .venv and installs what it needs, once.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,12 +10,13 @@ CODE = $(wildcard cli.py hpo search_spaces storage tests benchmarks examples)
 
 DEMO := HPO_STORAGE=sqlite:///demo/hpo.db $(BIN)/hpo
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test chaos lint format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    a small study on bundled data, in the folder demo/"
 	@echo "make test    all tests (make test ARGS='-k claims' for some)"
+	@echo "make chaos   studies under faults, for docs/reliability.md (ARGS=--short: small ones)"
 	@echo "make lint    style and types"
 	@echo "make format  puts the code into the house style"
 	@echo "make clean   removes caches, builds and the demo (.venv stays)"
@@ -29,6 +30,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED_TEST)
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(INSTALLED_TEST)
+	$(BIN)/python -m pytest tests/chaos -n 3 --dist loadgroup --timeout 900 $(ARGS)
 
 lint: $(INSTALLED_TEST)
 	$(BIN)/ruff check $(CODE)

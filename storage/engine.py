@@ -23,7 +23,8 @@ from storage.urls import check_file, parse_url
 T = TypeVar("T")
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study that is made
-logging.getLogger("optuna.storages").setLevel(logging.CRITICAL)  # refusals are ours to tell
+for library in ("optuna.storages", "psycopg", "sqlalchemy.pool"):  # refusals are ours to tell
+    logging.getLogger(library).setLevel(logging.CRITICAL)
 
 EXTRAS = {"postgresql+psycopg": "postgres", "mysql+pymysql": "mysql"}
 

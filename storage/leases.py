@@ -236,7 +236,7 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         """Beat every third of the lease; after a refusal sooner, to be in time once it passes."""
         usual = pause = self._claim.lease_s / 3
-        while not self._done.wait(pause):
+        while not self._done.wait(pause) and not self.lost.is_set():
             pause, asked_at = usual, time.monotonic()
             try:
                 with self._db.errors_translated(), fenced(self._db, self._claim):
@@ -244,10 +244,10 @@ class Heartbeat(threading.Thread):
                 self._db.outages.answered()
             except LeaseLostError:
                 self.lost.set()
-                return
             except UnreachableError as error:
                 self._db.outages.refused(error, asked_at)
                 pause = min(usual, REFUSED_S)
+        self._db.outages.answered()  # it asks no more
 
     def check(self) -> None:
         """Stop work that is no longer ours.

@@ -37,40 +37,46 @@ _LASTING = {1044, 1045, 1049, 1054}
 
 
 class Outages:
-    """What one process knows of the times at which a database did not answer it. Thread-safe."""
+    """What one process knows of the times at which a database did not answer it. Thread-safe.
+
+    Each thread's refusals are a story of their own: with a full disk heartbeats may be answered
+    while results are refused.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._since: float | None = None
+        self._since: dict[int, float] = {}  # by thread: when it asked for what it first was refused
+        self._began_at = self._answered_at = self._lasted_s = 0.0
         self._is_told = False
-        self._answered_at = 0.0
         self._back_at: float | None = None
-        self._lasted_s = 0.0
 
     def refused(self, error: UnreachableError, asked_at: float) -> None:
-        """The database has refused an action for a reason that may pass.
+        """The database has refused this thread an action for a reason that may pass.
 
         It was asked at `asked_at`, by the clock that never goes back.
         """
         _log.debug("%s", error, extra={"event": "storage_error"})
         with self._lock:
-            if asked_at < self._answered_at:  # another thread was answered meanwhile
-                return
-            self._since = asked_at if self._since is None else self._since
-            if self._is_told or time.monotonic() - self._since < UNTOLD_S:
+            # What was asked before another thread's last answer may be over already.
+            began_at = max(asked_at, self._answered_at)
+            if not self._since:
+                self._began_at = began_at
+            began_at = self._since.setdefault(threading.get_ident(), began_at)
+            if self._is_told or time.monotonic() - began_at < UNTOLD_S:
                 return
             self._is_told = True
         _log.warning("%s; waiting for it", error, extra={"event": "storage_away"})
 
     def answered(self) -> None:
-        """The database has just done what it was asked for."""
+        """The database has just done what this thread asked for, or the thread asks no more."""
         with self._lock:
             self._answered_at = time.monotonic()
-            if self._since is None:
+            was_refused = self._since.pop(threading.get_ident(), None) is not None
+            if not was_refused or self._since:  # another thread still waits
                 return
             self._back_at = self._answered_at
-            self._lasted_s = self._back_at - self._since
-            was_told, self._since, self._is_told = self._is_told, None, False
+            self._lasted_s = self._back_at - self._began_at
+            was_told, self._is_told = self._is_told, False
         if was_told:
             facts = {"event": "storage_back", "facts": {"away_s": round(self._lasted_s, 1)}}
             _log.warning("the database answers again", extra=facts)

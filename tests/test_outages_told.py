@@ -72,6 +72,24 @@ def test_a_refusal_of_something_asked_before_the_last_answer_begins_no_outage(
     assert events(told) == []
 
 
+def test_an_outage_is_told_though_another_thread_is_answered_all_the_while(
+    told: pytest.LogCaptureFixture,
+) -> None:
+    """As heartbeats may be where the disk is full: they need no room."""
+    outages, is_over = Outages(), threading.Event()
+
+    def beat() -> None:
+        while not is_over.wait(0.05):
+            outages.answered()
+
+    heart = threading.Thread(target=beat)
+    heart.start()
+    meet(outages, 4)
+    is_over.set()
+    heart.join()
+    assert events(told) == ["storage_away", "storage_back"]
+
+
 def test_after_a_long_outage_others_get_a_heartbeat_s_time_to_renew_their_leases() -> None:
     outages = Outages()
     assert outages.are_over(lease_s=3.0)
