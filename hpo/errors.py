@@ -41,6 +41,9 @@ class ConflictError(HpoError):
     exit_code = 5
 
 
+NOT_GIVEN_BACK = "stopped; some work was not given back and is taken up when its lease runs out"
+
+
 class StoppedError(HpoError):
     """A signal asked the program to stop; the message says what became of the work."""
 
@@ -48,4 +51,5 @@ class StoppedError(HpoError):
         self, signal_number: int, message: str = "stopped; the work under way was given back"
     ) -> None:
         super().__init__(message)
+        self.signal_number = signal_number
         self.exit_code = 128 + signal_number

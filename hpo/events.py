@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,7 +67,9 @@ class TextHandler(logging.Handler):
             if event == self._storage_event:
                 return
             self._storage_event = event
-        print(f"warning: {record.getMessage()}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # whoever read it may have left; the work goes on
+            words = " ".join(record.getMessage().split())
+            print(f"warning: {words}", file=sys.stderr, flush=True)
 
 
 def worker_name(index: int, pid: int | None = None) -> str:
@@ -114,6 +116,22 @@ def heard(*handlers: logging.Handler, worker: str | None = None) -> Iterator[Non
             logger.removeHandler(each)
         logger.setLevel(level)
         logger.propagate = propagate
+
+
+@contextmanager
+def warnings_told() -> Iterator[None]:
+    """What Python warns of goes the way of events until the block ends."""
+    others = logging.getLogger("py.warnings")
+    handlers = logger.handlers[:]
+    for each in handlers:
+        others.addHandler(each)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        for each in handlers:
+            others.removeHandler(each)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """When a worker leaves: by its limits, or because a signal asked it to."""
 
-import threading
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 from hpo.errors import StoppedError
 
@@ -35,15 +36,16 @@ class Stop:
     """Whether this process was asked to stop, and by which signal (0 for none)."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        # Not an Event: its lock may be held by the very thread that a signal handler interrupts.
+        self._asked: SimpleQueue[None] = SimpleQueue()
         self.signal_number = 0
         self.is_urgent = False
 
     def ask(self, signal_number: int) -> None:
         """Ask to stop; asked twice it is urgent. Safe in a signal handler."""
-        self.is_urgent = self._asked.is_set()
+        self.is_urgent = self.signal_number != 0
         self.signal_number = signal_number
-        self._asked.set()
+        self._asked.put(None)
 
     def check(self) -> None:
         """Leave if asked to.
@@ -51,7 +53,7 @@ class Stop:
         Raises:
             StoppedError: it was.
         """
-        if self._asked.is_set():
+        if self.signal_number:
             raise StoppedError(self.signal_number)
 
     def wait(self, seconds: float) -> None:
@@ -60,5 +62,7 @@ class Stop:
         Raises:
             StoppedError: it was.
         """
-        self._asked.wait(seconds)
+        self.check()
+        with suppress(Empty):
+            self._asked.get(timeout=seconds)
         self.check()

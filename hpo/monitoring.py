@@ -36,7 +36,9 @@ class Monitor(logging.Handler):
         self.registry = CollectorRegistry()
         own: dict[str, Any] = {"registry": self.registry}
         self.registry.register(_Studies(db))
-        self.n_workers = Gauge("hpo_workers", "Workers of this command that are at work.", **own)
+        self._workers: set[str] = set()
+        n_workers = Gauge("hpo_workers", "Workers of this command that are at work.", **own)
+        n_workers.set_function(lambda: len(self._workers))
         self._durations = Histogram(
             "hpo_work_duration_seconds",
             "Time that a piece of work took, by kind (trial, test) and outcome.",
@@ -68,9 +70,9 @@ class Monitor(logging.Handler):
             labels = (facts["study"], facts["kind"], facts["outcome"])
             self._durations.labels(*labels).observe(facts["seconds"])
         elif event == "worker_started":
-            self.n_workers.inc()
+            self._workers.add(facts["worker"])
         elif event in ("worker_ended", "worker_died"):
-            self.n_workers.dec()
+            self._workers.discard(facts["worker"])
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether the database answers, and what there is to tell."""

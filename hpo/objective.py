@@ -16,6 +16,7 @@ from hpo.datasets import datasets, fingerprint, load
 from hpo.errors import DataError, InputError
 from hpo.metrics import error_of
 from hpo.protocol import Protocol
+from hpo.registry import foreign
 from hpo.seeds import derive
 from hpo.setting import Setting
 from hpo.statistics import mean
@@ -67,8 +68,9 @@ class Objective:
         protocol = study.protocol
         self._space = protocol.search_space
         self._distributions = self._space.distributions()
-        data = load(protocol.dataset)
-        examples = data.draw_train(protocol.train_size, derive("search", protocol.seed))
+        with foreign(f"data set {protocol.dataset} cannot be drawn from"):
+            data = load(protocol.dataset)
+            examples = data.draw_train(protocol.train_size, derive("search", protocol.seed))
         self._folds = CrossValidation(
             examples, protocol.folds, protocol.seed, device, error_of(data)
         )

@@ -72,6 +72,7 @@ def run_worker(
     stop = Stop()
     with (
         events.heard(events.printer(log_format), worker=own_name),
+        events.warnings_told(),
         handled(_asking(stop, second_ends=n_workers == 1), *SIGNALS),
         closing(_opened(studies.storage_url(storage), study, limits, stop)) as db,
         _watched(db, metrics_host, metrics_port),

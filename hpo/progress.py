@@ -27,6 +27,9 @@ from storage.errors import StorageError
 REFRESH_S = 0.5
 """How often the database is read for a live table."""
 
+CLOSING_S = 5.0
+"""How long its end waits for the last frame."""
+
 PLAIN_REFRESH_S = 2.0
 """How often it is read for plain lines, of which changed ones and long quiet ones are printed."""
 
@@ -49,7 +52,7 @@ class Progress:
 
     def __exit__(self, *error: object) -> None:
         self._done.set()
-        self._thread.join()
+        self._thread.join(CLOSING_S)  # it may hang on a database that does not answer
 
     def _run(self) -> None:
         if self._console.is_terminal:

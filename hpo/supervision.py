@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from hpo import events
 from hpo.children import SPAWN, held_back, leave_with_parent
-from hpo.errors import HpoError, StoppedError
+from hpo.errors import NOT_GIVEN_BACK, HpoError, StoppedError
 from hpo.limits import Limits, Stop
 from search_spaces import RecipeError
 from storage import leases
@@ -26,7 +26,11 @@ from storage.engine import Database
 from storage.errors import StorageError, UnreachableError
 
 
-NOT_GIVEN_BACK = "stopped; some work was not given back and is taken up when its lease runs out"
+TOLD_AFTER_S = 5.0
+"""A worker that has left with an error is told of after so long, unless all leave with it."""
+
+DONE = "done"
+"""The last word of a worker that leaves of itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,8 @@ class Child:
         pipe.close()
         self.worker = events.worker_name(index, self.process.pid)
         self.is_heard_out = False
+        self.ended_at = 0.0
+        self._is_done = False
         self._answer: Failure | None = None
 
     def listen(self) -> None:
@@ -70,6 +76,9 @@ class Child:
                 if isinstance(told, Failure):
                     self._answer = told
                     continue
+                if told == DONE:
+                    self._is_done = True
+                    continue
                 logging.getLogger(told.name).handle(told)
                 if events.event_of(told) == "finished":
                     self.n_deaths = 0
@@ -78,7 +87,7 @@ class Child:
 
     def failure(self) -> Failure | None:
         """What went wrong, once the process has ended."""
-        if self.process.exitcode in (0, None):
+        if self._is_done or self.process.exitcode is None:
             return None
         return self._answer or Failure(1, f"{self.process.name} died ({self.how})", died=True)
 
@@ -94,6 +103,8 @@ class Child:
 
         Only a worker that is still being started dies of SIGTERM itself.
         """
+        if self._answer is not None and self._answer.message == NOT_GIVEN_BACK:
+            return False
         return self.process.exitcode in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
 
 
@@ -105,6 +116,7 @@ class Supervisor:
         self._started, self._is_stopping = time.monotonic(), False
         self._running: list[Child] = []
         self._ended: list[Child] = []
+        self._told: set[str] = set()
         for index in range(n_workers):
             self._start(index)
 
@@ -123,12 +135,14 @@ class Supervisor:
             for child in [each for each in self._running if not each.process.is_alive()]:
                 child.listen()  # its last words
                 self._running.remove(child)
+                child.ended_at = time.monotonic()
                 self._bury(child)
+            self._tell_failures()
         if self._is_stopping:
             if all(child.gave_back for child in self._ended):
                 raise StoppedError(self._stop.signal_number)
             raise StoppedError(self._stop.signal_number, NOT_GIVEN_BACK)
-        _conclude(self._ended)
+        _conclude(self._ended, self._told)
 
     def _signs(self) -> Iterable[int | connection.Connection]:
         for child in self._running:
@@ -153,6 +167,16 @@ class Supervisor:
                 child.process.terminate()
         self._is_stopping = wanted
 
+    def _tell_failures(self) -> None:
+        """Tell of workers that have left with an error while others go on."""
+        for child in self._ended:
+            failure = child.failure()
+            if failure is None or failure.died or failure.message in self._told:
+                continue
+            if self._running and time.monotonic() - child.ended_at > TOLD_AFTER_S:
+                self._told.add(failure.message)
+                events.warn("worker_failed", failure.message, worker=child.worker)
+
     def _bury(self, child: Child) -> None:
         """Note how a worker ended; one that died gives its work back and is started again."""
         failure = child.failure()
@@ -172,14 +196,15 @@ class Supervisor:
             self._ended.append(child)
 
 
-def _conclude(children: list[Child]) -> None:
+def _conclude(children: list[Child], told: set[str]) -> None:
     """Raise what the workers say where all have failed; else tell of those that did."""
     failures = [failure for child in children if (failure := child.failure()) is not None]
     answered = [failure for failure in failures if not failure.died]
     if failures and len(failures) == len(children):
         raise WorkersFailedError(*(answered or failures)[0][:2])
     for message in dict.fromkeys(failure.message for failure in answered):
-        events.warn("worker_failed", message)
+        if message not in told:
+            events.warn("worker_failed", message)
 
 
 class WorkersFailedError(HpoError):
@@ -209,8 +234,11 @@ def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> No
     signal.signal(signal.SIGTERM, lambda signal_number, frame: stop.ask(signal_number))
     leave_with_parent(signal.SIGTERM)  # the work is given back first
     try:
-        with events.heard(_Relay(pipe), worker=events.worker_name(index)):  # type: ignore[arg-type]
+        name = events.worker_name(index)
+        with events.heard(_Relay(pipe), worker=name), events.warnings_told():  # type: ignore[arg-type]
             _work(index, assignment, stop)
+        with suppress(BrokenPipeError):
+            pipe.send(DONE)
     except (HpoError, StorageError, RecipeError) as error:
         with suppress(BrokenPipeError):  # whoever started us was killed
             pipe.send(Failure(error.exit_code, str(error), died=False))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from hpo import events, studies, test_error
 from hpo.creation import check_own_code
-from hpo.errors import DataError, HpoError, InputError
+from hpo.errors import NOT_GIVEN_BACK, DataError, HpoError, InputError, StoppedError
 from hpo.formatting import last_line
 from hpo.limits import Limits, Stop
 from hpo.objective import Objective, check_machine, result
@@ -31,6 +31,12 @@ T = TypeVar("T")
 LONGEST_WAIT_S = 1.0
 """An idle worker asks again after at most this long."""
 
+MOST_WAITS = 5
+"""So often a worker of any study asks for more of the same before it looks for another."""
+
+RELEASE_S = 3.0
+"""How long a worker that was told to stop tries to give its work back."""
+
 PROGRESS_S = 1.0
 """A test run says how far it is at most this often; a trial says it after every epoch."""
 
@@ -50,6 +56,7 @@ class Worker:
         self.device = find_device(self.device_name)
         self._n_trials = self._n_failures = 0
         self._refused: dict[float, HpoError] = {}
+        self._idle: set[float] = set()
         self._started = time.monotonic()
 
     def run(self, study_name: str | None) -> None:
@@ -68,7 +75,8 @@ class Worker:
             events.tell("worker_ended", worker=self.name)
 
     def _run(self, study_name: str | None) -> None:
-        worked_on: list[Study] = []
+        worked_on: dict[float, Study] = {}
+        named = study_name is not None
         with repeatable():
             while not self._is_over():
                 study = self._next(study_name)
@@ -76,12 +84,12 @@ class Worker:
                     if not self.limits.wait:
                         break
                     self._pause()
-                elif self._can_do(study, named=study_name is not None):
-                    worked_on.append(study)
-                    self._work_on(study, named=study_name is not None)
+                elif (objective := self._prepared(study, named=named)) is not None:
+                    worked_on[study.created_at] = study
+                    self._work_on(study, objective, named=named)
         if self._refused and not worked_on:
             raise next(iter(self._refused.values()))
-        for study in worked_on:
+        for study in worked_on.values():
             with suppress(StudyMissingError):
                 _check_outcome(self._status(study))
 
@@ -106,20 +114,23 @@ class Worker:
             and study.created_at not in self._refused
             and (name is not None or not status.paused)
         ]
+        if not [each for *_, each in unfinished if each.created_at not in self._idle]:
+            self._idle.clear()
+        unfinished = [each for each in unfinished if each[-1].created_at not in self._idle]
         return min(unfinished)[-1] if unfinished else None
 
-    def _can_do(self, study: Study, *, named: bool) -> bool:
-        """Whether this machine has what the study needs; where not, other studies are done."""
+    def _prepared(self, study: Study, *, named: bool) -> Objective | None:
+        """What this machine needs for the study; None where it lacks it and others may be done."""
         try:
             if not self.limits.foreign_code:
                 check_own_code(study.protocol.architecture, study.protocol.dataset)
             check_machine(study.protocol)
+            return Objective(self.db, study, self.device, self._retry)
         except InputError as error:
             if named:
                 raise
             self._leave_out(study, error)
-            return False
-        return True
+            return None
 
     def _leave_out(self, study: Study | Unreadable, error: HpoError) -> None:
         """Say once why a study is not worked on here."""
@@ -131,16 +142,18 @@ class Worker:
     def _status(self, study: Study) -> Status:
         return self._retry(lambda: show(self.db, study))
 
-    def _work_on(self, study: Study, *, named: bool) -> None:
-        """Work on one study until nothing is missing, a limit is reached or it was deleted."""
-        objective = Objective(self.db, study, self.device, self._retry)
+    def _work_on(self, study: Study, objective: Objective, *, named: bool) -> None:
+        """Work on one study until nothing is missing, a limit is reached or it was deleted.
+
+        One that was not named is left, too, while others hold the rest of it.
+        """
         wanted = plan(study.protocol)
 
         def ask() -> Claim | Idle:
             created_at = study.created_at
             return claims.claim(self.db, study.id, wanted, self.name, created_at=created_at)
 
-        is_told = False
+        is_told, n_waits = False, 0
         while not self._is_over():
             self.stop.check()
             try:
@@ -155,7 +168,12 @@ class Worker:
                 return
             if isinstance(claimed, Claim):
                 self._do(claimed, objective, study)
+                n_waits = 0
                 continue
+            n_waits += 1
+            if not named and n_waits > MOST_WAITS:
+                self._idle.add(study.created_at)
+                return
             if claimed is Idle.PAUSED and not is_told:
                 words = f"study {study.name} is paused; it goes on after: hpo study resume"
                 events.warn("study_paused", f"{words} {study.name}", study=study.name)
@@ -175,11 +193,15 @@ class Worker:
             try:
                 outcome = self._outcome(claim, objective, study, pause)
                 self._retry(lambda: leases.record(self.db, claim, outcome))
-            except LeaseLostError:
+            except (LeaseLostError, StudyMissingError):
                 events.tell("lease_lost", **facts)
                 self.db.forget()
                 return
-            except HpoError:  # also where a signal asked to stop
+            except StoppedError as error:
+                if not self._release(claim, facts):
+                    raise StoppedError(error.signal_number, NOT_GIVEN_BACK) from error
+                raise
+            except HpoError:
                 self._release(claim, facts)
                 raise
         seconds = round(time.monotonic() - begun, 3)
@@ -217,7 +239,8 @@ class Worker:
             return Result(outcome="failed", failure=str(error))
         except (HpoError, StorageError):
             raise
-        except Exception:  # noqa: BLE001  a network of the user's own may raise anything
+        except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001
+            # A network of the user's own may raise anything. A signal raises nothing here.
             return Result(outcome="failed", failure=traceback.format_exc())
 
     def _test_run(self, claim: Claim, study: Study, pause: Callable[[], None]) -> Result:
@@ -238,11 +261,16 @@ class Worker:
     def _tell_progress(self, claim: Claim, n_epochs: int) -> None:
         self._retry(lambda: leases.report(self.db, claim, n_epochs=n_epochs))
 
-    def _release(self, claim: Claim, facts: dict[str, Any]) -> None:
-        """Give the work back; where the database does not answer, its lease will run out."""
-        with suppress(LeaseLostError, UnreachableError), self.db.errors_translated():
-            leases.release(self.db, claim)
-            events.tell("released", **facts)
+    def _release(self, claim: Claim, facts: dict[str, Any]) -> bool:
+        """Give the work back; False where the database does not answer: its lease will run out."""
+        try:
+            self.db.retry(lambda: leases.release(self.db, claim), timeout_s=RELEASE_S)
+        except LeaseLostError:
+            return True
+        except UnreachableError:
+            return False
+        events.tell("released", **facts)
+        return True
 
     def _is_over(self) -> bool:
         limits, elapsed = self.limits, time.monotonic() - self._started

@@ -112,6 +112,7 @@ def get(db: Database, name: str) -> StudyRow:
         row = connection.execute(_STUDY.where(studies.c.name == name, IN_OPTUNA)).first()
     if row is None or row.name != name:  # to MariaDB, names that differ only in case are one
         raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
+    db.meet(row.study_id, row.created_at)
     return StudyRow(**row._mapping)
 
 
@@ -119,6 +120,8 @@ def every(db: Database) -> list[StudyRow]:
     """All studies, the oldest first."""
     with db.reading() as connection:
         rows = connection.execute(_STUDY.where(IN_OPTUNA).order_by(studies.c.study_id)).all()
+    for row in rows:
+        db.meet(row.study_id, row.created_at)
     return [StudyRow(**row._mapping) for row in rows]
 
 

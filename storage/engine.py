@@ -112,8 +112,10 @@ class Database(Unopened):
     own.
     """
 
-    def __init__(self, url: str, *, create: bool = False) -> None:
+    def __init__(self, url: str, *, create: bool = False, outages: Outages | None = None) -> None:
         """Open the database at `url`; with `create` make the tables where there are none.
+
+        What was met of `outages` before it could be opened is remembered.
 
         Raises:
             StorageURLError: the URL cannot be read, or names an unknown kind of database.
@@ -122,7 +124,7 @@ class Database(Unopened):
             UnreachableError: the database does not answer.
         """
         super().__init__(url, create=create)
-        self.outages = Outages()
+        self.outages = outages or Outages()
         with self.errors_translated():
             schema.prepare(self.engine, self.name, create=create)
             self._rdb = _optuna_storage(self.url)
@@ -143,11 +145,23 @@ class Database(Unopened):
         Raises:
             StorageError: it cannot be opened, or was still away after `timeout_s`.
         """
-        return Outages().wait_out(lambda: cls(url, create=create), timeout_s=timeout_s, wait=wait)
+        outages = Outages()
+
+        def open_it() -> Database:
+            return cls(url, create=create, outages=outages)
+
+        return outages.wait_out(open_it, timeout_s=timeout_s, wait=wait)
 
     def forget(self) -> None:
         """Drop what Optuna's storage has cached: a study may have been deleted and made anew."""
         self.optuna = optuna.storages.get_storage(self._rdb)
+        self._met: dict[int, float] = {}
+
+    def meet(self, study_id: int, created_at: float) -> None:
+        """Note a study that was read; where its number was another's, what is cached is dropped."""
+        if self._met.get(study_id, created_at) != created_at:
+            self.forget()
+        self._met[study_id] = created_at
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -218,7 +232,8 @@ def _engine_options(url: URL) -> dict[str, Any]:
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
     options: dict[str, Any] = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
     if url.drivername.startswith("postgresql"):
-        idle = f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1000}"
+        own = url.query.get("options", "")
+        idle = f"{own} -c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1000}"
         alive = {
             "keepalives_idle": SILENCE_S // 2,
             "keepalives_interval": SILENCE_S // 6,

@@ -161,7 +161,7 @@ def record(db: Database, claim: Claim, result: Result) -> None:
         ended: dict[str, Any] = {
             "state": result.outcome,
             "error": result.error,
-            "failure": result.failure,
+            "failure": None if result.failure is None else storable(result.failure),
             "n_parameters": result.n_parameters,
         }
         if result.trainings:
@@ -169,6 +169,11 @@ def record(db: Database, claim: Claim, result: Result) -> None:
         connection.execute(sa.update(claims).where(claims.c.id == claim.id).values(ended))
         if claim.kind == "trial":
             tell(db, claim.trial_id, result.outcome, result.error)
+
+
+def storable(text: str) -> str:
+    """The text without what databases refuse: a zero character, halves of others."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def tell(db: Database, trial_id: int, outcome: Outcome, error: float | None) -> None:
@@ -247,7 +252,7 @@ class Heartbeat(threading.Thread):
             except UnreachableError as error:
                 self._db.outages.refused(error, asked_at)
                 pause = min(usual, REFUSED_S)
-        self._db.outages.answered()  # it asks no more
+        self._db.outages.withdrawn()
 
     def check(self) -> None:
         """Stop work that is no longer ours.

@@ -32,7 +32,7 @@ _passing = (
     sa.exc.InterfaceError,
 )
 
-_LASTING = {1044, 1045, 1049, 1054}
+_LASTING = {1044, 1045, 1049, 1054, 1698}
 """What MariaDB and MySQL answer where the user, the database or a column is unknown."""
 
 
@@ -46,7 +46,7 @@ class Outages:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._since: dict[int, float] = {}  # by thread: when it asked for what it first was refused
-        self._began_at = self._answered_at = self._lasted_s = 0.0
+        self._began_at = self._answered_at = self._refused_at = self._lasted_s = 0.0
         self._is_told = False
         self._back_at: float | None = None
 
@@ -57,6 +57,7 @@ class Outages:
         """
         _log.debug("%s", error, extra={"event": "storage_error"})
         with self._lock:
+            self._refused_at = time.monotonic()
             # What was asked before another thread's last answer may be over already.
             began_at = max(asked_at, self._answered_at)
             if not self._since:
@@ -68,16 +69,22 @@ class Outages:
         _log.warning("%s; waiting for it", error, extra={"event": "storage_away"})
 
     def answered(self) -> None:
-        """The database has just done what this thread asked for, or the thread asks no more."""
+        """The database has just done what this thread asked for."""
         with self._lock:
             self._answered_at = time.monotonic()
+        self.withdrawn()
+
+    def withdrawn(self) -> None:
+        """This thread waits no more; where none does, and one was answered since, it is over."""
+        with self._lock:
             was_refused = self._since.pop(threading.get_ident(), None) is not None
             if not was_refused or self._since:  # another thread still waits
                 return
-            self._back_at = self._answered_at
-            self._lasted_s = self._back_at - self._began_at
+            if self._answered_at > self._refused_at:
+                self._back_at = self._answered_at
+                self._lasted_s = self._back_at - self._began_at
             was_told, self._is_told = self._is_told, False
-        if was_told:
+        if was_told and self._answered_at > self._refused_at:
             facts = {"event": "storage_back", "facts": {"away_s": round(self._lasted_s, 1)}}
             _log.warning("the database answers again", extra=facts)
 
@@ -125,7 +132,7 @@ def is_passing(error: BaseException | None) -> bool:
     if isinstance(error, optuna.exceptions.StorageInternalError):
         return error.__cause__ is None or is_passing(error.__cause__)
     if not isinstance(error, sa.exc.DBAPIError):
-        return isinstance(error, sa.exc.PendingRollbackError)
+        return isinstance(error, (sa.exc.PendingRollbackError, sa.exc.TimeoutError))
     if _will_not_pass(error.orig):
         return False
     return error.connection_invalidated or isinstance(error, _passing)

@@ -218,6 +218,7 @@ def _lock(engine: sa.Engine) -> Iterator[None]:
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if engine.name == "postgresql":
+            connection.execute(sa.text(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'"))
             connection.execute(sa.text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": _LOCK})
         else:
             lock = {"name": _LOCK, "timeout_s": LOCK_TIMEOUT_S}

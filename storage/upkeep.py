@@ -79,9 +79,7 @@ def _refusal(db: Unopened) -> str | None:
 
 
 def damage(db: Unopened) -> list[str]:
-    """What SQLite finds wrong with its own file, a line each; none for a server's database."""
-    if db.engine.name != "sqlite":
-        return []
+    """What SQLite finds wrong with its own file, a line each."""
     try:
         with db.reading() as connection:
             found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
