@@ -35,8 +35,8 @@ IMPORTED = (
     "pymysql",
 )
 FORKS.set_forkserver_preload([*IMPORTED])
-END_S = 90.0
-"""How long workers may take to leave once all is done."""
+END_S = 300.0
+"""How long workers may take to do what is left, and to leave."""
 
 Event = dict[str, Any]
 

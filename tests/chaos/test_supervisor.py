@@ -34,12 +34,14 @@ def test_a_child_that_is_killed_is_replaced_and_its_work_given_back_at_once(
             stdout=subprocess.DEVNULL,
         )
     try:
-        deaths = case.deaths()
+        deaths, killed = case.deaths(), set[int]()
         for _ in ticks(0.2, size.patience_s):
-            holders = sorted({int(row["worker"].split("-")[-2]) for row in case.study.held()})
+            pids = {int(row["worker"].split("-")[-2]) for row in case.study.held()}
+            holders = sorted(pids - killed)  # one that was killed may hold its work for a moment
             if len(holders) == 2:
                 pid = case.rng.choice(holders)
                 os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
                 deaths.n += 1
                 deaths.note(pid, time.time())
                 if deaths.n == n_kills:
