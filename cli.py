@@ -438,6 +438,16 @@ def main() -> None:
         if not isinstance(code, int):
             raise
         fail(complaint(error), code)
+    finally:
+        settle_stderr()
+
+
+def settle_stderr() -> None:
+    """Let what nobody reads any more be lost: Python would leave with a code of its own for it."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def complaint(error: Exception) -> str:

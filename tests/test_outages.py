@@ -20,6 +20,9 @@ from tests.tiny_studies import must, tiny_flags, write_recipe
 
 LEASE_S = 3
 
+pytestmark = pytest.mark.parametrize("own_database_server", ["postgresql"], indirect=True)
+"""The other databases go through it in tests/chaos."""
+
 
 @pytest.fixture
 def storage(
