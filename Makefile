@@ -32,7 +32,7 @@ test: $(INSTALLED_TEST)
 	$(BIN)/python -m pytest $(ARGS)
 
 chaos: $(INSTALLED_TEST)
-	$(BIN)/python -m pytest tests/chaos -n 3 --dist loadgroup --timeout 900 $(ARGS)
+	$(BIN)/python -m pytest tests/chaos -n 0 --dist loadgroup --timeout 900 $(ARGS)
 
 lint: $(INSTALLED_TEST)
 	$(BIN)/ruff check $(CODE)
