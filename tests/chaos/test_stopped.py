@@ -64,7 +64,7 @@ def test_a_second_signal_ends_a_worker_at_once(sqlite_case: Case, number: signal
 
 def test_a_worker_that_stood_still_finds_its_work_gone_and_does_other_work(case: Case) -> None:
     # So much that there is other work left.
-    size, n_refused = replace(case.size, n_trials=max(60, case.size.n_trials)), 0
+    size, n_refused = replace(case.size, n_trials=max(120, case.size.n_trials)), 0
     case.study = replace(case.study, size=size)
     case.study.create(pace_s=size.slow_pace_s)
     with case.study.at_work() as fleet:
