@@ -98,9 +98,12 @@ class _Desk:
     def take_over(self) -> Claim | None:
         """Work whose lease ran out: the same trial, or test run, under the next token."""
         while (row := self._expired()) is not None:
-            if row.n_attempts < self.plan.max_attempts:
+            if row.kind == "trial" and self._is_ended(row.trial_id):
+                self._fail(row, "another program ended this trial in Optuna's tables")
+            elif row.n_attempts < self.plan.max_attempts:
                 return self._take_over(row)
-            self._give_up(row)
+            else:
+                self._give_up(row)
         return None
 
     def start_trial(self) -> Claim | None:
@@ -177,10 +180,19 @@ class _Desk:
             f"given up after {row.n_attempts} attempts: each worker that tried it ended without "
             f"a result ({row.failure or f'the last was {row.worker}'})"
         )
-        failed = {"state": "failed", "failure": reason, "token": row.token + 1}
-        self.connection.execute(sa.update(claims).where(claims.c.id == row.id).values(failed))
+        self._fail(row, reason)
         if row.kind == "trial":
             tell(self.db, row.trial_id, "failed", None)
+
+    def _fail(self, row: AnyRow, reason: str) -> None:
+        failed = {"state": "failed", "failure": reason, "token": row.token + 1}
+        self.connection.execute(sa.update(claims).where(claims.c.id == row.id).values(failed))
+
+    def _is_ended(self, trial_id: int) -> bool:
+        trials = optuna_tables.TrialModel
+        query = sa.select(trials.state).where(trials.trial_id == trial_id)
+        state = self.connection.execute(query).scalar_one_or_none()
+        return state is None or bool(state.is_finished())
 
     def _chosen(self) -> AnyRow | None:
         """The chosen trial; chosen now, once for all, where it is not yet."""

@@ -15,7 +15,8 @@ from typing import Any, Literal, Self
 
 import optuna
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages._rdb import models as optuna_tables  # no public way to write them all at once
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
@@ -35,6 +36,13 @@ _OPTUNA_STATES = {
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
+
+_trials = optuna_tables.TrialModel
+_IS_OPEN = sa.exists().where(
+    _trials.trial_id == claims.c.trial_id,
+    sa.or_(claims.c.kind != "trial", _trials.state == TrialState.RUNNING),
+)
+"""Whether Optuna's half of the work is still there and open: its dashboard can delete a study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,15 +99,16 @@ def fenced(db: Database, claim: Claim, **values: Any) -> Iterator[Connection]:
     """A transaction that only the holder of the claim gets; it renews the lease.
 
     Raises:
-        LeaseLostError: another worker has the work now, or the study was deleted.
+        LeaseLostError: another worker has the work now, the study was deleted, or another program
+            has ended Optuna's trial.
     """
     held = sa.update(claims).where(
-        claims.c.id == claim.id, claims.c.token == claim.token, claims.c.state == "live"
+        claims.c.id == claim.id, claims.c.token == claim.token, claims.c.state == "live", _IS_OPEN
     )
     with db.transaction() as connection:
         renewed = connection.execute(held.values(expires_at=clock() + claim.lease_s, **values))
         if renewed.rowcount != 1:
-            raise LeaseLostError(f"the lease of {claim} was lost: another worker has taken it over")
+            raise LeaseLostError(f"the lease of {claim} was lost: others took, ended or deleted it")
         with _lost_when_finished(claim):
             yield connection
 
@@ -119,13 +128,21 @@ def write_parameters(
     values: Mapping[str, tuple[Any, BaseDistribution]],
     attributes: Mapping[str, Any],
 ) -> None:
-    """Give the trial its parameters, all of them or none (Optuna's names and values)."""
-    if claim.token > 1:  # made elsewhere, perhaps: Optuna's cache has to know it before a write
-        db.optuna.get_all_trials(claim.study_id, deepcopy=False)
-    with fenced(db, claim):
-        for name, (value, distribution) in values.items():
-            internal = distribution.to_internal_repr(value)
-            db.optuna.set_trial_param(claim.trial_id, name, internal, distribution)
+    """Give the trial its parameters, all of them or none (Optuna's names and values).
+
+    They go in by one statement: Optuna's own call for each takes two, under SQLite's only lock.
+    """
+    rows = [
+        {
+            "trial_id": claim.trial_id,
+            "param_name": name,
+            "param_value": distribution.to_internal_repr(value),
+            "distribution_json": distribution_to_json(distribution),
+        }
+        for name, (value, distribution) in values.items()
+    ]
+    with fenced(db, claim) as connection:
+        connection.execute(sa.insert(optuna_tables.TrialParamModel), rows)
         for name, attribute in attributes.items():
             db.optuna.set_trial_user_attr(claim.trial_id, name, attribute)
 

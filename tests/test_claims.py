@@ -286,14 +286,39 @@ def test_an_extended_study_chooses_again_and_keeps_its_old_test_runs(db: Databas
     assert catalog.get(db, name_of(db, study_id)).choice == 1
 
 
-def test_a_study_deleted_under_a_worker_stops_it(db: Database, other: Database) -> None:
+@pytest.mark.parametrize("by", ["hpo", "Optuna's dashboard"])
+def test_a_study_deleted_under_a_worker_stops_it(db: Database, other: Database, by: str) -> None:
     study_id = new_study(db, 2)
     held = must_claim(db, study_id, PLAN)
-    catalog.delete(other, name_of(db, study_id))
-    with pytest.raises(LeaseLostError):
-        report(db, held, n_epochs=1, error=0.5)
+    if by == "hpo":
+        catalog.delete(other, name_of(db, study_id))
+    else:
+        other.optuna.delete_study(study_id)
+    for write in (
+        lambda: write_parameters(db, held, {"x": (0.5, FloatDistribution(0.0, 1.0))}, {}),
+        lambda: report(db, held, n_epochs=1, error=0.5),
+        lambda: record(db, held, finished(0.1)),
+        lambda: release(db, held),
+    ):
+        with pytest.raises(LeaseLostError):
+            write()
     with pytest.raises(StudyMissingError):
         claim(db, study_id, PLAN, "worker")
+
+
+def test_a_trial_that_another_program_ends_stays_as_it_left_it(
+    db: Database, other: Database
+) -> None:
+    study_id = new_study(db, 2)
+    held = must_claim(db, study_id, SILENT)
+    other.optuna.set_trial_state_values(held.trial_id, TrialState.FAIL)
+    with pytest.raises(LeaseLostError):
+        record(db, held, finished(0.1))
+    play(db, study_id, PLAN, "worker")
+    check_finished(db, study_id, PLAN, 2)
+    ended, done = work_rows(db, study_id)
+    assert (ended.state, done.state) == ("failed", "complete")
+    assert "another program ended this trial" in ended.failure
 
 
 def test_a_worker_of_a_deleted_study_cannot_write_to_the_next(
