@@ -1,15 +1,20 @@
 """The installed `hpo` command, run as a user runs it."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+from tests.sources import ROOT
+from tests.tiny_studies import Done
 
 
 HPO = Path(sys.executable).with_name("hpo")
@@ -62,6 +67,35 @@ def run_hpo(
     )
 
 
+IN_TURN = """\
+import dataclasses, json, sys
+from tests.tiny_studies import hpo
+json.dump([dataclasses.asdict(hpo(command)) for command in sys.argv[1:]], sys.stdout)
+"""
+
+
+def run_in_turn(*commands: str, path: Path | None = None, cwd: Path | None = None) -> list[Done]:
+    """Run `hpo` commands one after another in one new process, which imports what they share once.
+
+    Args:
+        commands: each as on a command line, without `hpo`.
+        path: a folder that Python looks in for modules first.
+        cwd: the working folder, else this process's own.
+    """
+    folders = [str(each) for each in (path, ROOT) if each is not None]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", IN_TURN, *commands],  # -P: as installed, not the folder's
+        env=clean_environment({"PYTHONPATH": os.pathsep.join(folders)}),
+        cwd=cwd,
+        timeout=TIMEOUT_S,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [Done(**each) for each in json.loads(done.stdout)]
+
+
 @contextlib.contextmanager
 def worker(
     *flags: str, log: Path | None = None, env: Mapping[str, str] | None = None
@@ -88,11 +122,12 @@ def worker(
         process.communicate()
 
 
-def wait_until(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    """Look again and again."""
+def wait_until(holds: Callable[[], bool], timeout_s: float = 90.0) -> None:
+    """Look again and again; half of the time at most, for the sake of those that are waited for."""
     pause = threading.Event()
-    for _ in range(round(timeout_s / 0.05)):
+    end = time.monotonic() + timeout_s
+    while (start := time.monotonic()) < end:
         if holds():
             return
-        pause.wait(0.05)
+        pause.wait(max(0.05, time.monotonic() - start))
     pytest.fail(f"waited {timeout_s} s in vain")

@@ -21,8 +21,8 @@ from hpo.setting import Setting, hyperparameters
 from hpo.training import Training, outputs_of, repeatable
 from search_spaces import recipe
 from search_spaces.recipe import Recipe
-from tests.commands import run_hpo
 from tests.networks import CPU, build, every, examples, selected, split
+from tests.tiny_studies import must
 
 
 N_SAMPLED = 20
@@ -95,9 +95,7 @@ class TestSizes:
             assert row.n_weights in (None, count_parameters(model, biases=False))
 
     def test_the_command_lists_every_network_as_its_report_has_it(self) -> None:
-        done = run_hpo("architectures", "--json")
-        assert done.returncode == 0, done.stderr
-        listed = {each["name"]: each for each in json.loads(done.stdout)}
+        listed = {each["name"]: each for each in json.loads(must("architectures --json"))}
         assert list(listed) == list(architectures)
         assert {name: as_listed(listed[name], row) for name, row in REPORTED.items()} == REPORTED
 

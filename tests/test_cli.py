@@ -319,7 +319,7 @@ class TestSignals:
 
     def test_a_signal_to_the_whole_group_reaches_children_twice_and_loses_nothing(self) -> None:
         """As a batch system sends it: to every process, and the parent passes it on besides."""
-        create(**LONG | {"train_size": 600, "batch_size": 2})  # epochs longer than the passing on
+        create(**LONG | {"train_size": 300, "batch_size": 2})  # epochs longer than the passing on
         with worker("--study", "tiny", "--processes", "2") as process:
             wait_until(lambda: n_at_work() == 2)
             os.killpg(process.pid, signal.SIGTERM)
@@ -386,19 +386,26 @@ def recorded(storage: str) -> tuple[dict[str, Any], dict[tuple[Any, ...], Any]]:
 REPEATABLE = {"trials": 4, "sampler": "random", "pruner": "none"}
 
 
-def test_the_numbers_are_the_same_on_every_database_and_by_one_worker_or_two(
-    database_url: str,
-) -> None:
-    reference = ("--storage", "sqlite:///reference.db")
-    create(*reference, **REPEATABLE)
-    must("worker", "--study", "tiny", "--processes", "1", *reference)
-    expected = recorded(reference[1])
+@pytest.fixture(scope="module")
+def by_one_worker(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, Any], dict[tuple[Any, ...], Any]]:
+    """What one worker records of the study on SQLite."""
+    folder = tmp_path_factory.mktemp("reference")
+    storage = ("--storage", f"sqlite:///{folder / 'hpo.db'}")
+    create("--space", str(write_recipe(folder)), *storage, **REPEATABLE)
+    must("worker", "--study", "tiny", "--processes", "1", *storage)
+    return recorded(storage[1])
 
+
+def test_the_numbers_are_the_same_on_every_database_and_by_one_worker_or_two(
+    database_url: str, by_one_worker: tuple[dict[str, Any], dict[tuple[Any, ...], Any]]
+) -> None:
     create("--storage", database_url, **REPEATABLE)
     done = run_hpo("worker", "--processes", "2", "--study", "tiny", "--storage", database_url)
     assert done.returncode == 0, done.stderr
-    assert recorded(database_url) == expected
-    assert len(expected[1]) == 4 * 2 + 2
+    assert recorded(database_url) == by_one_worker
+    assert len(by_one_worker[1]) == 4 * 2 + 2
 
 
 def test_odd_names_are_not_found_on_every_database(database_url: str) -> None:

@@ -1,5 +1,6 @@
 """A study copied to another database is all there, or nothing of it is."""
 
+import contextlib
 import itertools
 import json
 import signal
@@ -20,8 +21,7 @@ from storage.engine import Database
 from storage.errors import CopyError, StudyBusyError, StudyExistsError
 from storage.leases import Result, fenced, record, release
 from storage.tables import NO_PART, claims, metadata
-from tests.commands import run_hpo
-from tests.storage_checks import url_of, work_rows
+from tests.storage_checks import shared_database, url_of, work_rows
 from tests.storage_kills import Moments, run_together
 from tests.storage_worker import (
     N_FOLDS,
@@ -44,16 +44,19 @@ TEXT = "Traceback: 5 € → 😀"
 PAIRS = list(itertools.permutations(("sqlite", "postgresql", "mysql"), 2))
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: f"{pair[0]}-to-{pair[1]}")
-def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Database, Database]]:
-    """Two open databases of different kinds; the second holds a study already."""
-    opened = [
-        Database(request.getfixturevalue(f"{kind}_url"), create=True) for kind in request.param
-    ]
-    play(opened[1], catalog.add(opened[1], "resident", "{}", 2), PLAN, "worker")
-    yield opened[0], opened[1]
-    for db in opened:
-        db.close()
+@pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: f"{pair[0]}-to-{pair[1]}")
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Database, Database]]:
+    """Two open databases of different kinds; the first holds `study`, the second `resident`."""
+    with contextlib.ExitStack() as stack:
+        source, target = (
+            stack.enter_context(shared_database(kind, tmp_path_factory.mktemp(kind)))
+            for kind in request.param
+        )
+        worked_on(source)
+        play(target, catalog.add(target, "resident", "{}", 2), PLAN, "worker")
+        yield source, target
 
 
 @pytest.fixture
@@ -169,7 +172,6 @@ def test_a_study_is_copied_whole_to_every_kind_of_database(
     pair: tuple[Database, Database],
 ) -> None:
     source, target = pair
-    worked_on(source)
     before = contents(source)
     resident = recorded(target, "resident")
     copy(source, target, new="new name")
@@ -200,7 +202,7 @@ def check_notes(target: Database, name: str) -> None:
 
 def test_a_copy_is_gone_on_with_at_once(pair: tuple[Database, Database]) -> None:
     source, target = pair
-    study_id = worked_on(source)
+    study_id = catalog.get(source, "study").study_id
     copy(source, target)
     there = catalog.get(target, "study").study_id
     taken = must_claim(target, there, PLAN, "taker")
@@ -248,12 +250,13 @@ def test_a_copy_is_not_paused(two: tuple[Database, Database]) -> None:
 
 def test_a_study_under_work_is_not_copied(pair: tuple[Database, Database]) -> None:
     source, target = pair
-    study_id = catalog.add(source, "study", "{}", 3)
+    study_id, before = catalog.add(source, "busied", "{}", 3), contents(target)
     for worker in ("busy", "busier"):
         must_claim(source, study_id, PLAN, worker)
     must_claim(source, study_id, SILENT, "silent")
-    with pytest.raises(StudyBusyError, match=r"by busier, busy; .* hpo study pause study"):
-        copy(source, target)
+    with pytest.raises(StudyBusyError, match=r"by busier, busy; .* hpo study pause busied"):
+        copy(source, target, "busied", "its copy")
+    assert contents(target) == before
 
 
 def test_a_worker_that_is_late_records_nothing_while_its_study_is_read(
@@ -267,7 +270,7 @@ def test_a_worker_that_is_late_records_nothing_while_its_study_is_read(
     def begin(*call: Any) -> None:
         if "FROM trial_params" in call[2] and not was_waiting:
             thread.start()
-            thread.join(3.0)
+            thread.join(1.5)
             was_waiting.append(thread.is_alive())
 
     sa.event.listen(source.engine, "before_cursor_execute", begin)
@@ -286,7 +289,7 @@ def test_a_result_on_its_way_is_waited_for(database_url: str) -> None:
     thread = threading.Thread(target=lambda: taken.append(copying.take(source, "study")))
     with fenced(worker, held) as connection:
         thread.start()
-        thread.join(2.0)
+        thread.join(1.0)
         connection.execute(sa.update(claims).values(n_epochs=9))
     thread.join()
     assert [row["n_epochs"] for row in taken[0].rows[copying._CLAIMS]] == [9]
@@ -296,7 +299,6 @@ def test_a_result_on_its_way_is_waited_for(database_url: str) -> None:
 
 def test_a_taken_name_is_refused_and_nothing_changed(pair: tuple[Database, Database]) -> None:
     source, target = pair
-    worked_on(source)
     before = contents(target)
     with pytest.raises(StudyExistsError, match="'resident'"):
         copy(source, target, new="resident")
@@ -413,8 +415,7 @@ class TestTheCommand:
     def test_a_worker_completes_an_unfinished_copy(self) -> None:
         must("worker --study tiny --processes 1 --max-trials 1")
         must("study copy tiny --to sqlite:///other.db --name twin")
-        done = run_hpo("worker", "--study", "twin", "--storage", "sqlite:///other.db")
-        assert done.returncode == 0, done.stderr
+        must("worker --study twin --processes 1 --storage sqlite:///other.db")
         there = json.loads(must("study show twin --json --storage sqlite:///other.db"))
         assert (there["state"], there["trials"]["target"]) == ("complete", 2)
         assert json.loads(must("study show tiny --json"))["state"] == "searching"

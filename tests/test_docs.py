@@ -113,7 +113,10 @@ def test_the_network_of_the_readme_can_be_searched(tmp_path: Path) -> None:
     create = "study create --architecture mynet:build --dataset digits --space mynet.yaml"
     assert f"hpo {create}\n" in README
     small = ["--trials", "1", "--folds", "2", "--epochs", "1", "--repeats", "1"]
-    for arguments in ([*create.split(), *small], ["worker", "--study", "mynet.build"]):
+    for arguments in (
+        [*create.split(), *small],
+        ["worker", "--study", "mynet.build", "--processes", "1"],
+    ):
         done = run_hpo(*arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.architectures import architectures
-from tests.commands import run_hpo
+from tests.commands import run_in_turn
 from tests.sources import ROOT
 
 
@@ -54,19 +54,21 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_new_architecture_is_listed_and_searched(home: Path, tmp_path: Path) -> None:
-    def hpo(line: str) -> str:
-        done = run_hpo(*line.split(), env={"PYTHONPATH": str(home)}, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    listed = {each["name"]: each for each in json.loads(hpo("architectures --json"))}
+    sizes = "--dataset digits --folds 2 --train-size 60 --test-size 40"
+    done = run_in_turn(
+        "architectures --json",
+        f"study create --architecture line --trials 2 {sizes}",
+        "worker --study line --processes 1 --max-trials 1",
+        "study trials line --json",
+        path=home,
+        cwd=tmp_path,
+    )
+    assert [each.code for each in done] == [0] * 4, done
+    listed = {each["name"]: each for each in json.loads(done[0].out)}
     assert listed["line"]["n_parameters"] == 196 * 4 + 4 + 2 * 4 * 2 + 2
     assert listed["line"]["weight_sharing"]
     assert "siamese" in listed
-    sizes = "--dataset digits --folds 2 --train-size 60 --test-size 40"
-    hpo(f"study create --architecture line --trials 2 {sizes}")
-    hpo("worker --study line --processes 1 --max-trials 1")
-    first, *_ = json.loads(hpo("study trials line --json"))
+    first, *_ = json.loads(done[-1].out)
     assert (first["state"], first["n_epochs"]) == ("complete", 2)
     assert first["params"] == {"learning_rate": 0.01, "width": 5}
     assert "line" not in architectures, "it was found in the copy"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import run_hpo
+from tests.commands import run_hpo, run_in_turn
 from tests.own_code import POINTS, TINY, write
-from tests.tiny_studies import RECIPE, must
+from tests.tiny_studies import RECIPE, Done, must
 
 
 MARKED = """\
@@ -76,6 +76,10 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return run_hpo(*command.split(), env=env, cwd=folder)
 
 
+def in_turn(folder: Path, *commands: str) -> list[Done]:
+    return run_in_turn(*commands, path=folder / "site", cwd=folder)
+
+
 def imported(folder: Path) -> list[str]:
     """What was imported since it was asked last."""
     marks = folder / "site" / "imported"
@@ -84,37 +88,53 @@ def imported(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("name", "processes"), [*((name, 1) for name in FOREIGN), ("module", 2)])
-def test_a_worker_may_refuse_them_unseen(folder: Path, name: str, processes: int) -> None:
-    worker = run(f"worker --study {name} --no-foreign-code --processes {processes}", folder)
+REFUSAL = "is not hpo's own, and no other code is to run here (--no-foreign-code)"
+
+
+def untouched(folder: Path, name: str) -> bool:
+    """Whether no work of the study was begun."""
+    shown = must("study", "show", name, "--json", "--storage", f"sqlite:///{folder / 'hpo.db'}")
+    trials = json.loads(shown)["trials"]
+    return bool(trials["running"] == trials["failed"] == trials["complete"] == 0)
+
+
+def test_a_worker_may_refuse_them_unseen(folder: Path) -> None:
+    """One process for all: a module that the first had imported would not be imported again."""
+    commands = [f"worker --study {name} --no-foreign-code --processes 1" for name in FOREIGN]
+    for name, worker in zip(FOREIGN, in_turn(folder, *commands), strict=True):
+        (error,) = [line for line in worker.err.splitlines() if line.startswith("error: ")]
+        assert worker.code == 2
+        assert REFUSAL in error
+        assert untouched(folder, name)
+    assert imported(folder) == []
+
+
+def test_so_do_several_processes_of_one_command(folder: Path) -> None:
+    worker = run("worker --study module --no-foreign-code --processes 2", folder)
     (error,) = [line for line in worker.stderr.splitlines() if line.startswith("error: ")]
     assert worker.returncode == 2
-    assert "is not hpo's own, and no other code is to run here (--no-foreign-code)" in error
+    assert REFUSAL in error
     assert imported(folder) == []
-    trials = json.loads(run(f"study show {name} --json", folder).stdout)["trials"]
-    assert trials["running"] == trials["failed"] == trials["complete"] == 0
+    assert untouched(folder, "module")
 
 
 def test_a_worker_that_refuses_them_does_the_other_studies(folder: Path) -> None:
-    worker = run("worker --no-foreign-code --processes 1", folder)
-    assert worker.returncode == 0, worker.stderr
-    assert "study module is left out here: architecture 'theirs:build' is not" in worker.stderr
-    shown = json.loads(run("study list --json", folder).stdout)
-    assert [each["name"] for each in shown if each["state"] == "complete"] == ["ours"]
+    worker, shown = in_turn(folder, "worker --no-foreign-code --processes 1", "study list --json")
+    assert worker.code == 0, worker.err
+    assert "study module is left out here: architecture 'theirs:build' is not" in worker.err
+    listed = json.loads(shown.out)
+    assert [each["name"] for each in listed if each["state"] == "complete"] == ["ours"]
     assert imported(folder) == []
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "worker --study ours --processes 1",
+def test_code_that_the_work_does_not_need_is_not_run(folder: Path) -> None:
+    commands = (
         "study list",
         "study show entry-data",
         "study trials module-data",
         "doctor",
-    ],
-)
-def test_code_that_the_work_does_not_need_is_not_run(folder: Path, command: str) -> None:
-    done = run(command, folder)
-    assert done.returncode == 0, done.stderr
+        "worker --study ours --processes 1",
+    )
+    for done in in_turn(folder, *commands):
+        assert done.code == 0, done.err
     assert imported(folder) == []

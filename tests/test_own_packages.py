@@ -17,7 +17,7 @@ from hpo.metrics import error_of
 from hpo.seeds import derive
 from hpo.training import evaluate
 from tests import tiny_studies
-from tests.commands import run_hpo
+from tests.commands import run_hpo, run_in_turn
 from tests.own_code import POINTS, TINY, show, write
 from tests.sources import ROOT
 from tests.tiny_studies import must
@@ -182,21 +182,22 @@ class TestInstalled:
         (error,) = [line for line in worker.stderr.splitlines() if line.startswith("error")]
         assert error.startswith("error: this machine has no architecture point-net, which the ")
         assert error.endswith("; install here the package that it comes from")
-        shown = run_hpo("study", "show", "point-net", "--json", "--storage", storage)
-        trials = json.loads(shown.stdout)["trials"]
+        trials = show("point-net", storage)["trials"]
         assert (trials["running"], trials["failed"], trials["complete"]) == (0, 0, 0)
 
     def test_a_machine_without_it_does_the_other_studies(self, storage: str) -> None:
-        create = ["study", "create", "--architecture", "siamese", "--dataset", "digits"]
-        made = run_hpo(*create, "--trials", "1", *TINY, "--storage", storage)
-        assert made.returncode == 0, made.stderr
-        worker = run_hpo("worker", "--storage", storage, "--processes", "1")
-        assert worker.returncode == 0, worker.stderr
-        assert "warning: study point-net is left out here: this machine has no" in worker.stderr
-        studies = json.loads(run_hpo("study", "list", "--json", "--storage", storage).stdout)
-        assert [each["state"] for each in studies] == ["searching", "complete"]
-        none = run_hpo("worker", "--storage", storage, "--processes", "1")
-        assert none.returncode == 2, "nothing that is left can be done here"
+        of_digits = " ".join(tiny_studies.tiny_flags(trials=1))
+        made, worker, listed, none = run_in_turn(
+            f"study create --architecture siamese {of_digits} --storage {storage}",
+            f"worker --storage {storage} --processes 1",
+            f"study list --json --storage {storage}",
+            f"worker --storage {storage} --processes 1",
+        )
+        assert made.code == 0, made.err
+        assert worker.code == 0, worker.err
+        assert "warning: study point-net is left out here: this machine has no" in worker.err
+        assert [each["state"] for each in json.loads(listed.out)] == ["searching", "complete"]
+        assert none.code == 2, "nothing that is left can be done here"
 
     def test_its_networks_are_listed_after_hpo_s_own_and_broken_offers_told_of(
         self, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -113,7 +113,7 @@ def test_a_worker_ends_its_trial_waits_and_goes_on(folder: Path) -> None:
         wait_until(lambda: shown()["trials"]["running"] == 0)
         ended = shown()["trials"]["complete"]
         assert ended < 3, "the study was paused too late"
-        threading.Event().wait(3.0)  # idle workers ask at least each second
+        threading.Event().wait(2.0)  # idle workers ask at least each second
         trials = shown()["trials"]
         assert (trials["complete"], trials["running"]) == (ended, 0)
         assert process.poll() is None

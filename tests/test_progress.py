@@ -5,8 +5,6 @@ import pty
 import subprocess
 from pathlib import Path
 
-import pytest
-
 import hpo
 from tests.commands import HPO, clean_environment
 from tests.tiny_studies import RECIPE, TINY, write_recipe
@@ -19,11 +17,11 @@ known:
 """
 
 
-def create(folder: Path, recipe: str = RECIPE, trials: int = 4) -> str:
+def create(folder: Path, recipe: str = RECIPE, trials: int = 4, name: str = "siamese") -> str:
     """A tiny study that takes some seconds; the URL of its database."""
     storage = f"sqlite:///{folder / 'hpo.db'}"
     epochs = None if recipe == SEARCHED_EPOCHS else 20
-    settings = TINY | {"trials": trials, "epochs": epochs, "pruner": "none"}
+    settings = TINY | {"trials": trials, "epochs": epochs, "pruner": "none", "name": name}
     hpo.create_study("siamese", storage=storage, space=write_recipe(folder, recipe), **settings)
     return storage
 
@@ -41,23 +39,22 @@ def read_all(terminal: int) -> str:
     return b"".join(parts).decode()
 
 
-@pytest.mark.parametrize(
-    ("recipe", "epochs"), [(RECIPE, "of 20"), (SEARCHED_EPOCHS, "of at most 20")]
-)
-def test_a_terminal_shows_trials_epochs_and_the_time_left_in_place(
-    tmp_path: Path, recipe: str, epochs: str
-) -> None:
+def test_a_terminal_shows_trials_epochs_and_the_time_left_in_place(tmp_path: Path) -> None:
+    """Of one study after the other; of the second only the most epochs are known before."""
+    storage = create(tmp_path)
+    create(tmp_path, SEARCHED_EPOCHS, trials=3, name="searched")
     terminal, other_side = pty.openpty()
-    command = [str(HPO), "worker", "--storage", create(tmp_path, recipe), "--processes", "1"]
+    command = [str(HPO), "worker", "--storage", storage, "--processes", "1"]
     environment = clean_environment() | {"TERM": "xterm", "COLUMNS": "120"}
     with subprocess.Popen(command, stderr=other_side, env=environment) as worker:
         os.close(other_side)
         shown = read_all(terminal)
     assert worker.returncode == 0
-    assert "of 4 trials" in shown
-    assert epochs in shown
+    for name, n, epochs in (("siamese", 4, "of 20"), ("searched", 3, "of at most 20")):
+        assert name in shown
+        assert f"{n} of {n} trials" in shown
+        assert epochs in shown
     assert "\x1b[" in shown
-    assert "4 of 4 trials" in shown
     assert "Traceback" not in shown
 
 

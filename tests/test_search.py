@@ -1,5 +1,7 @@
 """What a search promises whatever its sampler: ranges, order, budgets, and the same again."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +57,24 @@ def run_study(folder: Path, recipe: str, **settings: Any) -> tuple[list[dict[str
     return trials, curves
 
 
+def run_sampler(folder: Path, sampler: str) -> tuple[list[dict[str, Any]], list[Any]]:
+    """A study of more trials than the ten at random that a sampler begins with."""
+    return run_study(folder, RECIPE, sampler=sampler, trials=13, epochs=1, repeats=1)
+
+
+@pytest.fixture(scope="module")
+def searched(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], tuple[list[dict[str, Any]], list[Any]]]:
+    """Gives what a sampler's study has recorded, which is run once for all tests that ask."""
+    return functools.cache(lambda sampler: run_sampler(tmp_path_factory.mktemp("once"), sampler))
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
-def test_every_sampler_fills_the_budget_inside_the_ranges(tmp_path: Path, sampler: str) -> None:
-    trials, _ = run_study(tmp_path, RECIPE, sampler=sampler, trials=13, epochs=1, repeats=1)
+def test_every_sampler_fills_the_budget_inside_the_ranges(
+    searched: Callable[[str], tuple[list[dict[str, Any]], list[Any]]], sampler: str
+) -> None:
+    trials, _ = searched(sampler)
     assert [trial["number"] for trial in trials] == list(range(13))
     assert {trial["state"] for trial in trials} <= {"complete", "pruned"}
     assert trials[0]["params"] == KNOWN
@@ -72,14 +89,14 @@ def test_every_sampler_fills_the_budget_inside_the_ranges(tmp_path: Path, sample
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
-def test_one_worker_repeats_a_search_bit_for_bit(tmp_path: Path, sampler: str) -> None:
-    """After its random start a sampler reads the history, so this holds all of it together."""
-    runs = []
-    for name in ("one", "two"):
-        folder = tmp_path / name
-        folder.mkdir()
-        trials, curves = run_study(folder, RECIPE, sampler=sampler, trials=13, epochs=1, repeats=1)
-        runs.append(([trial["params"] for trial in trials], curves))
+def test_one_worker_repeats_a_search_bit_for_bit(
+    searched: Callable[[str], tuple[list[dict[str, Any]], list[Any]]], tmp_path: Path, sampler: str
+) -> None:
+    """A sampler reads the history after its random start, so this holds all of it together."""
+    runs = [
+        ([trial["params"] for trial in trials], curves)
+        for trials, curves in (searched(sampler), run_sampler(tmp_path, sampler))
+    ]
     assert runs[0] == runs[1]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -68,23 +69,27 @@ def events(errors: str) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_a_configuration_that_kills_its_worker_fails_and_the_search_goes_on() -> None:
-    create("one_deadly.yaml", "--trials", "4")
+    create("one_deadly.yaml", "--trials", "4", "--max-attempts", "2")
     Path("deadly").write_text("13")
     done = run_hpo("worker", "--study", "own", "--processes", "2")
     assert done.returncode == 0
-    assert done.stderr.count("died (killed by SIGKILL); what it did will be done again") == 3
+    assert done.stderr.count("died (killed by SIGKILL); what it did will be done again") == 2
     first, *others = trials()
-    assert (first["state"], first["params"]["width"], first["n_attempts"]) == ("failed", 13, 3)
-    assert first["failure"].startswith("given up after 3 attempts")
+    assert (first["state"], first["params"]["width"], first["n_attempts"]) == ("failed", 13, 2)
+    assert first["failure"].startswith("given up after 2 attempts")
     assert "killed by SIGKILL" in first["failure"]
     assert {trial["state"] for trial in others} <= {"complete", "pruned"}
     assert len(others) == 3
 
 
+LONG = ("--epochs", "800", "--repeats", "1", "--pruner", "none")
+"""Trials that last until both workers are at theirs, whichever of them begins late."""
+
+
 @pytest.mark.slow
 def test_a_killed_worker_s_work_is_done_at_once_by_its_successor() -> None:
     """At once: its lease would hold the work up for an hour."""
-    create("one_deadly.yaml", "--trials", "2", "--epochs", "2000", "--pruner", "none")
+    create("one_deadly.yaml", "--trials", "2", *LONG)
     with worker("--study", "own", "--processes", "2", "--log-format", "json") as process:
         wait_until(lambda: len(at_work()) == 2)
         victim = at_work()[0]
@@ -111,8 +116,8 @@ def test_workers_that_only_ever_die_are_not_started_for_ever() -> None:
     Path("deadly").write_text("13")
     done = run_hpo("worker", "--study", "own", "--processes", "2", "--max-failures", "2")
     assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
-    assert last == "error: worker 0 died (killed by SIGKILL)"
+    last = done.stderr.splitlines()[-1]  # of whichever was given up first
+    assert re.fullmatch(r"error: worker [01] died \(killed by SIGKILL\)", last)
     assert done.stderr.count("it is not started again") == 2
     assert [trial["state"] for trial in trials()] == ["running"]
 
