@@ -4,8 +4,10 @@ They go to the logger `hpo` by the standard library's means. What `printer` make
 stderr: as text (warnings alone, beside the progress display) or as JSON, one object a line.
 """
 
+import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import socket
 import sys
@@ -73,8 +75,17 @@ class TextHandler(logging.Handler):
 
 
 def worker_name(index: int, pid: int | None = None) -> str:
-    """The name of a worker of this machine, by default of this process."""
-    return f"{socket.gethostname()}-{pid or os.getpid()}-{index}"[-200:]
+    """The name of a worker of this command, by default of this process."""
+    return f"{socket.gethostname()}-{_command()}-{pid or os.getpid()}-{index}"[-200:]
+
+
+def _command() -> str:
+    """What tells this command from another in a container of equal host name and process numbers.
+
+    It is random, and the same in a process and in those it spawns: they inherit the key.
+    """
+    key = multiprocessing.current_process().authkey
+    return hashlib.sha256(key).hexdigest()[:6]
 
 
 def printer(log_format: str) -> logging.Handler:

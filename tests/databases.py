@@ -85,6 +85,29 @@ def fresh_database(server: sa.URL) -> Iterator[str]:
             drop(connection, name)
 
 
+@contextlib.contextmanager
+def user_with(password: str, url: str) -> Iterator[str]:
+    """The URL of this database by a new user with that password, who is dropped at the end."""
+    user, quoted = f"hpo_{secrets.token_hex(4)}", password.replace("%", "%%")
+    if sa.make_url(url).get_backend_name() == "postgresql":
+        create = [f"CREATE ROLE {user} LOGIN SUPERUSER PASSWORD '{quoted}'"]
+        drop = [f"REASSIGN OWNED BY {user} TO CURRENT_USER", f"DROP ROLE {user}"]
+    else:
+        create = [f"CREATE USER {user} IDENTIFIED BY '{quoted}'", f"GRANT ALL ON *.* TO {user}"]
+        drop = [f"DROP USER {user}"]
+    _execute(url, create)
+    try:
+        yield sa.make_url(url).set(username=user, password=password).render_as_string(False)
+    finally:
+        _execute(url, drop)
+
+
+def _execute(url: str, statements: list[str]) -> None:
+    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement, ())
+
+
 def _drop_postgresql(connection: sa.Connection, name: str) -> None:
     connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 

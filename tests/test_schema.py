@@ -1,7 +1,5 @@
 """Opening databases: the tables are made once, and what cannot be opened is told in one line."""
 
-import contextlib
-import secrets
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +19,7 @@ from storage.errors import (
     UnreachableError,
 )
 from storage.tables import metadata
-from tests.databases import server_url
+from tests.databases import server_url, user_with
 from tests.servers import free_port
 from tests.storage_kills import make_tables, run_together
 
@@ -128,31 +126,8 @@ def test_a_database_is_opened_again_with_all_its_studies(database_url: str) -> N
 @pytest.fixture(params=SERVERS)
 def user_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database, by a user whose password needs care in a URL."""
-    empty: str = request.getfixturevalue(f"{request.param}_url")
-    user = f"hpo_{secrets.token_hex(4)}"
-    with new_user(empty, user):
-        yield sa.make_url(empty).set(username=user, password=SECRET).render_as_string(False)
-
-
-@contextlib.contextmanager
-def new_user(url: str, user: str) -> Iterator[None]:
-    """A user of the database at `url` with the secret as password."""
-    quoted = SECRET.replace("%", "%%")
-    if url.startswith("postgresql"):
-        create = [f"CREATE ROLE {user} LOGIN SUPERUSER PASSWORD '{quoted}'"]
-        drop = [f"REASSIGN OWNED BY {user} TO CURRENT_USER", f"DROP ROLE {user}"]
-    else:
-        create = [f"CREATE USER {user} IDENTIFIED BY '{quoted}'", f"GRANT ALL ON *.* TO {user}"]
-        drop = [f"DROP USER {user}"]
-    execute(url, create)
-    yield
-    execute(url, drop)
-
-
-def execute(url: str, statements: list[str]) -> None:
-    with plain_engine(url).begin() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement, ())
+    with user_with(SECRET, request.getfixturevalue(f"{request.param}_url")) as url:
+        yield url
 
 
 def test_a_password_may_hold_any_character_and_is_never_told(user_url: str) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import secrets
 import socket
 import subprocess
 import time
@@ -18,6 +17,7 @@ from hpo.studies import open_database
 from storage import catalog
 from tests import tiny_studies
 from tests.commands import HPO, clean_environment
+from tests.databases import user_with
 from tests.tiny_studies import must, tiny_flags, write_recipe
 
 
@@ -40,23 +40,8 @@ def build(width=4):
 @pytest.fixture(params=["postgresql", "mysql"])
 def secret_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database, by a user with the sentinel as password."""
-    url = sa.make_url(request.getfixturevalue(f"{request.param}_url"))
-    user = f"hpo_{secrets.token_hex(4)}"
-    if request.param == "postgresql":
-        create = [f"CREATE ROLE {user} LOGIN SUPERUSER PASSWORD '{SENTINEL}'"]
-        drop = [f"REASSIGN OWNED BY {user} TO CURRENT_USER", f"DROP ROLE {user}"]
-    else:
-        create = [f"CREATE USER {user} IDENTIFIED BY '{SENTINEL}'", f"GRANT ALL ON *.* TO {user}"]
-        drop = [f"DROP USER {user}"]
-    execute(url, create)
-    yield url.set(username=user, password=SENTINEL).render_as_string(hide_password=False)
-    execute(url, drop)
-
-
-def execute(url: sa.URL | str, statements: list[str]) -> None:
-    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
+    with user_with(SENTINEL, request.getfixturevalue(f"{request.param}_url")) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)
@@ -103,8 +88,7 @@ def told(secret_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
 def test_the_password_is_told_to_nobody(told: Told) -> None:
     create = ["study", "create", "--architecture", "siamese", "--space", "recipe.yaml"]
     told.run(*create, "--name", "safe", "--trials", "2", *tiny_flags())
-    seen = check_worker(told, "worker", "--study", "safe", "--processes", "2")
-    assert len(seen) >= 3, "the command and its two workers"
+    told.run("worker", "--study", "safe", "--processes", "1")
     for command in ("study show safe --json", "study trials safe --json", "study list", "doctor"):
         told.run(*command.split())
     for form in ("yaml", "json"):
@@ -112,6 +96,14 @@ def test_the_password_is_told_to_nobody(told: Told) -> None:
         told.run("export", "safe", "-o", f"best.{form}", "--format", form, *weights)
     told.run(*create, "--name", "safe", *tiny_flags(), code=5)
     told.run("study", "show", "nobody", code=3)
+
+
+@pytest.mark.parametrize("secret_url", ["postgresql"], indirect=True)
+def test_no_command_line_of_a_worker_holds_it(told: Told) -> None:
+    create = ["study", "create", "--architecture", "siamese", "--space", "recipe.yaml"]
+    told.run(*create, "--name", "safe", *tiny_flags(trials=1, repeats=1))
+    seen = check_worker(told, "worker", "--study", "safe", "--processes", "2")
+    assert len(seen) >= 3, "the command and its two workers"
 
 
 def test_nor_does_a_failure_hold_it(told: Told, folder: Path) -> None:
@@ -257,13 +249,7 @@ def test_sql_in_a_name_finds_nothing_and_does_nothing(database_url: str, command
     create = ["study", "create", "--architecture", "siamese", "--space", "recipe.yaml"]
     must(*create, "--name", "kept", *tiny_flags(), "--storage", database_url)
     before = everything(database_url)
-    for name in (
-        "x'; drop table hpo_studies; --",
-        '" or 1=1 --',
-        "kept' or '1'='1",
-        "kep%",
-        "k_pt",
-    ):
+    for name in INJECTED:
         done = tiny_studies.hpo(*command.split(), name, "--storage", database_url)
         assert (done.code, done.out) == (3, "")
         assert done.err.startswith("error: no study named ")
