@@ -131,3 +131,15 @@ def test_a_worker_of_any_study_leaves_paused_ones_alone(folder: Path) -> None:
     must("worker --processes 1")
     states = {each["name"]: each["state"] for each in json.loads(must("study list --json"))}
     assert states == {"tiny": "searching", "other": "complete"}
+
+
+def test_an_unnamed_worker_leaves_a_study_that_others_have_in_hand(folder: Path) -> None:
+    create("held", trials=1)
+    create("free", trials=1)
+    db = Database("sqlite:///hpo.db")
+    must_claim(db, catalog.get(db, "held").study_id, make_plan(planned=(), lease_s=3600))
+    db.close()
+    must("worker --processes 1 --max-trials 1 --timeout 60")
+    shown = {name: json.loads(must(f"study show {name} --json")) for name in ("held", "free")}
+    assert shown["held"]["trials"]["running"] == 1
+    assert shown["free"]["trials"]["complete"] == 1
