@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy as sa
+from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import URL, Connection
 
 from storage import schema
@@ -26,6 +27,11 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study 
 for library in ("optuna.storages", "psycopg", "sqlalchemy.pool"):  # refusals are ours to tell
     logging.getLogger(library).setLevel(logging.CRITICAL)
 
+PATIENCE = "hpo_patience"
+"""What SQLAlchemy finds `storage.patience` by, which is loaded where PostgreSQL is used."""
+
+plugins.register(PATIENCE, "storage.patience", "Patience")
+
 EXTRAS = {"postgresql+psycopg": "postgres", "mysql+pymysql": "mysql"}
 
 IDLE_TIMEOUT_S = 10
@@ -36,6 +42,12 @@ BUSY_TIMEOUT_S = 5
 
 SILENCE_S = 30
 """A server that has left the network without a word is taken for gone after about this long."""
+
+ANSWER_S = 2 * SILENCE_S
+"""So long a server that is there, but stands still, may leave a statement without an answer.
+
+It is more than any statement of ours takes, and than the server waits for a lock before it says so.
+"""
 
 ROLLED_BACK = "the transaction was rolled back by Optuna"
 
@@ -234,16 +246,19 @@ def _engine_options(url: URL) -> dict[str, Any]:
     if url.drivername.startswith("postgresql"):
         own = url.query.get("options", "")
         idle = f"{own} -c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1000}"
+        locked = f"{idle} -c lock_timeout={schema.LOCK_TIMEOUT_S * 1000}"  # it answers before we go
+        patience = {"plugins": [PATIENCE], "patience_s": ANSWER_S}
         alive = {
             "keepalives_idle": SILENCE_S // 2,
             "keepalives_interval": SILENCE_S // 6,
             "keepalives_count": 3,
             "tcp_user_timeout": SILENCE_S * 1000,
         }
-        return {**options, "connect_args": {"options": idle, "connect_timeout": 10, **alive}}
+        arguments = {"options": locked, "connect_timeout": 10, **alive}
+        return {**options, **patience, "connect_args": arguments}
     # MariaDB alone knows the timeout; to MySQL the second half is a comment.
     idle = f"SET @hpo = 1 /*M!100300 , SESSION idle_transaction_timeout = {IDLE_TIMEOUT_S} */"
-    patience = {"read_timeout": 2 * SILENCE_S, "write_timeout": SILENCE_S}  # locks take up to 50 s
+    patience = {"read_timeout": ANSWER_S, "write_timeout": SILENCE_S}
     return {**options, "connect_args": {"init_command": idle, "connect_timeout": 10, **patience}}
 
 

@@ -6,6 +6,7 @@ missing table, a broken rule) is not.
 
 import logging
 import random
+import re
 import sqlite3
 import threading
 import time
@@ -34,6 +35,16 @@ _passing = (
 
 _LASTING = {1044, 1045, 1049, 1054, 1698}
 """What MariaDB and MySQL answer where the user, the database or a column is unknown."""
+
+_ANSWER = re.compile("(?:FATAL: +|fe_sendauth: )(.*)")
+"""Why PostgreSQL lets nobody in: psycopg has no code for that, only words, a line for each try."""
+
+_LASTING_ANSWER = re.compile(
+    "password authentication failed for user|no password supplied|Peer authentication failed"
+    r'|role ".*" does not exist|role ".*" is not permitted to log in|database ".*" does not exist'
+    r"|permission denied for database|no pg_hba\.conf entry for|pg_hba\.conf rejects connection"
+)
+"""Of those what stays so. A server that speaks another language than English is asked again."""
 
 
 class Outages:
@@ -142,5 +153,8 @@ def _will_not_pass(refusal: BaseException | None) -> bool:
     """Whether the driver calls by a name for what may pass what will not: a missing table, say."""
     if isinstance(refusal, sqlite3.Error):
         return getattr(refusal, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    number = refusal.args[0] if refusal is not None and refusal.args else None
-    return number in _LASTING
+    reason = refusal.args[0] if refusal is not None and refusal.args else None
+    if isinstance(reason, str):
+        answers = _ANSWER.findall(reason)
+        return bool(answers) and all(map(_LASTING_ANSWER.match, answers))
+    return reason in _LASTING
