@@ -217,8 +217,7 @@ def _lock(engine: sa.Engine) -> Iterator[None]:
             yield
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if engine.name == "postgresql":
-            connection.execute(sa.text(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'"))
+        if engine.name == "postgresql":  # its connections have the same limit for every lock
             connection.execute(sa.text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": _LOCK})
         else:
             lock = {"name": _LOCK, "timeout_s": LOCK_TIMEOUT_S}
@@ -226,7 +225,7 @@ def _lock(engine: sa.Engine) -> Iterator[None]:
                 connection.execute(sa.text("SELECT GET_LOCK(:name, :timeout_s)"), lock).scalar()
                 != 1
             ):
-                raise UnreachableError(BUSY)
+                raise sa.exc.TimeoutError(BUSY)
         yield  # closing the connection gives the lock back
 
 
@@ -235,8 +234,8 @@ def _file_lock(path: str) -> Iterator[None]:
     lock = FileLock(path, timeout=LOCK_TIMEOUT_S)
     try:
         lock.acquire()
-    except Timeout as error:
-        raise UnreachableError(BUSY) from error
+    except Timeout:
+        raise sa.exc.TimeoutError(BUSY) from None
     except OSError as error:
         raise UnreachableError(f"cannot write {path}: {error.strerror}") from error
     try:

@@ -85,6 +85,19 @@ def fresh_database(server: sa.URL) -> Iterator[str]:
             drop(connection, name)
 
 
+class WaitedError(Exception):
+    """A database is waited for."""
+
+
+def leave(seconds: float) -> None:
+    """In place of waiting.
+
+    Raises:
+        WaitedError: always.
+    """
+    raise WaitedError
+
+
 @contextlib.contextmanager
 def user_with(password: str, url: str) -> Iterator[str]:
     """The URL of this database by a new user with that password, who is dropped at the end."""

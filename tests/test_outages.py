@@ -24,7 +24,7 @@ from storage.engine import Database
 from storage.errors import StorageError, UnreachableError
 from storage.outages import is_passing
 from tests.commands import clean_environment, wait_until, worker
-from tests.databases import fresh_database
+from tests.databases import WaitedError, fresh_database, leave
 from tests.servers import Server, free_port
 from tests.tiny_studies import must, tiny_flags, write_recipe
 
@@ -222,14 +222,6 @@ def refusal(server: Server, account: str) -> str:
 
 def never(seconds: float) -> None:
     pytest.fail("it was waited for")
-
-
-class WaitedError(Exception):
-    """It is waited for."""
-
-
-def leave(seconds: float) -> None:
-    raise WaitedError
 
 
 def test_a_server_that_is_full_or_on_its_way_out_is_waited_for(own_database_server: Server) -> None:

@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from storage import catalog, schema
-from storage.engine import Database
+from storage.engine import Database, Unopened
 from storage.errors import (
     EmptyStorageError,
     OutdatedError,
@@ -19,7 +19,7 @@ from storage.errors import (
     UnreachableError,
 )
 from storage.tables import metadata
-from tests.databases import server_url, user_with
+from tests.databases import WaitedError, leave, server_url, user_with
 from tests.servers import free_port
 from tests.storage_kills import make_tables, run_together
 
@@ -47,6 +47,15 @@ def test_processes_that_open_an_empty_database_together_make_one_schema(database
         for table in ("hpo_alembic_version", "alembic_version", "version_info"):
             assert connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar() == 1  # noqa: S608
     assert usable(database_url)
+
+
+def test_one_that_hangs_while_it_makes_the_tables_is_not_waited_for_for_ever(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "LOCK_TIMEOUT_S", 1)
+    engine = Unopened(database_url, create=True).engine
+    with schema._lock(engine), pytest.raises(WaitedError):
+        Database.when_it_answers(database_url, create=True, timeout_s=60, wait=leave)
 
 
 def test_tables_cut_off_in_the_making_are_gone_on_with(database_url: str) -> None:
