@@ -9,12 +9,9 @@ HPO_TEST_POSTGRES_URL or HPO_TEST_MYSQL_URL is left out; databases are made ther
 
 import argparse
 import contextlib
-import datetime
 import functools
 import os
-import platform
 import secrets
-import shlex
 import statistics
 import sys
 import tempfile
@@ -27,9 +24,9 @@ from pathlib import Path
 if not __package__:  # run as a file: it would hide the package `storage` from what it imports
     sys.path[0] = str(Path(__file__).parents[1])
 
-import optuna
 import sqlalchemy as sa
 
+from benchmarks.conditions import conditions, say
 from benchmarks.filled_studies import create_ours, create_plain, made
 from benchmarks.noop_trials import make_protocol
 from benchmarks.noop_workers import (
@@ -42,7 +39,6 @@ from benchmarks.noop_workers import (
     side_by_side,
     take_turns,
 )
-from hpo.limits import count_cores
 from storage.engine import Database
 from storage.urls import parse_url
 from tests.databases import URL_VARIABLES, fresh_database
@@ -127,7 +123,7 @@ class Bench:
         n_twice = len(evaluated) - len(set(evaluated))
         failures = [spell.failure for spell in spells if spell.failure]
         for failure in failures:
-            _say(f"{self.kind}: {failure}")
+            say(f"{self.kind}: {failure}")
         beside = counted.n_finished - n_asked
         return f"{beside:+d}, {counted.n_unfinished}, {n_twice}, {len(failures)}"
 
@@ -146,10 +142,6 @@ def _head(title: str, *cells: str) -> None:
     print(f"\n{title}\n\n{_line(*cells)}\n{_line(*['---'] * len(cells))}", flush=True)
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
-
-
 def _print_lines(what: str, measure: Callable[[], list[str]]) -> None:
     """Print a measurement's lines, or that it failed: the others are not to be lost with it."""
     begun = time.monotonic()
@@ -158,7 +150,7 @@ def _print_lines(what: str, measure: Callable[[], list[str]]) -> None:
     except Exception as error:  # noqa: BLE001  of three databases, under load
         lines = [_line(what, f"failed: {type(error).__name__}: {' '.join(str(error).split())}")]
     print("\n".join(lines), flush=True)
-    _say(f"{what}: {time.monotonic() - begun:.0f} s")
+    say(f"{what}: {time.monotonic() - begun:.0f} s")
 
 
 @contextlib.contextmanager
@@ -174,18 +166,13 @@ def _bench(kind: str, server: str | None) -> Iterator[Bench]:
         yield Bench(kind, url, db)
 
 
-def _conditions(benches: Sequence[Bench]) -> str:
-    versions = []
+def _versions(benches: Sequence[Bench]) -> Iterator[str]:
+    """Of the databases."""
     for bench in benches:
         function = "sqlite_version" if bench.kind == "SQLite" else "version"
         with bench.db.reading() as connection:
             version = connection.execute(sa.select(getattr(sa.func, function)())).scalar_one()
-        versions.append(f"{bench.kind} {str(version).removeprefix('PostgreSQL ').split()[0]}")
-    programs = [f"Python {platform.python_version()}", f"Optuna {optuna.__version__}"]
-    programs.append(f"SQLAlchemy {sa.__version__}")
-    today = datetime.datetime.now(datetime.UTC).date()
-    command = shlex.join(["python", "-m", "benchmarks.storage", *sys.argv[1:]])
-    return f"{today}, {count_cores()} cores, {', '.join(versions + programs)}, `{command}`"
+        yield f"{bench.kind} {str(version).removeprefix('PostgreSQL ').split()[0]}"
 
 
 def main() -> None:
@@ -204,7 +191,7 @@ def main() -> None:
         wanted = {"SQLite": None, **wanted}
     with contextlib.ExitStack() as stack:
         benches = [stack.enter_context(_bench(*each)) for each in wanted.items()]
-        print(_conditions(benches))
+        print(conditions("storage", *_versions(benches)))
         _print_tables(benches, SHORT_CELLS if options.short else CELLS, options.rounds)
 
 

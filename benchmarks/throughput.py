@@ -1,10 +1,10 @@
-"""Seconds for each fold-epoch of `siamese`: `hpo worker` beside the plain script, in one run.
+"""Seconds for each fold-epoch: `hpo worker` beside the plain script, in one run.
 
-Both search the same number of trials of the report's configuration on true MNIST, 3 folds, no
+Both search the same number of trials of a report's configuration on true MNIST, 3 folds, no
 pruning. Imports are left out on both sides. Rounds alternate, so that a machine's drift meets both.
-Prints a line a round to stderr and JSON to stdout:
+Prints a line a round to stderr, Markdown to stdout:
 
-    HPO_DATA_DIR=... python benchmarks/throughput.py --rounds 3
+    HPO_DATA_DIR=... python -m benchmarks.throughput --rounds 3
 """
 
 import argparse
@@ -15,77 +15,118 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.conditions import conditions, say
+from benchmarks.plain_networks import FITS
 
 
-FOLDS, EPOCHS, LEASE_S = 3, 8, 60.0
-HERE = Path(__file__).parent
-RECIPE = """\
-architecture: siamese
-parameters:
-  learning_rate: 0.005
-  weight_decay: 0.0
-  channels: [64, 128, 256]
-  dropout: {values: [%s]}
-"""
+FOLDS, LEASE_S = 3, 60.0
+CLOSE = 1e-4
+"""Trials' learning rates differ by so little, so that a grid counts them and nothing else does."""
 
 
-def plain(trials: int) -> float:
-    """Seconds of the plain script's search, its imports left out."""
-    command = [sys.executable, str(HERE / "plain_script.py"), "--trials", str(trials)]
-    command += ["--folds", str(FOLDS), "--epochs", str(EPOCHS)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(json.loads(done.stdout)["seconds"])
+@dataclass(frozen=True)
+class Search:
+    """The same search for both sides."""
+
+    network: str
+    trials: int
+    processes: int
+
+    @property
+    def n_epochs(self) -> int:
+        """Fold-epochs in all."""
+        return self.trials * FOLDS * FITS[self.network].epochs
+
+    def plain(self) -> dict[str, Any]:
+        """The plain script's search, its imports left out of `seconds`."""
+        command = [sys.executable, "-m", "benchmarks.plain_script", "--network", self.network]
+        command += ["--trials", str(self.trials), "--folds", str(FOLDS)]
+        command += ["--epochs", str(FITS[self.network].epochs)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    def ours(self) -> dict[str, Any]:
+        """The same by `hpo worker`, from the first claim to the last result.
+
+        Imports are left out here, too; the database, the claims and the reports are in.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            recipe = Path(folder) / "recipe.yaml"
+            recipe.write_text(yaml.safe_dump(self._recipe()))
+            environment = os.environ | {"HPO_STORAGE": f"sqlite:///{folder}/hpo.db"}
+            create = ["--architecture", self.network, "--space", str(recipe), "--folds", str(FOLDS)]
+            create += ["--sampler", "grid", "--pruner", "none", "--lease", str(LEASE_S)]
+            _hpo(["study", "create", *create], environment)
+            worker = ["worker", "--study", self.network, "--processes", str(self.processes)]
+            _hpo([*worker, "--max-trials", str(self.trials // self.processes)], environment)
+            return _recorded(Path(folder) / "hpo.db")
+
+    def _recipe(self) -> dict[str, Any]:
+        fit = FITS[self.network]
+        rates = [fit.learning_rate * (1 + CLOSE * number) for number in range(self.trials)]
+        return {
+            "architecture": self.network,
+            "training": {"epochs": fit.epochs, "batch_size": fit.batch_size},
+            "parameters": {**fit.recipe, "learning_rate": {"values": rates}},
+        }
 
 
-def ours(trials: int, processes: int) -> float:
-    """Seconds of the same search by `hpo worker`, from the first claim to the last result.
-
-    Imports are left out here, too; the database, the claims and the reports are in.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        values = ", ".join(f"0.25{index:02d}" for index in range(trials))
-        recipe = Path(folder) / "recipe.yaml"
-        recipe.write_text(RECIPE % values)
-        environment = os.environ | {"HPO_STORAGE": f"sqlite:///{folder}/hpo.db"}
-        create = ["study", "create", "--architecture", "siamese", "--space", str(recipe)]
-        create += ["--folds", str(FOLDS), "--epochs", str(EPOCHS), "--sampler", "grid"]
-        _hpo([*create, "--pruner", "none", "--lease", str(LEASE_S)], environment)
-        worker = ["worker", "--study", "siamese", "--processes", str(processes)]
-        _hpo([*worker, "--max-trials", str(trials // processes)], environment)
-        return _span(Path(folder) / "hpo.db")
-
-
-def _span(database: Path) -> float:
+def _recorded(database: Path) -> dict[str, Any]:
     """From the first claim to the last result, whose fence renewed the lease."""
     with sqlite3.connect(database) as connection:
-        query = "SELECT min(claimed_at), max(expires_at) FROM hpo_claims WHERE state = 'complete'"
-        first, last = connection.execute(query).fetchone()
-    return float(last - LEASE_S - first)
+        query = (
+            "SELECT min(claimed_at), max(expires_at), min(error), max(n_parameters) "
+            "FROM hpo_claims WHERE state = 'complete'"
+        )
+        first, last, error, size = connection.execute(query).fetchone()
+    return {"seconds": last - LEASE_S - first, "best_error": error, "n_parameters": size}
 
 
 def _hpo(arguments: list[str], environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "cli", *arguments]
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+
+
+def measure(search: Search, rounds: int) -> str:
+    """A line of the table: medians over the rounds."""
+    rows = []
+    for number in range(rounds):
+        sides = [search.plain, search.ours]
+        told = {side.__name__: side() for side in (sides if number % 2 == 0 else sides[::-1])}
+        sizes = {each["n_parameters"] for each in told.values()}
+        assert len(sizes) == 1, f"{search.network} is not the same network: {sizes} parameters"
+        slow, fast = (told[side]["seconds"] / search.n_epochs for side in ("plain", "ours"))
+        rows.append((slow, fast, slow / fast))
+        errors = [f"{told[side]['best_error']:.1%}" for side in ("plain", "ours")]
+        say(
+            f"{search.network}, round {number}: plain {slow:.4f} s, hpo {fast:.4f} s, "
+            f"{slow / fast:.2f} times; best errors {', '.join(errors)}"
+        )
+    slow, fast, ratio = (statistics.median(column) for column in zip(*rows, strict=True))
+    ratios = [row[-1] for row in rows]
+    span = f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    return f"| `{search.network}` | {slow:.4f} | {fast:.4f} | {span} |"
 
 
 def main() -> None:
-    """Alternate both for some rounds and print the ratio."""
+    """Alternate both for some rounds, network by network."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", default=list(FITS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    fold_epochs = options.trials * FOLDS * EPOCHS
-    rows = []
-    for number in range(options.rounds):
-        slow = plain(options.trials) / fold_epochs
-        fast = ours(options.trials, options.processes) / fold_epochs
-        rows.append({"plain_s": slow, "hpo_s": fast, "ratio": slow / fast})
-        line = f"round {number}: plain {slow:.3f} s, hpo {fast:.3f} s, {slow / fast:.2f} times"
-        print(line, file=sys.stderr)
-    ratio = statistics.median(row["ratio"] for row in rows)
-    print(json.dumps({"fold_epochs": fold_epochs, "rounds": rows, "median_ratio": ratio}, indent=2))
+    print(conditions("throughput"))
+    print("\n| network | plain, s | hpo, s | plain / hpo |\n| --- | --- | --- | --- |", flush=True)
+    for network in options.networks:
+        print(measure(Search(network, options.trials, options.processes), options.rounds))
 
 
 if __name__ == "__main__":

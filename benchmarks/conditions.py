@@ -1,0 +1,32 @@
+"""What a measurement was made with, and how it tells of its progress."""
+
+import datetime
+import platform
+import shlex
+import sys
+
+import optuna
+import sqlalchemy
+import torch
+
+from hpo.limits import count_cores
+
+
+def conditions(name: str, *more: str) -> str:
+    """The day, the machine's cores, the versions (and `more` of them), and the command."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    command = shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    features = torch.backends.cpu.get_cpu_capability()
+    versions = [
+        f"Python {platform.python_version()}",
+        f"torch {torch.__version__}",
+        f"Optuna {optuna.__version__}",
+        f"SQLAlchemy {sqlalchemy.__version__}",
+        *more,
+    ]
+    return f"{today}, {count_cores()} cores ({features}), {', '.join(versions)}, `{command}`"
+
+
+def say(words: str) -> None:
+    """A line of progress."""
+    print(words, file=sys.stderr, flush=True)
