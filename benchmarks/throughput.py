@@ -79,14 +79,16 @@ class Search:
 
 
 def _recorded(database: Path) -> dict[str, Any]:
-    """From the first claim to the last result, whose fence renewed the lease."""
+    """From the first claim to the last result, whose fence renewed the lease; `train_s` in all."""
     with sqlite3.connect(database) as connection:
         query = (
             "SELECT min(claimed_at), max(expires_at), min(error), max(n_parameters) "
             "FROM hpo_claims WHERE state = 'complete'"
         )
         first, last, error, size = connection.execute(query).fetchone()
-    return {"seconds": last - LEASE_S - first, "best_error": error, "n_parameters": size}
+        (train_s,) = connection.execute("SELECT sum(train_s) FROM hpo_trainings").fetchone()
+    told = {"best_error": error, "n_parameters": size, "train_s": train_s}
+    return {"seconds": last - LEASE_S - first, **told}
 
 
 def _hpo(arguments: list[str], environment: dict[str, str]) -> None:

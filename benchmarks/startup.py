@@ -1,0 +1,84 @@
+"""Seconds until something is there: help and the list of studies beside Optuna's, a worker's start.
+
+Commands alternate; the first round warms the disk's cache and is not counted. A worker's start
+ends when it has its first claim, milliseconds before its first step. Prints Markdown to stdout:
+
+    HPO_DATA_DIR=... python -m benchmarks.startup
+"""
+
+import argparse
+import datetime
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.conditions import conditions, say
+
+
+BIN = Path(sys.executable).parent
+COMMANDS = {
+    "python -c pass": ["python", "-c", "pass"],
+    "optuna --help": ["optuna", "--help"],
+    "hpo --help": ["hpo", "--help"],
+    "optuna studies": ["optuna", "studies", "--storage", "{url}"],
+    "hpo study list": ["hpo", "study", "list", "--storage", "{url}"],
+}
+CREATE = "study create --architecture siamese --train-size 100 --test-size 100 --folds 2 --epochs 1"
+WORK = "worker --study siamese --processes {n} --max-trials 1 --log-format json"
+
+
+def seconds(command: list[str], url: str) -> float:
+    """Of a command, from its start to its end."""
+    words = [str(BIN / command[0]), *(word.format(url=url) for word in command[1:])]
+    start = time.perf_counter()
+    subprocess.run(words, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def until_claimed(url: str, processes: int) -> float:
+    """Of a worker, from its start to the last of its processes' first claims."""
+    environment = os.environ | {"HPO_STORAGE": url}
+    began = time.time()
+    words = [str(BIN / "hpo"), *WORK.format(n=processes).split()]
+    done = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    claimed = {
+        each["worker"]: each["time"] for each in reversed(told) if each["event"] == "claimed"
+    }
+    assert len(claimed) == processes, "there was not a trial for each"
+    return (
+        max(datetime.datetime.fromisoformat(each).timestamp() for each in claimed.values()) - began
+    )
+
+
+def main() -> None:
+    """Alternate all commands for some rounds; print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    took: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    took |= {f"hpo worker --processes {n}, to its first claims": [] for n in (1, 2)}
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/hpo.db"
+        create = [str(BIN / "hpo"), *CREATE.split(), "--trials", "1000", "--storage", url]
+        subprocess.run(create, check=True, capture_output=True)
+        for number in range(options.rounds + 1):
+            for name, command in COMMANDS.items():
+                took[name].append(seconds(command, url))
+            for n, name in enumerate(list(took)[-2:], start=1):
+                took[name].append(until_claimed(url, n))
+            say(f"round {number} of {options.rounds}")
+    print(conditions("startup"))
+    print("\n| | median, s | least, s |\n| --- | --- | --- |")
+    for name, each in took.items():
+        counted = each[1:]
+        print(f"| `{name}` | {statistics.median(counted):.2f} | {min(counted):.2f} |")
+
+
+if __name__ == "__main__":
+    main()
