@@ -1,9 +1,9 @@
 """Two workers beside one, and what a worker's time goes to besides training.
 
 The same search as in `throughput.py`, by one worker process and by two, in rounds that alternate.
-`besides` is the share of a single worker's time, from its first claim to its last result, in which
-no network is trained or evaluated: claims, parameters, reports, results, building networks. Prints
-Markdown to stdout:
+`besides` is the share of a single worker's time, from its second claim to its last result, in
+which no network is trained or evaluated: claims, parameters, reports, results, building networks.
+Prints Markdown to stdout:
 
     HPO_DATA_DIR=... python -m benchmarks.scaling --rounds 5
 """
@@ -24,7 +24,7 @@ def measure(network: str, trials: int, rounds: int) -> str:
         told = {n: Search(network, trials, n).ours() for n in order}
         one, two = (told[n]["seconds"] for n in (1, 2))
         times.append((one, two, one / two))
-        besides.append(1 - told[1]["train_s"] / one)
+        besides.append(told[1]["besides"])
         say(f"{network}, round {number}: {one / two:.2f} times, besides {besides[-1]:.1%}")
     one, two, ratio = (statistics.median(column) for column in zip(*times, strict=True))
     ratios = [each[-1] for each in times]

@@ -79,16 +79,25 @@ class Search:
 
 
 def _recorded(database: Path) -> dict[str, Any]:
-    """From the first claim to the last result, whose fence renewed the lease; `train_s` in all."""
+    """From the first claim to the last result, whose fence renewed the lease.
+
+    `besides` is the share of the time after the first trial, in which torch imports the last of
+    itself, that went to anything but training and evaluating; of a single worker.
+    """
     with sqlite3.connect(database) as connection:
         query = (
-            "SELECT min(claimed_at), max(expires_at), min(error), max(n_parameters) "
-            "FROM hpo_claims WHERE state = 'complete'"
+            "SELECT claimed_at, expires_at, c.error, n_parameters, sum(train_s) FROM hpo_claims c "
+            "JOIN hpo_trainings ON claim_id = c.id GROUP BY c.id "
+            "ORDER BY claimed_at"
         )
-        first, last, error, size = connection.execute(query).fetchone()
-        (train_s,) = connection.execute("SELECT sum(train_s) FROM hpo_trainings").fetchone()
-    told = {"best_error": error, "n_parameters": size, "train_s": train_s}
-    return {"seconds": last - LEASE_S - first, **told}
+        begun, ended, errors, sizes, train_s = zip(*connection.execute(query), strict=True)
+    last = max(ended) - LEASE_S
+    return {
+        "seconds": last - begun[0],
+        "best_error": min(errors),
+        "n_parameters": sizes[0],
+        "besides": 1 - sum(train_s[1:]) / (last - begun[1]),
+    }
 
 
 def _hpo(arguments: list[str], environment: dict[str, str]) -> None:
