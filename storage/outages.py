@@ -46,6 +46,10 @@ _LASTING_ANSWER = re.compile(
 )
 """Of those what stays so. A server that speaks another language than English is asked again."""
 
+_HALF_ASKED = "connection in transaction status"
+"""What psycopg says of a connection that was cut in the middle of a statement, where SQLAlchemy's
+pool has not noticed: it does when it is told this, and takes another one."""
+
 
 class Outages:
     """What one process knows of the times at which a database did not answer it. Thread-safe.
@@ -146,7 +150,8 @@ def is_passing(error: BaseException | None) -> bool:
         return isinstance(error, (sa.exc.PendingRollbackError, sa.exc.TimeoutError))
     if _will_not_pass(error.orig):
         return False
-    return error.connection_invalidated or isinstance(error, _passing)
+    is_cut = error.connection_invalidated or _HALF_ASKED in str(error.orig)
+    return is_cut or isinstance(error, _passing)
 
 
 def _will_not_pass(refusal: BaseException | None) -> bool:

@@ -283,6 +283,20 @@ def test_what_a_server_left_without_an_answer_is_asked_again(
         assert len(set(tries)) == 2
 
 
+def test_a_connection_that_was_left_in_the_middle_of_a_statement_is_replaced(database: str) -> None:
+    def ask(connection: Any, record: Any) -> None:
+        connection.pgconn.send_query(b"SELECT 1")
+
+    with contextlib.closing(Database(database, create=True)) as db:
+        sa.event.listen(db.engine, "checkin", ask)
+        db.ping()
+        sa.event.remove(db.engine, "checkin", ask)
+        with pytest.raises(UnreachableError, match="in transaction status ACTIVE") as refused:
+            db.ping()
+        assert is_passing(refused.value.__cause__)
+        db.ping()
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_speaks_every_now_and_then_is_heard_out(database: str) -> None:
     with contextlib.closing(Database(database, create=True)) as db, db.reading() as connection:
