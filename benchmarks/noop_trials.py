@@ -103,7 +103,7 @@ class Ours:
                 return study.pruner.prune(study, self._db.optuna.get_trial(held.trial_id))
 
             known = held.trial < len(self._plan.planned)
-            report = partial(leases.report, self._db, held, n_epochs=1, error=error)
+            report = partial(leases.report, self._db, held, n_epochs=1, errors={1: error})
             is_pruned = self._retry(lambda: report(judge=None if known else judge))
             result = _result("pruned" if is_pruned else "complete", error)
             self._retry(lambda: leases.record(self._db, held, result))
@@ -127,7 +127,7 @@ class Plain:
             study_name=name,
             storage=db.optuna,
             sampler=strategies.make_sampler(protocol, seed),
-            pruner=strategies.make_pruner(protocol),
+            pruner=strategies.make_pruning(protocol).pruner,
         )
         self.evaluated: list[int] = []
         self._study.get_trials(deepcopy=False)

@@ -3,6 +3,7 @@
 import functools
 import multiprocessing
 import multiprocessing.synchronize
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -84,15 +85,19 @@ class Start:
 
 def share(url: str, name: str, cell: Cell, rounds: int, index: int) -> dict[Side, list[Spell]]:
     """One worker's rounds on the two studies of a cell."""
-    db = Database(url)
-    plain = Plain(db, f"plain-{name}", make_protocol(cell.sampler), index)
-    ours = Ours(db, f"hpo-{name}", f"worker-{index}")
+    db = Database.when_it_answers(url, timeout_s=PATIENCE_S)
+    contenders: dict[Side, Ours | Plain] = {
+        "plain": db.retry(
+            lambda: Plain(db, f"plain-{name}", make_protocol(cell.sampler), index),
+            timeout_s=PATIENCE_S,
+        ),
+        "hpo": db.retry(lambda: Ours(db, f"hpo-{name}", f"worker-{index}"), timeout_s=PATIENCE_S),
+    }
     spells: dict[Side, list[Spell]] = {side: [] for side in SIDES}
     for number in range(rounds):
         for side in SIDES if number % 2 == 0 else reversed(SIDES):
-            contender: Ours | Plain = ours if side == "hpo" else plain
-            run = functools.partial(contender.run, cell.share)
-            spells[side].append(Start.spell(contender, run))
+            run = functools.partial(contenders[side].run, cell.share)
+            spells[side].append(Start.spell(contenders[side], run))
     db.close()
     return spells
 
@@ -123,4 +128,8 @@ def side_by_side(n_workers: int, work: Callable[..., T], *call: Any) -> list[T]:
     barrier = FORKS.Barrier(n_workers)
     with ProcessPoolExecutor(n_workers, FORKS, Start.hold, (barrier,)) as pool:
         futures = [pool.submit(work, *call, index) for index in range(n_workers)]
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        for error in errors:
+            if not isinstance(error, threading.BrokenBarrierError):  # others only missed this one
+                raise error
         return [future.result() for future in futures]

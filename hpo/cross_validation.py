@@ -1,4 +1,4 @@
-"""k folds, the same for all trials of a study, trained in lockstep, epoch by epoch.
+"""k folds, the same for all trials of a study, trained in lockstep, epoch by epoch, or in turn.
 
 In lockstep the mean over all folds is known after each epoch, so that a pruner judges them all.
 """
@@ -39,10 +39,13 @@ class CrossValidation:
         setting: Setting,
         seed: tuple[str | int, ...],
         pause: Callable[[], None] = lambda: None,
+        *,
+        in_turn: bool = False,
     ) -> Iterator[list[Training]]:
-        """Train a fold each of a configuration; gives all trainings after every epoch.
+        """Train a fold each of a configuration; after every epoch gives those begun so far.
 
-        `pause` is called between the folds of an epoch; what it raises ends the run.
+        In lockstep an epoch of all folds; `in_turn` one fold after another. `pause` is called after
+        each epoch of a fold; what it raises ends the run.
 
         Raises:
             DivergedError: a fold's loss is not finite.
@@ -51,11 +54,15 @@ class CrossValidation:
             Training(setting, split, self._device, (*seed, "fold", fold))
             for fold, split in enumerate(self.splits)
         ]
-        for _ in range(setting.epochs):
-            for training in trainings:
-                training.run_epoch()
-                pause()
-            yield trainings
+        begun = (
+            [trainings[: fold + 1] for fold in range(len(trainings))] if in_turn else [trainings]
+        )
+        for each in begun:
+            for _ in range(setting.epochs):
+                for training in each[-1:] if in_turn else each:
+                    training.run_epoch()
+                    pause()
+                yield each
 
 
 def fold_indices(

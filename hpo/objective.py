@@ -17,11 +17,12 @@ from hpo.errors import DataError, InputError
 from hpo.metrics import error_of
 from hpo.protocol import Protocol
 from hpo.registry import foreign
+from hpo.reporting import Reporter
 from hpo.seeds import derive
 from hpo.setting import Setting
 from hpo.statistics import mean
 from hpo.strategies import check as check_strategies
-from hpo.strategies import make_pruner, make_sampler
+from hpo.strategies import make_pruning, make_sampler
 from hpo.studies import Study
 from hpo.training import Training
 from storage import leases
@@ -66,6 +67,7 @@ class Objective:
     def __init__(self, db: Database, study: Study, device: torch.device, retry: Retry[Any]) -> None:
         self._db, self._study, self._retry = db, study, retry
         protocol = study.protocol
+        self._pruning = make_pruning(protocol)
         self._space = protocol.search_space
         self._distributions = self._space.distributions()
         with foreign(f"data set {protocol.dataset} cannot be drawn from"):
@@ -75,8 +77,10 @@ class Objective:
             examples, protocol.folds, protocol.seed, device, error_of(data)
         )
 
-    def run(self, claim: Claim, pause: Callable[[], None]) -> Result:
-        """Do the claimed trial; `pause` is called often, and what it raises ends the work.
+    def run(self, claim: Claim, reporter: Reporter, pause: Callable[[], None]) -> Result:
+        """Do the claimed trial while the pruner lets it; known configurations are never pruned.
+
+        `pause` is called often, and what it raises ends the work.
 
         Raises:
             LeaseLostError: another worker has the trial now.
@@ -86,11 +90,30 @@ class Objective:
         protocol = self._study.protocol
         setting = Setting.of(protocol, self._space.decode(params))
         seed = ("trial", protocol.seed, claim.trial)
+        n_known, n_wanted = len(protocol.known), protocol.folds * setting.epochs
+
+        def judge() -> bool:
+            trial = self._db.optuna.get_trial(claim.trial_id)
+            return bool(study.pruner.prune(study, trial))
+
+        outcome: leases.Outcome = "complete"
         trainings: list[Training] = []
-        for trainings in self._folds.run(setting, seed, pause):
-            if self._is_pruned(study, claim, trainings, setting.epochs):
-                return result("pruned", trainings)
-        return result("complete", trainings)
+        for trainings in self._folds.run(setting, seed, pause, in_turn=self._pruning.in_turn):
+            n_done = sum(len(training.curve) for training in trainings)
+            step = self._step(trainings, setting.epochs)
+            error = mean(training.curve[-1] for training in trainings)
+            reporter.advance(n_done // protocol.folds, {} if step is None else {step: error})
+            is_judged = claim.trial >= n_known and n_done < n_wanted
+            if is_judged and step in self._pruning.steps and reporter.tell(judge):
+                outcome = "pruned"
+                break
+        return result(outcome, trainings, reporter)
+
+    def _step(self, trainings: list[Training], epochs: int) -> int | None:
+        """The pruner's step that has just been done; None amid a fold that has its turn."""
+        if not self._pruning.in_turn:
+            return len(trainings[0].curve)
+        return len(trainings) if len(trainings[-1].curve) == epochs else None
 
     def _sampled(self, claim: Claim) -> tuple[optuna.Study, dict[str, Any]]:
         """Optuna's study, opened anew so that the sampler sees all that is recorded by now."""
@@ -98,7 +121,7 @@ class Objective:
             study_name=self._study.name,
             storage=self._db.optuna,
             sampler=make_sampler(self._study.protocol, claim.trial),
-            pruner=make_pruner(self._study.protocol),
+            pruner=make_pruning(self._study.protocol).pruner,
         )
         return study, self._parameters(study, claim)
 
@@ -115,27 +138,6 @@ class Objective:
         shown = {name: value for name, value in own.items() if isinstance(value, (list, tuple))}
         leases.write_parameters(self._db, claim, values, shown)
         return params
-
-    def _is_pruned(
-        self, study: optuna.Study, claim: Claim, trainings: list[Training], epochs: int
-    ) -> bool:
-        """Report the mean validation error of this epoch; does the pruner stop the trial?
-
-        Known configurations and the last of the `epochs` are never pruned.
-        """
-        n_epochs, n_known = len(trainings[0].curve), len(self._study.protocol.known)
-        judged = claim.trial >= n_known and n_epochs < epochs
-
-        def judge() -> bool:
-            return study.pruner.prune(study, self._db.optuna.get_trial(claim.trial_id))
-
-        error = mean(training.curve[-1] for training in trainings)
-
-        def report() -> bool:
-            asked = judge if judged else None
-            return leases.report(self._db, claim, n_epochs=n_epochs, error=error, judge=asked)
-
-        return bool(self._retry(report))
 
 
 def draw(
@@ -164,12 +166,14 @@ def _only(distribution: Any) -> Any:
     return distribution.low
 
 
-def result(outcome: leases.Outcome, trainings: list[Training]) -> Result:
-    """What to record of trainings that have ended: their mean error and curves."""
+def result(outcome: leases.Outcome, trainings: list[Training], reporter: Reporter) -> Result:
+    """What to record of trainings that have ended: their mean error, curves, unreported errors."""
     return Result(
         outcome=outcome,
         error=mean(training.curve[-1] for training in trainings),
         n_parameters=count_parameters(trainings[0].model),
+        n_epochs=reporter.n_epochs,
+        errors=reporter.unreported,
         trainings=[
             TrainingRecord(
                 fold=fold,

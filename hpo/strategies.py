@@ -12,13 +12,13 @@ from typing import Any, TypeAlias
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
 from hpo.cma_es import CmaEs
 from hpo.errors import InputError
 from hpo.protocol import Protocol
+from hpo.pruning import Pruning, pruners
 from hpo.registry import Registry
 from hpo.seeds import derive, derive_32
 from search_spaces.space import SearchSpace
@@ -53,11 +53,6 @@ samplers.add("grid", samplers.get("random"))  # never asked: all its trials are 
 samplers.add("gp", lambda seed, space: GPSampler(seed=seed))
 samplers.add("cmaes", lambda seed, space: CmaEs(seed))
 
-pruners: Registry[Callable[[int], BasePruner]] = Registry("pruner")
-pruners.add("hyperband", lambda epochs: HyperbandPruner(max_resource=epochs))
-pruners.add("median", lambda epochs: MedianPruner(n_warmup_steps=max(1, epochs // 5)))
-pruners.add("none", lambda epochs: NopPruner())
-
 
 def make_sampler(protocol: Protocol, trial: int) -> BaseSampler:
     """A sampler for one trial, seeded by the study and the trial's number."""
@@ -68,8 +63,8 @@ def make_sampler(protocol: Protocol, trial: int) -> BaseSampler:
         return make(seed, protocol.search_space.distributions())
 
 
-def make_pruner(protocol: Protocol) -> BasePruner:
-    """The study's pruner; it is told the mean validation error at steps 1 to `epochs`."""
+def make_pruning(protocol: Protocol) -> Pruning:
+    """The study's pruner, and when it can act."""
     return pruners.get(protocol.pruner)(protocol.epochs)
 
 

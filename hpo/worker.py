@@ -14,6 +14,7 @@ from hpo.errors import NOT_GIVEN_BACK, DataError, HpoError, InputError, StoppedE
 from hpo.formatting import last_line
 from hpo.limits import Limits, Stop
 from hpo.objective import Objective, check_machine, result
+from hpo.reporting import Reporter
 from hpo.status import Status, show
 from hpo.strategies import plan
 from hpo.studies import Study, Unreadable
@@ -36,9 +37,6 @@ MOST_WAITS = 5
 
 RELEASE_S = 3.0
 """How long a worker that was told to stop tries to give its work back."""
-
-PROGRESS_S = 1.0
-"""A test run says how far it is at most this often; a trial says it after every epoch."""
 
 
 @dataclass
@@ -229,37 +227,35 @@ class Worker:
         self, claim: Claim, objective: Objective, study: Study, pause: Callable[[], None]
     ) -> Result:
         """The result of the work; what goes wrong in the user's network is a failed result."""
+        reporter = Reporter(self.db, claim, self._retry)
         try:
             if claim.kind == "trial":
-                return objective.run(claim, pause)
-            return self._test_run(claim, study, pause)
+                return objective.run(claim, reporter, pause)
+            return self._test_run(claim, study, reporter, pause)
         except DataError:
             raise
         except (DivergedError, InputError) as error:
-            return Result(outcome="failed", failure=str(error))
+            return _failed(str(error), reporter)
         except (HpoError, StorageError):
             raise
         except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001
             # A network of the user's own may raise anything. A signal raises nothing here.
-            return Result(outcome="failed", failure=traceback.format_exc())
+            return _failed(traceback.format_exc(), reporter)
 
-    def _test_run(self, claim: Claim, study: Study, pause: Callable[[], None]) -> Result:
+    def _test_run(
+        self, claim: Claim, study: Study, reporter: Reporter, pause: Callable[[], None]
+    ) -> Result:
         params = study.protocol.search_space.decode(
             self._retry(lambda: catalog.parameters(self.db, study.id)[claim.trial])
         )
-        told, trainings = time.monotonic(), []
+        trainings = []
         for training in test_error.run(
             study.protocol, claim.trial, params, claim.part, self.device
         ):
             trainings = [training]
             pause()
-            if time.monotonic() - told > PROGRESS_S:
-                told = time.monotonic()
-                self._tell_progress(claim, len(training.curve))
-        return result("complete", trainings)
-
-    def _tell_progress(self, claim: Claim, n_epochs: int) -> None:
-        self._retry(lambda: leases.report(self.db, claim, n_epochs=n_epochs))
+            reporter.advance(len(training.curve))
+        return result("complete", trainings, reporter)
 
     def _release(self, claim: Claim, facts: dict[str, Any]) -> bool:
         """Give the work back; False where the database does not answer: its lease will run out."""
@@ -283,6 +279,12 @@ class Worker:
     def _retry(self, action: Callable[[], T]) -> T:
         timeout_s = self.limits.storage_timeout_s
         return self.db.retry(action, timeout_s=timeout_s, wait=self.stop.wait)
+
+
+def _failed(failure: str, reporter: Reporter) -> Result:
+    """A failure, with what had been measured until then."""
+    n_epochs, errors = reporter.n_epochs, reporter.unreported
+    return Result(outcome="failed", failure=failure, n_epochs=n_epochs, errors=errors)
 
 
 def facts_of(claim: Claim, study: Study) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import optuna
@@ -85,12 +85,18 @@ class TrainingRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """How a piece of work ended; `error` is None where it failed."""
+    """How a piece of work ended; `error` is None where it failed.
+
+    `n_epochs` are the epochs done, on the average of a trial's folds; `errors` those validation
+    errors by step that have not been reported.
+    """
 
     outcome: Outcome
     error: float | None = None
     failure: str | None = None
     n_parameters: int | None = None
+    n_epochs: int | None = None
+    errors: Mapping[int, float] = field(default_factory=dict)
     trainings: Sequence[TrainingRecord] = ()
 
 
@@ -152,17 +158,41 @@ def report(
     claim: Claim,
     *,
     n_epochs: int,
-    error: float | None = None,
+    errors: Mapping[int, float] | None = None,
     judge: Callable[[], bool] | None = None,
 ) -> bool:
-    """Record how far the work is, and a trial's mean validation error; is it to be pruned?
+    """Record how far the work is, and a trial's validation errors by step; is it to be pruned?
 
     The pruner's own notes on the trial are written behind the same fence.
     """
-    with fenced(db, claim, n_epochs=n_epochs):
-        if error is not None:
-            db.optuna.set_trial_intermediate_value(claim.trial_id, n_epochs, error)
+    with fenced(db, claim, n_epochs=n_epochs) as connection:
+        _write_errors(connection, claim, errors or {})
         return judge() if judge is not None else False
+
+
+def _write_errors(connection: Connection, claim: Claim, errors: Mapping[int, float]) -> None:
+    """Optuna's intermediate values of the claimed trial, all by one statement.
+
+    Those that are there already are of the same report, whose answer was lost.
+    """
+    if not errors:
+        return
+    table = optuna_tables.TrialIntermediateValueModel
+    stored = {
+        step: table.intermediate_value_to_stored_repr(error) for step, error in errors.items()
+    }
+    rows = [
+        {
+            "trial_id": claim.trial_id,
+            "step": step,
+            "intermediate_value": value,
+            "intermediate_value_type": kind,
+        }
+        for step, (value, kind) in stored.items()
+    ]
+    there = sa.delete(table).where(table.trial_id == claim.trial_id, table.step.in_(list(errors)))
+    connection.execute(there)
+    connection.execute(sa.insert(table), rows)
 
 
 def record(db: Database, claim: Claim, result: Result) -> None:
@@ -181,8 +211,9 @@ def record(db: Database, claim: Claim, result: Result) -> None:
             "failure": None if result.failure is None else storable(result.failure),
             "n_parameters": result.n_parameters,
         }
-        if result.trainings:
-            ended["n_epochs"] = len(result.trainings[0].curve)
+        if result.n_epochs is not None:
+            ended["n_epochs"] = result.n_epochs
+        _write_errors(connection, claim, result.errors)
         connection.execute(sa.update(claims).where(claims.c.id == claim.id).values(ended))
         if claim.kind == "trial":
             tell(db, claim.trial_id, result.outcome, result.error)

@@ -122,7 +122,7 @@ def report_last(
     db: Database, held: Claim, curve: Sequence[float], judge: Callable[[], bool]
 ) -> bool:
     """Report the last of the errors; is the trial to be pruned?"""
-    return report(db, held, n_epochs=len(curve), error=curve[-1], judge=judge)
+    return report(db, held, n_epochs=len(curve), errors={len(curve): curve[-1]}, judge=judge)
 
 
 def judge_of(db: Database, held: Claim) -> Callable[[], bool]:

@@ -130,7 +130,7 @@ def test_a_study_that_optunas_dashboard_deleted_is_gone_and_its_name_free(db: Da
     assert catalog.work(db, anew) == []
     play(db, anew, PLAN, "worker")
     with pytest.raises(LeaseLostError):
-        report(db, late, n_epochs=1, error=0.5)
+        report(db, late, n_epochs=1, errors={1: 0.5})
     check_finished(db, anew, PLAN, 1)
 
 
@@ -139,7 +139,7 @@ def test_work_is_told_as_it_stands(db: Database) -> None:
     do(db, must_claim(db, study_id, PLAN, "first"))
     failed = Result(outcome="failed", failure="Traceback: 5 € → 😀")
     record(db, must_claim(db, study_id, PLAN, "second"), failed)
-    report(db, must_claim(db, study_id, PLAN, "third"), n_epochs=1, error=0.5)
+    report(db, must_claim(db, study_id, PLAN, "third"), n_epochs=1, errors={1: 0.5})
     work = catalog.work(db, study_id)
     assert [(w.kind, w.trial, w.part) for w in work] == [("trial", n, -1) for n in range(3)]
     assert [w.state for w in work] == ["complete", "failed", "live"]

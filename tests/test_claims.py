@@ -111,7 +111,7 @@ def test_a_stale_worker_writes_nothing(db: Database, other: Database) -> None:
     with pytest.raises(LeaseLostError):
         write_parameters(db, stale, drawn_late, {"late": True})
     with pytest.raises(LeaseLostError):
-        report(db, stale, n_epochs=1, error=0.1, judge=lambda: pytest.fail("judged"))
+        report(db, stale, n_epochs=1, errors={1: 0.1}, judge=lambda: pytest.fail("judged"))
     with pytest.raises(LeaseLostError):
         record(db, stale, finished(0.1))
     with pytest.raises(LeaseLostError):
@@ -296,7 +296,7 @@ def test_a_study_deleted_under_a_worker_stops_it(db: Database, other: Database, 
         other.optuna.delete_study(study_id)
     for write in (
         lambda: write_parameters(db, held, {"x": (0.5, FloatDistribution(0.0, 1.0))}, {}),
-        lambda: report(db, held, n_epochs=1, error=0.5),
+        lambda: report(db, held, n_epochs=1, errors={1: 0.5}),
         lambda: record(db, held, finished(0.1)),
         lambda: release(db, held),
     ):

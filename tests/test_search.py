@@ -164,7 +164,7 @@ def test_a_trial_taken_over_in_the_middle_gives_the_curves_that_it_would_have_gi
     db = open_database(storage)
     claimed = claims.claim(db, study.id, plan(study.protocol), "a worker that dies")
     assert isinstance(claimed, leases.Claim)
-    leases.report(db, claimed, n_epochs=1, error=0.123)
+    leases.report(db, claimed, n_epochs=1, errors={1: 0.123})
     db.close()
     hpo.run_worker("siamese", storage=storage)
     db = open_database(storage)
