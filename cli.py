@@ -66,7 +66,9 @@ def study_create(
     train_size: Annotated[int | None, option("Examples. Default: the data set's.")] = None,
     test_size: Annotated[int | None, option("Examples. Default: the data set's.")] = None,
     sampler: Annotated[str | None, option("tpe, random, grid, gp, cmaes. Default: tpe.")] = None,
-    pruner: Annotated[str | None, option("hyperband, median, forgiving, none. Default: hyperband.")] = None,
+    pruner: Annotated[
+        str | None, option("hyperband, median, forgiving, none. Default: hyperband.")
+    ] = None,
     seed: Annotated[int | None, option("Default: 0.")] = None,
     lease: Annotated[
         float | None, option("Seconds until a silent worker's work is taken over. Default: 60.")

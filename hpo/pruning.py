@@ -40,7 +40,11 @@ class ForgivingPruner(BasePruner):
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial is to be stopped; never before another is complete."""
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        complete = [
+            each
+            for each in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            if each.intermediate_values  # others were added by another program
+        ]
         if not complete or trial.last_step is None:
             return False
         best = min(complete, key=lambda each: (each.value, each.number))
