@@ -60,6 +60,9 @@ def study_create(
     folds: Annotated[int | None, option("Default: 5.")] = None,
     epochs: Annotated[int | None, option("Default: the recipe's, else 25.")] = None,
     batch_size: Annotated[int | None, option("Default: the recipe's, else 100.")] = None,
+    precision: Annotated[
+        str | None, option("Of the training pass: float32, bfloat16. Default: float32.")
+    ] = None,
     confirm: Annotated[int | None, option("Trials to confirm; only 0 so far.")] = None,
     repeats: Annotated[int | None, option("Test runs of the chosen trial. Default: 15.")] = None,
     max_attempts: Annotated[int | None, option("Tries at work that kills. Default: 3.")] = None,
@@ -94,6 +97,7 @@ def study_create(
         "folds": folds,
         "epochs": epochs,
         "batch_size": batch_size,
+        "precision": precision,
         "confirm": confirm,
         "repeats": repeats,
         "max_attempts": max_attempts,
@@ -332,6 +336,9 @@ def reproduce(
         int | None, option("Test runs of each. Default: the report's, else 15.")
     ] = None,
     processes: Annotated[int | None, option("Runs side by side. Default: all cores.")] = None,
+    precision: Annotated[
+        str, option("Of the training pass: float32, bfloat16. Default: float32.")
+    ] = "float32",
     device: Annotated[str, option("auto, cpu or cuda. Default: cpu.")] = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -345,7 +352,12 @@ def reproduce(
     from hpo.reproduction import reproduce as run_again
 
     outcome = run_again(
-        names or (), repeats=repeats, processes=processes, device=device, progress=True
+        names or (),
+        repeats=repeats,
+        processes=processes,
+        precision=precision,
+        device=device,
+        progress=True,
     )
     screen.print_reproduction(outcome.results, as_json)
     if outcome.ended_by is not None:

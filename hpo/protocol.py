@@ -18,8 +18,13 @@ MAX_COUNT = 1_000_000
 LONGEST = 200
 """Characters of the reason why a stored protocol cannot be read."""
 
-VERSION: Literal[2] = 2
-"""1 had no hyperparameters of a fit but learning rate, weight decay and auxiliary weight."""
+VERSION: Literal[3] = 3
+"""1 had no hyperparameters of a fit but learning rate, weight decay and auxiliary weight; 1 and 2
+had no precision and no pruner that has the folds trained in turn."""
+
+Precision = Literal["float32", "bfloat16"]
+"""bfloat16: the training pass computes in it where torch's autocast finds it safe, while weights,
+gradients and the optimizer stay float32. Errors are always measured in float32."""
 
 
 Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
@@ -35,7 +40,7 @@ class Protocol(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1, 2] = VERSION
+    version: Literal[1, 2, 3] = VERSION
     architecture: Name
     dataset: Name
     fingerprint: str
@@ -46,6 +51,7 @@ class Protocol(BaseModel):
     folds: int = Field(default=5, ge=2)
     epochs: int = Field(default=DEFAULT_EPOCHS, ge=1, le=MAX_COUNT)
     batch_size: int = Field(default=DEFAULT_BATCH_SIZE, ge=2)
+    precision: Precision = "float32"
     confirm: int = Field(default=0, ge=0, le=0)
     repeats: int = Field(default=15, ge=1, le=MAX_COUNT)
     max_attempts: int = Field(default=3, ge=1, le=MAX_COUNT)

@@ -68,10 +68,11 @@ class Repeats:
         return tuple(each.failure for each in self.runs if each.failure is not None)
 
 
-def plan(name: str, params: dict[str, Any], *, repeats: int, **duration: int) -> Plan:
+def plan(name: str, params: dict[str, Any], *, repeats: int, **training: Any) -> Plan:
     """A configuration of an architecture on its own data set, in the sizes that this has.
 
-    `duration` holds epochs and batch size; without them they are the recipe's, else 25 and 100.
+    `training` holds epochs, batch size and precision; without them the first two are the recipe's,
+    else 25 and 100, and the precision is float32.
 
     Raises:
         InputError: the architecture is unknown or cannot be built so, or a number is out of range.
@@ -93,7 +94,7 @@ def plan(name: str, params: dict[str, Any], *, repeats: int, **duration: int) ->
         test_size=data.default_test_size,
         space=params,
         repeats=repeats,
-        **(usual | duration),
+        **(usual | training),
     )
     creation.check_names(protocol.search_space, entry)
     model = Setting.of(protocol, configuration(protocol)).try_build()

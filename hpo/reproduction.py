@@ -87,14 +87,16 @@ def reproduce(
     *,
     repeats: int | None = None,
     processes: int | None = None,
+    precision: str = "float32",
     device: str = "cpu",
     progress: bool = False,
 ) -> Outcome:
     """Do the test runs of the reported configurations; of all architectures where none is named.
 
     `repeats` runs each, else as many as the report has, else 15; `processes` side by side, None
-    for one on each core. `progress` shows on stderr how it goes. A run that diverges is counted
-    with its architecture; a signal, or a process that dies, ends it all and is in the outcome.
+    for one on each core; `precision` as in a protocol. `progress` shows on stderr how it goes. A
+    run that diverges is counted with its architecture; a signal, or a process that dies, ends it
+    all and is in the outcome.
 
     Raises:
         InputError: an architecture is unknown or has nothing reported, a number is out of its
@@ -102,7 +104,8 @@ def reproduce(
         DataError: the files of a data set are missing or damaged.
     """
     n_processes = _checked(processes, device)
-    reports = [_report(name, repeats) for name in dict.fromkeys(names) or reported_names()]
+    wanted = dict.fromkeys(names) or reported_names()
+    reports = [_report(name, repeats, precision) for name in wanted]
     todo = pieces([each.plan for each in reports], device)
     found: dict[str, Reproduction] = {}
     ended_by = None
@@ -155,7 +158,7 @@ def reported_names() -> list[str]:
     return [name for name, each in found.items() if each is not None and each.reported is not None]
 
 
-def _report(name: str, repeats: int | None) -> Report:
+def _report(name: str, repeats: int | None, precision: str) -> Report:
     from hpo import creation  # loads Optuna, which no spawned process needs
 
     found = creation.own_recipe(creation.architecture(name))
@@ -163,7 +166,8 @@ def _report(name: str, repeats: int | None) -> Report:
         raise InputError(f"no report is known for {name}: its recipe has no reported section")
     reported = found.reported
     n = (reported.n or DEFAULT_REPEATS) if repeats is None else repeats
-    return Report(reported, plan(name, reported.hyperparameters, repeats=n))
+    params = reported.hyperparameters
+    return Report(reported, plan(name, params, repeats=n, precision=precision))
 
 
 def _results(

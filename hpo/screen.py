@@ -71,7 +71,7 @@ def print_study(study: "Study", as_json: bool) -> None:
             ("data", f"{data}, fingerprint {protocol.fingerprint[:12]}"),
             ("parameters", searched),
             ("trials", f"{study.n_trials}, {n_known} of them known configurations"),
-            ("each", f"{protocol.folds} folds, {_duration(protocol)}"),
+            ("each", f"{protocol.folds} folds, {_training(protocol)}"),
             ("search", f"sampler {protocol.sampler}, pruner {protocol.pruner}"),
             ("test runs", str(protocol.repeats)),
             ("seed", str(protocol.seed)),
@@ -79,14 +79,14 @@ def print_study(study: "Study", as_json: bool) -> None:
     )
 
 
-def _duration(protocol: "Protocol") -> str:
-    """Epochs and batch size; where they are searched, the most that they can be."""
+def _training(protocol: "Protocol") -> str:
+    """Epochs, batch size and precision; of what is searched, the most that it can be."""
     most = {
         name: "up to " if name in protocol.search_space.names else ""
         for name in ("epochs", "batch_size")
     }
     epochs = f"{most['epochs']}{protocol.epochs} epochs"
-    return f"{epochs} of {most['batch_size']}{protocol.batch_size}"
+    return f"{epochs} of {most['batch_size']}{protocol.batch_size}, {protocol.precision}"
 
 
 def print_studies(studies: "list[Status]", as_json: bool) -> None:

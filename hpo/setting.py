@@ -12,7 +12,7 @@ from hpo.architectures import Architecture, architectures
 from hpo.datasets import Examples
 from hpo.errors import HpoError, InputError
 from hpo.optimization import Optimization, initialize
-from hpo.protocol import Protocol
+from hpo.protocol import Precision, Protocol
 
 
 DURATION = ("epochs", "batch_size")
@@ -41,7 +41,7 @@ def _without(names: dict[str, Any], gone: tuple[str, ...]) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What one training is of: the network, its hyperparameters, and how long it trains.
+    """What one training is of: a network, its hyperparameters, how long and precisely it trains.
 
     `params` are in the recipe's form; epochs and batch size among them are already in the fields.
 
@@ -53,6 +53,7 @@ class Setting:
     params: Mapping[str, Any]
     epochs: int
     batch_size: int
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 2)):
@@ -74,6 +75,7 @@ class Setting:
             params=params,
             epochs=params.get("epochs", protocol.epochs),
             batch_size=params.get("batch_size", protocol.batch_size),
+            precision=protocol.precision,
         )
 
     def build(self) -> nn.Module:

@@ -168,7 +168,7 @@ class Training:
         total = torch.zeros((), device=train.inputs.device)
         for indices in batches(len(train), self._setting.batch_size):
             batch = train.subset(indices.to(train.inputs.device))
-            loss = self._loss(outputs_of(self.model, batch.inputs), batch)
+            loss = self._loss(self._outputs(batch.inputs), batch)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
@@ -176,6 +176,14 @@ class Training:
             total += loss.detach()
         self._schedule.after_epoch()
         return total.item()
+
+    def _outputs(self, inputs: Tensor) -> Outputs:
+        """The model's, computed in the setting's precision; a loss is computed in float32."""
+        if self._setting.precision == "float32":
+            return outputs_of(self.model, inputs)
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            found = outputs_of(self.model, inputs)
+        return Outputs._make(None if each is None else each.float() for each in found)
 
 
 def images_last(model: nn.Module) -> None:

@@ -37,6 +37,7 @@ WRONG_SETTINGS = {
     "--batch-size 0": "batch_size: should be",
     "--batch-size 1": "batch_size: should be greater than or equal to 2, but it is 1",
     "--batch-size -8": "batch_size: should be",
+    "--precision float16": "precision: should be 'float32' or 'bfloat16', but it is 'float16'",
     "--batch-size x": "'--batch-size'",
     "--repeats 0": "repeats: should be",
     "--repeats -1": "repeats: should be",

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.architectures import Architecture, architectures
+from hpo.architectures import Architecture, Outputs, architectures
 from hpo.datasets import Examples, load
 from hpo.errors import InputError
+from hpo.protocol import Precision
 from hpo.setting import Setting
 from hpo.training import (
     DivergedError,
@@ -38,12 +39,13 @@ def split(n: int = 60) -> Split:
     return Split.of(examples(n), held_out(), CPU)
 
 
-def setting(batch_size: int = 16, **params: Any) -> Setting:
+def setting(batch_size: int = 16, precision: Precision = "float32", **params: Any) -> Setting:
     return Setting(
         architecture=architectures.get("siamese"),
         params=SMALL | params,
         epochs=3,
         batch_size=batch_size,
+        precision=precision,
     )
 
 
@@ -66,6 +68,44 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(
         torch.equal(mine, theirs) for mine, theirs in zip(weights(one), weights(other), strict=True)
     )
+
+
+class TestPrecision:
+    def test_bfloat16_computes_the_training_pass_and_nothing_else_in_it(self) -> None:
+        kinds = {}
+        for precision in ("float32", "bfloat16"):
+            seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+            training = start(of=setting(precision=precision))
+            for layer in training.model.modules():
+                if isinstance(layer, (nn.Linear, nn.Conv2d)):
+                    layer.register_forward_hook(
+                        lambda layer, _, out, seen=seen: seen[layer.training].add(out.dtype)
+                    )
+            training.run_epoch()
+            kinds[precision] = seen
+            assert {weight.dtype for weight in training.model.parameters()} == {torch.float32}
+        assert kinds["float32"] == {True: {torch.float32}, False: {torch.float32}}
+        assert kinds["bfloat16"] == {True: {torch.bfloat16}, False: {torch.float32}}
+
+    def test_a_loss_gets_float32_whatever_the_layers_compute_in(self) -> None:
+        seen = set()
+
+        def loss(outputs: Outputs, batch: Examples) -> torch.Tensor:
+            seen.update({each.dtype for each in outputs if each is not None})
+            return outputs.logits.square().mean()
+
+        entry = Architecture(build=architectures.get("siamese").build, loss=loss)
+        of = Setting(architecture=entry, params={}, epochs=1, batch_size=16, precision="bfloat16")
+        start(of=of).run_epoch()
+        assert seen == {torch.float32}
+
+    def test_a_training_in_bfloat16_repeats_bit_for_bit_and_is_another_one(self) -> None:
+        one, again = (start(of=setting(precision="bfloat16")) for _ in range(2))
+        run(one), run(again)
+        assert same(one.model, again.model)
+        other = start()
+        run(other)
+        assert not same(one.model, other.model)
 
 
 class TestBatches:
@@ -288,7 +328,7 @@ class TestErrors:
 
     def test_training_learns(self) -> None:
         easy = Split.of(load("digits").draw_train(600, 0), held_out(250), CPU)
-        params = {"channels": [16, 32, 64], "learning_rate": 0.005, "dropout": 0.0}
+        params: dict[str, Any] = {"channels": [16, 32, 64], "learning_rate": 0.005, "dropout": 0.0}
         training = start(of=setting(batch_size=50, **params), on=easy)
         run(training, 8)
         assert training.curve[-1] < 0.25
