@@ -4,7 +4,7 @@ In lockstep the mean over all folds is known after each epoch, so that a pruner 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from sklearn.model_selection import KFold, StratifiedKFold
@@ -14,6 +14,7 @@ from hpo.errors import InputError
 from hpo.metrics import Error, default_error
 from hpo.seeds import derive_32
 from hpo.setting import Setting
+from hpo.stacking import Stack, together
 from hpo.training import Split, Training
 
 
@@ -27,8 +28,12 @@ class CrossValidation:
         seed: int,
         device: torch.device,
         error: Error = default_error,
+        *,
+        stacked: bool | None = None,
     ) -> None:
+        """Cut the examples into folds; `stacked` trains them as one model, None for on a GPU."""
         self._device = device
+        self._is_stacked = device.type == "cuda" if stacked is None else stacked
         self.splits = [
             Split.of(examples.subset(train), examples.subset(held_out), device, error)
             for train, held_out in fold_indices(examples, n_folds, seed)
@@ -54,15 +59,17 @@ class CrossValidation:
             Training(setting, split, self._device, (*seed, "fold", fold))
             for fold, split in enumerate(self.splits)
         ]
-        begun = (
-            [trainings[: fold + 1] for fold in range(len(trainings))] if in_turn else [trainings]
-        )
-        for each in begun:
+        rounds: list[tuple[list[Training], Sequence[Stack | Training]]]
+        if in_turn:
+            rounds = [(trainings[: fold + 1], [each]) for fold, each in enumerate(trainings)]
+        else:
+            rounds = [(trainings, together(trainings) if self._is_stacked else trainings)]
+        for begun, units in rounds:
             for _ in range(setting.epochs):
-                for training in each[-1:] if in_turn else each:
-                    training.run_epoch()
+                for unit in units:
+                    unit.run_epoch()
                     pause()
-                yield each
+                yield begun
 
 
 def fold_indices(

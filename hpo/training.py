@@ -5,10 +5,10 @@ Shapes: N batch or set, P parts of an example (two images), K classes.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from hpo.errors import HpoError, InputError
 from hpo.losses import make_loss
 from hpo.metrics import Error, default_error
 from hpo.optimization import Schedule, make_optimizer
+from hpo.protocol import Precision
 from hpo.seeds import derive
 from hpo.setting import Setting
 
@@ -131,12 +132,12 @@ class Training:
     def __init__(
         self, setting: Setting, split: Split, device: torch.device, seed: tuple[str | int, ...]
     ) -> None:
-        self._setting, self._split, self._seed = setting, split, seed
+        self.setting, self.split, self._seed = setting, split, seed
         torch.manual_seed(derive(*seed, "initialization"))
         self.model = setting.build().to(device)
         images_last(self.model)
         fit, n_batches = setting.optimization, len(starts(len(split.train), setting.batch_size))
-        self._loss = setting.architecture.loss or make_loss(fit, split.train)
+        self.loss = setting.architecture.loss or make_loss(fit, split.train)
         self._optimizer = make_optimizer(self.model, fit)
         self._schedule = Schedule(self._optimizer, fit, epochs=setting.epochs, n_batches=n_batches)
         self.curve: list[float] = []
@@ -149,26 +150,47 @@ class Training:
             DivergedError: the loss or the error is not finite.
         """
         start = time.perf_counter()
-        torch.manual_seed(derive(*self._seed, "epoch", len(self.curve)))
-        self._check_finite("loss", self._train())
-        error = evaluate(self.model, self._split.held_out, self._split.error)
-        self._check_finite("error", error)
-        self.curve.append(error)
-        self.train_s += time.perf_counter() - start
+        self.check_finite("loss", self._train())
+        error = evaluate(self.model, self.split.held_out, self.split.error)
+        self.add(error, time.perf_counter() - start)
         return error
 
-    def _check_finite(self, what: str, value: float) -> None:
+    def begin_epoch(self) -> Examples:
+        """Seed torch's generators for the next epoch; its training examples.
+
+        Drawn next are their order and then, batch by batch, what the network draws.
+        """
+        torch.manual_seed(derive(*self._seed, "epoch", len(self.curve)))
+        return self.setting.augment(self.split.train)
+
+    def add(self, error: float, seconds: float) -> None:
+        """An epoch is done, in so many seconds, with this error on the held-out examples.
+
+        Raises:
+            DivergedError: the error is not finite.
+        """
+        self.check_finite("error", error)
+        self.curve.append(error)
+        self.train_s += seconds
+
+    def check_finite(self, what: str, value: float) -> None:
+        """See that this value of the epoch in hand can be used.
+
+        Raises:
+            DivergedError: it is not finite.
+        """
         if not math.isfinite(value):
             raise DivergedError(f"the {what} became {value} in epoch {len(self.curve) + 1}")
 
     def _train(self) -> float:
         """One pass over the training examples; the sum of its batches' losses."""
         self.model.train()
-        train = self._setting.augment(self._split.train)
+        train = self.begin_epoch()
         total = torch.zeros((), device=train.inputs.device)
-        for indices in batches(len(train), self._setting.batch_size):
+        for indices in batches(len(train), self.setting.batch_size):
             batch = train.subset(indices.to(train.inputs.device))
-            loss = self._loss(self._outputs(batch.inputs), batch)
+            outputs = outputs_in(self.setting.precision, self.model, batch.inputs)
+            loss = self.loss(outputs, batch)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
@@ -176,14 +198,6 @@ class Training:
             total += loss.detach()
         self._schedule.after_epoch()
         return total.item()
-
-    def _outputs(self, inputs: Tensor) -> Outputs:
-        """The model's, computed in the setting's precision; a loss is computed in float32."""
-        if self._setting.precision == "float32":
-            return outputs_of(self.model, inputs)
-        with torch.autocast(inputs.device.type, torch.bfloat16):
-            found = outputs_of(self.model, inputs)
-        return Outputs._make(None if each is None else each.float() for each in found)
 
 
 def images_last(model: nn.Module) -> None:
@@ -196,10 +210,19 @@ def images_last(model: nn.Module) -> None:
             weight.data = weight.data.to(memory_format=torch.channels_last)
 
 
-def outputs_of(model: nn.Module, inputs: Tensor) -> Outputs:
+def outputs_of(model: Callable[[Tensor], Any], inputs: Tensor) -> Outputs:
     """What the model says of the inputs; a plain tensor is the answers alone."""
     outputs = model(inputs)
     return outputs if isinstance(outputs, Outputs) else Outputs(outputs)
+
+
+def outputs_in(precision: Precision, model: Callable[[Tensor], Any], inputs: Tensor) -> Outputs:
+    """The same in training, computed in that precision; a loss is computed in float32."""
+    if precision == "float32":
+        return outputs_of(model, inputs)
+    with torch.autocast(inputs.device.type, torch.bfloat16):
+        found = outputs_of(model, inputs)
+    return Outputs._make(None if each is None else each.float() for each in found)
 
 
 def starts(n: int, size: int) -> list[int]:

@@ -26,13 +26,15 @@ SERVICE = (
     ("repeats", "studies"),
     ("creation",),
     ("cross_validation", "test_error"),
+    ("stacking",),
     ("training",),
-    ("losses", "metrics", "setting"),
+    ("dropouts", "losses", "metrics", "setting"),
     ("architectures",),
     ("datasets",),
     ("formatting", "parallel", "strategies"),
+    ("pruning", "reporting"),
     ("boundaries", "limits", "optimization", "progress_of_runs", "protocol"),
-    ("children", "cma_es", "events", "registry", "seeds", "statistics", "versions"),
+    ("children", "cma_es", "cuda_graphs", "events", "registry", "seeds", "statistics", "versions"),
     ("errors",),
 )
 LEAVES_DO_NOT_IMPORT = {"torch", "optuna_dashboard", "sklearn"}
