@@ -64,7 +64,16 @@ def check_machine(protocol: Protocol) -> None:
 class Objective:
     """The trials of one study, on data that is drawn and standardized once."""
 
-    def __init__(self, db: Database, study: Study, device: torch.device, retry: Retry[Any]) -> None:
+    def __init__(
+        self,
+        db: Database,
+        study: Study,
+        device: torch.device,
+        retry: Retry[Any],
+        *,
+        stacked: bool | None = None,
+    ) -> None:
+        """Draw the data; `stacked` as for `hpo.cross_validation.CrossValidation`."""
         self._db, self._study, self._retry = db, study, retry
         protocol = study.protocol
         self._pruning = make_pruning(protocol)
@@ -74,7 +83,7 @@ class Objective:
             data = load(protocol.dataset)
             examples = data.draw_train(protocol.train_size, derive("search", protocol.seed))
         self._folds = CrossValidation(
-            examples, protocol.folds, protocol.seed, device, error_of(data)
+            examples, protocol.folds, protocol.seed, device, error_of(data), stacked=stacked
         )
 
     def run(self, claim: Claim, reporter: Reporter, pause: Callable[[], None]) -> Result:

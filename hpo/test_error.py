@@ -4,7 +4,7 @@ The data of test run s depends on the data set, the sizes and s alone, so that t
 the same training and test examples in every study: architectures are compared pair by pair.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from hpo.metrics import error_of
 from hpo.protocol import Protocol
 from hpo.seeds import derive
 from hpo.setting import Setting
+from hpo.stacking import together
 from hpo.training import Split, Training
 
 
@@ -27,13 +28,34 @@ def run(
     Raises:
         DivergedError: the loss is not finite.
     """
-    split = draw(protocol, seed, device)
-    purpose = ("test", protocol.seed, trial, seed)
-    setting = Setting.of(protocol, params)
-    training = Training(setting, split, device, purpose)
-    for _ in range(setting.epochs):
-        training.run_epoch()
+    for (training,) in run_together(protocol, trial, params, [seed], device):
         yield training
+
+
+def run_together(
+    protocol: Protocol,
+    trial: int,
+    params: Mapping[str, Any],
+    seeds: Sequence[int],
+    device: torch.device,
+) -> Iterator[list[Training]]:
+    """Train several test runs of a trial as one model; gives all of them after every epoch.
+
+    Raises:
+        DivergedError: a loss is not finite.
+    """
+    setting = Setting.of(protocol, params)
+    trainings = [
+        Training(
+            setting, draw(protocol, seed, device), device, ("test", protocol.seed, trial, seed)
+        )
+        for seed in seeds
+    ]
+    units = together(trainings)
+    for _ in range(setting.epochs):
+        for unit in units:
+            unit.run_epoch()
+        yield trainings
 
 
 def draw(protocol: Protocol, seed: int, device: torch.device) -> Split:

@@ -2,28 +2,27 @@
 
 import random
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from hpo import events, studies, test_error
+from hpo import events, studies
 from hpo.creation import check_own_code
-from hpo.errors import NOT_GIVEN_BACK, DataError, HpoError, InputError, StoppedError
+from hpo.errors import HpoError, InputError
 from hpo.formatting import last_line
 from hpo.limits import Limits, Stop
-from hpo.objective import Objective, check_machine, result
-from hpo.reporting import Reporter
+from hpo.objective import Objective, check_machine
 from hpo.status import Status, show
 from hpo.strategies import plan
 from hpo.studies import Study, Unreadable
-from hpo.training import DivergedError, find_device, repeatable
-from storage import catalog, claims, leases
+from hpo.training import find_device, repeatable
+from hpo.work import Work
+from storage import claims
 from storage.claims import Idle
 from storage.engine import Database
-from storage.errors import LeaseLostError, StorageError, StudyMissingError, UnreachableError
-from storage.leases import Claim, Heartbeat, Result
+from storage.errors import StudyMissingError
+from storage.leases import Claim, Result
 
 
 T = TypeVar("T")
@@ -35,23 +34,28 @@ LONGEST_WAIT_S = 1.0
 MOST_WAITS = 5
 """So often a worker of any study asks for more of the same before it looks for another."""
 
-RELEASE_S = 3.0
-"""How long a worker that was told to stop tries to give its work back."""
+MOST_STACKED = 16
+"""So many test runs at most are trained as one model."""
 
 
 @dataclass
 class Worker:
-    """One process that works on studies of a database; `index` tells those of one host apart."""
+    """One process that works on studies of a database; `index` tells those of one host apart.
+
+    `stacked`: whether folds and test runs are trained as one model; None for on a GPU.
+    """
 
     db: Database
     limits: Limits = field(default_factory=Limits)
     device_name: str = "auto"
     index: int = 0
     stop: Stop = field(default_factory=Stop)
+    stacked: bool | None = None
 
     def __post_init__(self) -> None:
         self.name = events.worker_name(self.index)
         self.device = find_device(self.device_name)
+        self._is_stacking = self.device.type == "cuda" if self.stacked is None else self.stacked
         self._n_trials = self._n_failures = 0
         self._refused: dict[float, HpoError] = {}
         self._idle: set[float] = set()
@@ -123,7 +127,7 @@ class Worker:
             if not self.limits.foreign_code:
                 check_own_code(study.protocol.architecture, study.protocol.dataset)
             check_machine(study.protocol)
-            return Objective(self.db, study, self.device, self._retry)
+            return Objective(self.db, study, self.device, self._retry, stacked=self._is_stacking)
         except InputError as error:
             if named:
                 raise
@@ -146,6 +150,7 @@ class Worker:
         One that was not named is left, too, while others hold the rest of it.
         """
         wanted = plan(study.protocol)
+        work = Work(self.db, study, objective, self.device, self.stop, self._retry)
 
         def ask() -> Claim | Idle:
             created_at = study.created_at
@@ -165,7 +170,7 @@ class Worker:
             if claimed is Idle.COMPLETE or (claimed is Idle.PAUSED and not named):
                 return
             if isinstance(claimed, Claim):
-                self._do(claimed, objective, study)
+                self._do(work, self._with_others(claimed, work, ask))
                 n_waits = 0
                 continue
             n_waits += 1
@@ -178,35 +183,25 @@ class Worker:
             is_told = claimed is Idle.PAUSED
             self._pause()
 
-    def _do(self, claim: Claim, objective: Objective, study: Study) -> None:
-        """Do one piece of work and record it; lost work is left alone, failed work recorded."""
-        facts, begun = facts_of(claim, study), time.monotonic()
-        events.tell("claimed", late_s=rounded(claim.late_s), **facts)
-        with Heartbeat(self.db, claim) as heartbeat:
+    def _with_others(
+        self, claim: Claim, work: Work, ask: Callable[[], Claim | Idle]
+    ) -> list[Claim]:
+        """The claim; where models are stacked, a test run with further ones of the same trial."""
+        held = [claim]
+        while self._is_stacking and claim.kind == "test" and len(held) < MOST_STACKED:
+            more = self._retry(ask)
+            if not isinstance(more, Claim):
+                break
+            if (more.kind, more.trial) != (claim.kind, claim.trial):
+                work.release(more)
+                break
+            held.append(more)
+        return held
 
-            def pause() -> None:
-                heartbeat.check()
-                self.stop.check()
-
-            try:
-                outcome = self._outcome(claim, objective, study, pause)
-                self._retry(lambda: leases.record(self.db, claim, outcome))
-            except (LeaseLostError, StudyMissingError):
-                events.tell("lease_lost", **facts)
-                self.db.forget()
-                return
-            except StoppedError as error:
-                if not self._release(claim, facts):
-                    raise StoppedError(error.signal_number, NOT_GIVEN_BACK) from error
-                raise
-            except HpoError:
-                self._release(claim, facts)
-                raise
-        seconds = round(time.monotonic() - begun, 3)
-        ended = {"outcome": outcome.outcome, "error": outcome.error, "seconds": seconds}
-        events.tell("finished", failure=last_line(outcome.failure), **ended, **facts)
-        if claim.kind == "trial":
-            self._count(outcome, study)
+    def _do(self, work: Work, held: Sequence[Claim]) -> None:
+        for outcome in work.do(held):
+            if held[0].kind == "trial":
+                self._count(outcome, work.study)
 
     def _count(self, outcome: Result, study: Study) -> None:
         """Count a trial; a network or a machine that fails again and again is not to use up all.
@@ -223,51 +218,6 @@ class Worker:
                 "cause and start a worker again, or raise --max-failures"
             )
 
-    def _outcome(
-        self, claim: Claim, objective: Objective, study: Study, pause: Callable[[], None]
-    ) -> Result:
-        """The result of the work; what goes wrong in the user's network is a failed result."""
-        reporter = Reporter(self.db, claim, self._retry)
-        try:
-            if claim.kind == "trial":
-                return objective.run(claim, reporter, pause)
-            return self._test_run(claim, study, reporter, pause)
-        except DataError:
-            raise
-        except (DivergedError, InputError) as error:
-            return _failed(str(error), reporter)
-        except (HpoError, StorageError):
-            raise
-        except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001
-            # A network of the user's own may raise anything. A signal raises nothing here.
-            return _failed(traceback.format_exc(), reporter)
-
-    def _test_run(
-        self, claim: Claim, study: Study, reporter: Reporter, pause: Callable[[], None]
-    ) -> Result:
-        params = study.protocol.search_space.decode(
-            self._retry(lambda: catalog.parameters(self.db, study.id)[claim.trial])
-        )
-        trainings = []
-        for training in test_error.run(
-            study.protocol, claim.trial, params, claim.part, self.device
-        ):
-            trainings = [training]
-            pause()
-            reporter.advance(len(training.curve))
-        return result("complete", trainings, reporter)
-
-    def _release(self, claim: Claim, facts: dict[str, Any]) -> bool:
-        """Give the work back; False where the database does not answer: its lease will run out."""
-        try:
-            self.db.retry(lambda: leases.release(self.db, claim), timeout_s=RELEASE_S)
-        except LeaseLostError:
-            return True
-        except UnreachableError:
-            return False
-        events.tell("released", **facts)
-        return True
-
     def _is_over(self) -> bool:
         limits, elapsed = self.limits, time.monotonic() - self._started
         over = limits.max_trials is not None and self._n_trials >= limits.max_trials
@@ -279,23 +229,6 @@ class Worker:
     def _retry(self, action: Callable[[], T]) -> T:
         timeout_s = self.limits.storage_timeout_s
         return self.db.retry(action, timeout_s=timeout_s, wait=self.stop.wait)
-
-
-def _failed(failure: str, reporter: Reporter) -> Result:
-    """A failure, with what had been measured until then."""
-    n_epochs, errors = reporter.n_epochs, reporter.unreported
-    return Result(outcome="failed", failure=failure, n_epochs=n_epochs, errors=errors)
-
-
-def facts_of(claim: Claim, study: Study) -> dict[str, Any]:
-    """What an event about a piece of work says of it; `part` is the seed of a test run."""
-    work = {"kind": claim.kind, "trial": claim.trial, "part": max(claim.part, 0)}
-    return {"worker": claim.worker, "study": study.name, **work, "attempt": claim.token}
-
-
-def rounded(seconds: float | None) -> float | None:
-    """To milliseconds."""
-    return None if seconds is None else round(seconds, 3)
 
 
 def _share(status: Status) -> float:

@@ -22,6 +22,7 @@ SERVICE = (
     ("processes",),
     ("monitoring", "supervision"),
     ("loading", "progress", "worker"),
+    ("work",),
     ("objective", "status", "upkeep"),
     ("repeats", "studies"),
     ("creation",),

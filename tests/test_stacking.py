@@ -1,19 +1,28 @@
 """Trainings stacked into one model do what each does alone: every network, dropout, odd folds."""
 
+import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import hpo
+from hpo import events, test_error
 from hpo.architectures import Architecture, architectures
 from hpo.cross_validation import CrossValidation
 from hpo.datasets import Examples, load
-from hpo.protocol import Precision
+from hpo.protocol import Precision, Protocol
 from hpo.setting import Setting
 from hpo.stacking import NotStackableError, Stack, together
+from hpo.studies import open_database, open_study
 from hpo.training import DivergedError, Split, Training, repeatable
+from hpo.worker import Worker
+from storage import audit, catalog
+from storage.catalog import Work
+from tests.tiny_studies import RECIPE, TINY, write_recipe
 
 
 CPU = torch.device("cpu")
@@ -189,3 +198,57 @@ def test_a_loss_that_cannot_be_used_is_refused_as_it_is_alone() -> None:
     ]
     with pytest.raises(Exception, match="no labels of their parts"):
         together(start(setting_of(entry), on))
+
+
+def run_study(folder: Path, text: str, *, stacked: bool) -> tuple[list[Work], list[str]]:
+    """A study done by one worker: its pieces, and the events it told, of claims and results."""
+    folder.mkdir()
+    url = f"sqlite:///{folder / 'hpo.db'}"
+    space = write_recipe(folder, text)
+    hpo.create_study("siamese", storage=url, space=space, **(TINY | {"trials": 2, "repeats": 5}))
+    told: list[str] = []
+
+    class Noted(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(events.event_of(record))
+
+    db = open_database(url)
+    with events.heard(Noted()):
+        Worker(db, stacked=stacked).run("siamese")
+    pieces = catalog.work(db, open_study(db, "siamese").id)
+    assert audit.differences(db, open_study(db, "siamese").id, n_folds=TINY["folds"]) == []
+    db.close()
+    return pieces, told
+
+
+def test_a_worker_stacks_test_runs_and_records_what_it_records_one_by_one(tmp_path: Path) -> None:
+    text = RECIPE.replace("parameters:", "parameters:\n  optimizer: sgd")
+    alone, one_by_one = run_study(tmp_path / "alone", text, stacked=False)
+    stacked, together_ = run_study(tmp_path / "stacked", text, stacked=True)
+    assert [(w.kind, w.trial, w.part, w.state) for w in stacked] == [
+        (w.kind, w.trial, w.part, w.state) for w in alone
+    ]
+    assert len([w for w in stacked if w.kind == "test" and w.state == "complete"]) == 5
+    for one, other in zip(alone, stacked, strict=True):
+        assert one.error == pytest.approx(other.error, abs=0.051)  # of 30 or 40 examples
+        assert one.n_epochs == other.n_epochs == 2
+    assert together_[-11:-1] == ["claimed"] * 5 + ["finished"] * 5
+    assert one_by_one[-11:-1] == ["claimed", "finished"] * 5
+
+
+def test_of_stacked_test_runs_only_those_fail_that_fail_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data of one seed hold what is no number."""
+    draw = test_error.draw
+
+    def spoiled(protocol: Protocol, seed: int, device: torch.device) -> Split:
+        split = draw(protocol, seed, device)
+        if seed == 3:
+            split.train.inputs.fill_(torch.nan)
+        return split
+
+    monkeypatch.setattr(test_error, "draw", spoiled)
+    pieces, _ = run_study(tmp_path / "study", RECIPE, stacked=True)
+    states = {work.part: work.state for work in pieces if work.kind == "test"}
+    assert states == {0: "complete", 1: "complete", 2: "complete", 3: "failed", 4: "complete"}
