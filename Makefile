@@ -1,4 +1,4 @@
-# make demo | test | chaos | lint | format | clean; each makes .venv and installs what it needs, once.
+# make demo | test | chaos | bench | lint | format | clean; each makes .venv and installs what it needs, once.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,15 +8,18 @@ INSTALLED := $(VENV)/installed
 INSTALLED_TEST := $(VENV)/installed-test
 CODE = $(wildcard cli.py hpo search_spaces storage tests benchmarks examples)
 
+BENCHMARKS := throughput steps scaling startup time_to_target
+
 DEMO := HPO_STORAGE=sqlite:///demo/hpo.db $(BIN)/hpo
 
-.PHONY: help demo test chaos lint format clean
+.PHONY: help demo test chaos bench lint format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    a small study on bundled data, in the folder demo/"
 	@echo "make test    all tests (make test ARGS='-k claims' for some)"
 	@echo "make chaos   studies under faults, for docs/reliability.md (ARGS=--short: small ones)"
+	@echo "make bench   speed beside a plain script's, on MNIST (BENCHMARKS='steps startup': some of it)"
 	@echo "make lint    style and types"
 	@echo "make format  puts the code into the house style"
 	@echo "make clean   removes caches, builds and the demo (.venv stays)"
@@ -33,6 +36,9 @@ test: $(INSTALLED_TEST)
 
 chaos: $(INSTALLED_TEST)
 	$(BIN)/python -m pytest tests/chaos -n 0 --dist loadgroup --timeout 900 $(ARGS)
+
+bench: $(INSTALLED_TEST)
+	@for each in $(BENCHMARKS); do echo; PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m benchmarks.$$each || exit; done
 
 lint: $(INSTALLED_TEST)
 	$(BIN)/ruff check $(CODE)
