@@ -76,6 +76,8 @@ class Ours:
         self._retry = partial(db.retry, timeout_s=PATIENCE_S)
         cpu = torch.device("cpu")
         self._objective = Objective(db, self._study, cpu, self._retry)
+        frozen = self._study.protocol
+        self._pruner = strategies.make_pruning(frozen, frozen.epochs).pruner
         self._plan = replace(strategies.plan(self._study.protocol), n_repeats=0)
         self.evaluated: list[int] = []
         self.times: list[Times] = []
@@ -100,7 +102,7 @@ class Ours:
             self.evaluated.append(held.trial)
 
             def judge() -> bool:
-                return study.pruner.prune(study, self._db.optuna.get_trial(held.trial_id))
+                return self._pruner.prune(study, self._db.optuna.get_trial(held.trial_id))
 
             known = held.trial < len(self._plan.planned)
             report = partial(leases.report, self._db, held, n_epochs=1, errors={1: error})
@@ -127,7 +129,7 @@ class Plain:
             study_name=name,
             storage=db.optuna,
             sampler=strategies.make_sampler(protocol, seed),
-            pruner=strategies.make_pruning(protocol).pruner,
+            pruner=strategies.make_pruning(protocol, protocol.epochs).pruner,
         )
         self.evaluated: list[int] = []
         self._study.get_trials(deepcopy=False)

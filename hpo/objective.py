@@ -76,7 +76,6 @@ class Objective:
         """Draw the data; `stacked` as for `hpo.cross_validation.CrossValidation`."""
         self._db, self._study, self._retry = db, study, retry
         protocol = study.protocol
-        self._pruning = make_pruning(protocol)
         self._space = protocol.search_space
         self._distributions = self._space.distributions()
         with foreign(f"data set {protocol.dataset} cannot be drawn from"):
@@ -100,29 +99,23 @@ class Objective:
         setting = Setting.of(protocol, self._space.decode(params))
         seed = ("trial", protocol.seed, claim.trial)
         n_known, n_wanted = len(protocol.known), protocol.folds * setting.epochs
+        pruning = make_pruning(protocol, setting.epochs)
 
         def judge() -> bool:
-            trial = self._db.optuna.get_trial(claim.trial_id)
-            return bool(study.pruner.prune(study, trial))
+            return pruning.pruner.prune(study, self._db.optuna.get_trial(claim.trial_id))
 
         outcome: leases.Outcome = "complete"
         trainings: list[Training] = []
-        for trainings in self._folds.run(setting, seed, pause, in_turn=self._pruning.in_turn):
+        for trainings in self._folds.run(setting, seed, pause, in_turn=pruning.in_turn):
             n_done = sum(len(training.curve) for training in trainings)
-            step = self._step(trainings, setting.epochs)
+            step = n_done if pruning.in_turn else len(trainings[0].curve)
             error = mean(training.curve[-1] for training in trainings)
-            reporter.advance(n_done // protocol.folds, {} if step is None else {step: error})
+            reporter.advance(n_done // protocol.folds, {step: error})
             is_judged = claim.trial >= n_known and n_done < n_wanted
-            if is_judged and step in self._pruning.steps and reporter.tell(judge):
+            if is_judged and step in pruning.steps and reporter.tell(judge):
                 outcome = "pruned"
                 break
         return result(outcome, trainings, reporter)
-
-    def _step(self, trainings: list[Training], epochs: int) -> int | None:
-        """The pruner's step that has just been done; None amid a fold that has its turn."""
-        if not self._pruning.in_turn:
-            return len(trainings[0].curve)
-        return len(trainings) if len(trainings[-1].curve) == epochs else None
 
     def _sampled(self, claim: Claim) -> tuple[optuna.Study, dict[str, Any]]:
         """Optuna's study, opened anew so that the sampler sees all that is recorded by now."""
@@ -130,7 +123,6 @@ class Objective:
             study_name=self._study.name,
             storage=self._db.optuna,
             sampler=make_sampler(self._study.protocol, claim.trial),
-            pruner=make_pruning(self._study.protocol).pruner,
         )
         return study, self._parameters(study, claim)
 

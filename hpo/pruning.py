@@ -1,7 +1,8 @@
 """When a trial is stopped: Optuna's pruners, one of our own, and where each of them can act.
 
-A pruner is told errors at steps. In lockstep a step is an epoch, and the error is the mean over all
-folds. In turn a step is a fold, trained to its end, and the error is the mean over those done.
+A pruner is told errors at steps. In lockstep a step is an epoch of all folds. In turn it is an
+epoch of one fold, whose epochs follow those of the fold before: with 25 epochs the second fold's
+first is step 26. The error is the mean of the last errors of all folds that have begun.
 """
 
 from collections.abc import Callable, Container
@@ -11,7 +12,7 @@ import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.protocol import MAX_COUNT
+from hpo.protocol import Protocol
 from hpo.registry import Registry
 
 
@@ -35,8 +36,20 @@ class ForgivingPruner(BasePruner):
     """Stops a trial whose mean over its folds so far is worse than the best trial's worst fold.
 
     Bergman, Purucker and Hutter, "Don't Waste Your Time: Early Stopping Cross-Validation"
-    (AutoML 2024), where it is the forgiving rule.
+    (AutoML 2024), where it is the forgiving rule. Here it is asked after half of the first fold's
+    epochs, too, and compares with where the best trial's worst fold was by then.
+
+    A trial's folds are `n_folds`, trained in turn for `epochs` each.
     """
+
+    def __init__(self, epochs: int, n_folds: int) -> None:
+        self._epochs, self._n_folds = epochs, n_folds
+
+    @property
+    def steps(self) -> list[int]:
+        """At which it can act."""
+        ends = [self._epochs * fold for fold in range(1, self._n_folds)]
+        return [self._epochs // 2, *ends]
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial is to be stopped; never before another is complete."""
@@ -48,29 +61,42 @@ class ForgivingPruner(BasePruner):
         if not complete or trial.last_step is None:
             return False
         best = min(complete, key=lambda each: (each.value, each.number))
-        return trial.intermediate_values[trial.last_step] > max(_errors_of_folds(best))
+        share = ((trial.last_step - 1) % self._epochs + 1) / self._epochs
+        then = [curve[max(1, round(share * len(curve))) - 1] for curve in self._curves(best)]
+        return trial.intermediate_values[trial.last_step] > max(then)
+
+    def _curves(self, trial: FrozenTrial) -> list[list[float]]:
+        """The errors of each fold, from the means over all that had begun."""
+        means = [error for _, error in sorted(trial.intermediate_values.items())]
+        epochs = len(means) // self._n_folds  # those of another configuration, maybe
+        curves: list[list[float]] = []
+        for fold in range(self._n_folds):
+            before = sum(curve[-1] for curve in curves)
+            own = means[fold * epochs : (fold + 1) * epochs]
+            curves.append([(fold + 1) * mean - before for mean in own])
+        return curves
 
 
-def _errors_of_folds(trial: FrozenTrial) -> list[float]:
-    """The errors whose means over the first 1, 2, ... folds the trial has reported."""
-    sums = [step * mean for step, mean in sorted(trial.intermediate_values.items())]
-    return [after - before for before, after in zip([0.0, *sums], sums, strict=False)]
-
-
-def _hyperband(epochs: int) -> Pruning:
+def _hyperband(protocol: Protocol, epochs: int) -> Pruning:
     rungs = [1]
-    while rungs[-1] < MAX_COUNT:
+    while rungs[-1] < epochs:
         rungs.append(REDUCTION * rungs[-1])
-    return Pruning(HyperbandPruner(max_resource=epochs, reduction_factor=REDUCTION), rungs)
+    pruner = HyperbandPruner(max_resource=protocol.epochs, reduction_factor=REDUCTION)
+    return Pruning(pruner, rungs)
 
 
-def _median(epochs: int) -> Pruning:
-    warmup = max(1, epochs // 5)
-    return Pruning(MedianPruner(n_warmup_steps=warmup), range(warmup, MAX_COUNT))
+def _median(protocol: Protocol, epochs: int) -> Pruning:
+    warmup = max(1, protocol.epochs // 5)
+    return Pruning(MedianPruner(n_warmup_steps=warmup), range(warmup, epochs))
 
 
-pruners: Registry[Callable[[int], Pruning]] = Registry("pruner")
+def _forgiving(protocol: Protocol, epochs: int) -> Pruning:
+    pruner = ForgivingPruner(epochs, protocol.folds)
+    return Pruning(pruner, pruner.steps, in_turn=True)
+
+
+pruners: Registry[Callable[[Protocol, int], Pruning]] = Registry("pruner")
 pruners.add("hyperband", _hyperband)
 pruners.add("median", _median)
-pruners.add("forgiving", lambda epochs: Pruning(ForgivingPruner(), range(MAX_COUNT), in_turn=True))
-pruners.add("none", lambda epochs: Pruning(NopPruner(), ()))
+pruners.add("forgiving", _forgiving)
+pruners.add("none", lambda protocol, epochs: Pruning(NopPruner(), ()))

@@ -63,9 +63,9 @@ def make_sampler(protocol: Protocol, trial: int) -> BaseSampler:
         return make(seed, protocol.search_space.distributions())
 
 
-def make_pruning(protocol: Protocol) -> Pruning:
-    """The study's pruner, and when it can act."""
-    return pruners.get(protocol.pruner)(protocol.epochs)
+def make_pruning(protocol: Protocol, epochs: int) -> Pruning:
+    """The study's pruner for a trial of so many epochs, and when it can act."""
+    return pruners.get(protocol.pruner)(protocol, epochs)
 
 
 def planned_trials(protocol: Protocol) -> list[dict[str, Any]]:

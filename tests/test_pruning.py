@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 
 import hpo
+from hpo import protocol
 from hpo.pruning import ForgivingPruner, pruners
 from hpo.statistics import mean
 from hpo.status import list_trials
@@ -25,6 +26,16 @@ from tests.tiny_studies import hpo as command
 
 
 EPOCHS = 30
+PROTOCOL = protocol.make(
+    architecture="siamese",
+    dataset="digits",
+    fingerprint="",
+    train_size=60,
+    test_size=40,
+    space={},
+    folds=3,
+    epochs=EPOCHS,
+)
 RECIPE = """\
 architecture: siamese
 parameters:
@@ -43,7 +54,7 @@ def curve_of(number: int) -> dict[int, float]:
 
 def stopped_at(name: str, *, told_everything: bool) -> list[int]:
     """The last step of each of 40 trials one after another, and whether all steps are told."""
-    pruning = pruners.get(name)(EPOCHS)
+    pruning = pruners.get(name)(PROTOCOL, EPOCHS)
     study = optuna.create_study(study_name="same", pruner=pruning.pruner)
     last = []
     for number in range(40):
@@ -66,32 +77,58 @@ def test_a_pruner_stops_nothing_at_steps_at_which_it_is_not_asked(name: str) -> 
     assert (min(last) < EPOCHS) == (name != "none")
 
 
-def judged(best_folds: list[float], own_folds: list[float]) -> bool:
-    """The forgiving pruner's opinion of a trial beside a complete one, and a worse one."""
-    study = optuna.create_study()
-    for folds in (best_folds, [error + 0.2 for error in best_folds]):
-        trial = study.ask()
-        for n_done in range(1, len(folds) + 1):
-            trial.report(mean(folds[:n_done]), n_done)
-        study.tell(trial, mean(folds))
-    study.pruner = ForgivingPruner()
-    own = study.ask()
-    own.report(mean(own_folds), len(own_folds))
-    return own.should_prune()
+def told(trial: optuna.Trial, *curves: list[float]) -> None:
+    """Report folds that are trained in turn."""
+    step, before = 0, 0.0
+    for n_begun, curve in enumerate(curves, start=1):
+        for step, error in enumerate(curve, start=step + 1):  # noqa: B020
+            trial.report((before + error) / n_begun, step)
+        before += curve[-1]
 
 
 @pytest.mark.parametrize(
-    ("own_folds", "is_stopped"),
-    [([0.29], False), ([0.31], True), ([0.35, 0.24], False), ([0.25, 0.36], True)],
+    ("own", "is_stopped"),
+    [
+        ([[0.9, 0.8, 0.7, 0.29]], False),
+        ([[0.1, 0.1, 0.1, 0.31]], True),
+        ([[0.5, 0.49]], False),
+        ([[0.1, 0.51]], True),
+        ([[0.5, 0.5, 0.4, 0.35], [0.5, 0.5, 0.5, 0.24]], False),
+        ([[0.5, 0.5, 0.4, 0.25], [0.5, 0.5, 0.5, 0.36]], True),
+    ],
 )
 def test_the_forgiving_pruner_compares_with_the_worst_fold_of_the_best_trial(
-    own_folds: list[float], is_stopped: bool
+    own: list[list[float]], is_stopped: bool
 ) -> None:
-    assert judged([0.1, 0.3, 0.2], own_folds) == is_stopped
+    best = [[0.6, 0.5, 0.4, 0.1], [0.5, 0.3, 0.3, 0.3], [0.4, 0.4, 0.2, 0.2]]
+    study = optuna.create_study(pruner=ForgivingPruner(epochs=4, n_folds=3))
+    for curves in (best, [[error + 0.2 for error in curve] for curve in best]):
+        trial = study.ask()
+        told(trial, *curves)
+        study.tell(trial, mean(curve[-1] for curve in curves))
+    trial = study.ask()
+    told(trial, *own)
+    assert trial.should_prune() == is_stopped
+
+
+def test_the_forgiving_pruner_compares_trials_of_other_lengths_by_their_share() -> None:
+    study = optuna.create_study(pruner=ForgivingPruner(epochs=2, n_folds=2))
+    best = study.ask()
+    told(best, [0.6, 0.5, 0.4, 0.1], [0.6, 0.3, 0.3, 0.3])
+    study.tell(best, 0.2)
+    for error, is_stopped in ((0.49, False), (0.51, True)):
+        trial = study.ask()
+        told(trial, [error])
+        assert trial.should_prune() == is_stopped
+
+
+def test_the_forgiving_pruner_is_asked_amid_the_first_fold_and_between_folds() -> None:
+    assert pruners.get("forgiving")(PROTOCOL, 25).steps == [12, 25, 50]
+    assert pruners.get("forgiving")(PROTOCOL, 1).steps == [0, 1, 2]
 
 
 def test_the_forgiving_pruner_stops_nothing_before_a_trial_is_complete() -> None:
-    study = optuna.create_study(pruner=ForgivingPruner())
+    study = optuna.create_study(pruner=ForgivingPruner(epochs=2, n_folds=2))
     trial = study.ask()
     trial.report(1.0, 1)
     assert not trial.should_prune()
@@ -126,7 +163,7 @@ def reported(folder: Path) -> dict[int, dict[int, float]]:
 def test_under_the_forgiving_pruner_folds_are_trained_in_turn_to_the_same_curves(
     tmp_path: Path,
 ) -> None:
-    same = {"sampler": "random", "trials": 12, "epochs": 3, "folds": 3, "repeats": 1}
+    same = {"sampler": "random", "trials": 12, "epochs": 4, "folds": 3, "repeats": 1}
     _, in_lockstep = run_study(tmp_path / "lockstep", pruner="none", **same)
     trials, in_turn = run_study(tmp_path / "turn", pruner="forgiving", **same)
     stopped = [trial for trial in trials if trial["state"] == "pruned"]
@@ -134,14 +171,17 @@ def test_under_the_forgiving_pruner_folds_are_trained_in_turn_to_the_same_curves
     assert trials[0]["state"] == "complete"
     for trial in trials:
         curves, number = in_turn[trial["number"]], trial["number"]
-        assert curves == in_lockstep[number][: len(curves)]
-        assert all(len(curve) == 3 for curve in curves)
-        assert (len(curves) < 3) == (trial["state"] == "pruned")
-        assert trial["n_epochs"] == len(curves)
+        whole = zip(curves, in_lockstep[number], strict=False)
+        assert all(curve == other[: len(curve)] for curve, other in whole)
+        done = [len(curve) for curve in curves]
+        assert done in {"complete": [[4, 4, 4]], "pruned": [[2], [4], [4, 4]]}[trial["state"]]
+        assert trial["n_epochs"] == sum(done) // 3
         errors = [curve[-1] for curve in curves]
         assert trial["validation_error"] == mean(errors)
-        steps = {n: mean(errors[:n]) for n in range(1, len(errors) + 1)}
-        assert reported(tmp_path / "turn")[number] == steps
+        values = [
+            mean([*errors[:fold], error]) for fold, curve in enumerate(curves) for error in curve
+        ]
+        assert reported(tmp_path / "turn")[number] == dict(enumerate(values, start=1))
     found = command("doctor", "--storage", f"sqlite:///{tmp_path / 'turn' / 'hpo.db'}", "--json")
     assert found.code == 0, found.out
 
