@@ -70,7 +70,7 @@ def study_create(
     test_size: Annotated[int | None, option("Examples. Default: the data set's.")] = None,
     sampler: Annotated[str | None, option("tpe, random, grid, gp, cmaes. Default: tpe.")] = None,
     pruner: Annotated[
-        str | None, option("hyperband, median, forgiving, none. Default: hyperband.")
+        str | None, option("forgiving, hyperband, median, none. Default: forgiving.")
     ] = None,
     seed: Annotated[int | None, option("Default: 0.")] = None,
     lease: Annotated[

@@ -50,7 +50,7 @@ def make_protocol(sampler: str, n_known: int = 0) -> Protocol:
     known = tuple({**KNOWN, "dropout": 0.6 * index / n_known} for index in range(n_known))
     data = {"dataset": "disk", "fingerprint": "", "train_size": 100, "test_size": 100}
     searched = {"architecture": "siamese", "space": SPACE, "known": known, "folds": FOLDS}
-    return protocol.make(**data, **searched, sampler=sampler)
+    return protocol.make(**data, **searched, sampler=sampler, pruner="hyperband")
 
 
 def error_of(params: Mapping[str, Any]) -> float:

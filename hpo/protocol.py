@@ -56,7 +56,7 @@ class Protocol(BaseModel):
     repeats: int = Field(default=15, ge=1, le=MAX_COUNT)
     max_attempts: int = Field(default=3, ge=1, le=MAX_COUNT)
     sampler: str = "tpe"
-    pruner: str = "hyperband"
+    pruner: str = "forgiving"
     seed: int = Field(default=0, ge=0, lt=2**63)
     lease_s: float = Field(default=60.0, gt=0, le=86400, allow_inf_nan=False)
 

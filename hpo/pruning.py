@@ -56,7 +56,7 @@ class ForgivingPruner(BasePruner):
         complete = [
             each
             for each in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            if each.intermediate_values  # others were added by another program
+            if len(each.intermediate_values) >= self._n_folds  # others another program has added
         ]
         if not complete or trial.last_step is None:
             return False

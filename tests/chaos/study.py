@@ -73,6 +73,7 @@ class Study:
             "repeats": self.size.n_repeats,
             "epochs": EPOCHS,
             "folds": FOLDS,
+            "pruner": "hyperband",
             "lease": self.size.lease_s,
             "max_attempts": 50,
             "storage": self.url,
