@@ -182,7 +182,7 @@ def closed_port() -> Iterator[int]:
 @pytest.mark.parametrize("backend", ["postgresql", "mysql"])
 @pytest.mark.parametrize(
     "command",
-    [CREATE, "study list", "study show made", "export made", "worker --storage-timeout 0.5"],
+    [CREATE, "study list", "study show made", "export made", "worker --storage-timeout 0.01"],
 )
 def test_a_server_that_does_not_answer_is_named_without_its_password(
     backend: str, command: str, closed_port: int

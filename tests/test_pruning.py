@@ -246,7 +246,8 @@ def test_what_was_measured_before_a_failure_is_kept(
     nets = NETS.replace("FAIL", fail)
     write(tmp_path, {f"{module}.py": nets, "points.py": POINTS, "space.yaml": space})
     create = f"study create --architecture {module}:NETWORK --dataset points:Points --name siamese"
-    must(*create.split(), "--space", "space.yaml", "--trials", "1", *OWN, "--epochs", "5")
+    flags = "--space space.yaml --trials 1 --epochs 5 --pruner none"
+    must(*create.split(), *OWN, *flags.split())
     command("worker", "--study", "siamese")
     (trial,) = json.loads(must("study", "trials", "siamese", "--json"))
     assert (trial["state"], trial["n_epochs"]) == ("failed", 2)
