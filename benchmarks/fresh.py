@@ -1,0 +1,70 @@
+"""How good a configuration is: its error in repeated cross-validations on fresh examples and folds.
+
+No search has seen them, and they are the same for all configurations, which are so compared pair by
+pair: the smallest of many noisy validation errors is better than its configuration.
+"""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.searches import FOLDS, recipe, write
+from hpo import creation
+from hpo.cross_validation import CrossValidation
+from hpo.metrics import error_of
+from hpo.protocol import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS
+from hpo.seeds import derive
+from hpo.setting import Setting
+from hpo.statistics import mean
+from hpo.training import DivergedError, repeatable
+
+
+REPEATS = 10
+PURPOSE = "fresh"
+"""What draws and trainings are for: no study has the same seeds."""
+
+
+@cache
+def _folds(architecture: str, repeat: int) -> CrossValidation:
+    _, data = creation.dataset(None, creation.architecture(architecture))
+    seed = derive(PURPOSE, repeat)
+    examples = data.draw_train(data.default_train_size, seed)
+    return CrossValidation(examples, FOLDS, seed, torch.device("cpu"), error_of(data))
+
+
+def errors(architecture: str, params: dict[str, Any], folder: Path) -> list[float]:
+    """The error in each repeat, as a fraction; 1 where a fold diverged.
+
+    A file in the folder keeps them, so that no configuration is measured twice.
+    """
+    digest = hashlib.sha256(json.dumps([architecture, params], sort_keys=True).encode())
+    path = folder / f"{architecture}-{digest.hexdigest()[:16]}.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write(path, {"params": params, "errors": _measure(architecture, params)})
+    kept: list[float] = json.loads(path.read_text())["errors"]
+    return kept
+
+
+def _measure(architecture: str, params: dict[str, Any]) -> list[float]:
+    own = recipe(architecture)
+    setting = Setting(
+        architecture=creation.architecture(architecture),
+        params=params,
+        epochs=params.get("epochs", own.epochs or DEFAULT_EPOCHS),
+        batch_size=params.get("batch_size", own.batch_size or DEFAULT_BATCH_SIZE),
+    )
+    with repeatable():
+        return [_repeat(setting, number) for number in range(REPEATS)]
+
+
+def _repeat(setting: Setting, number: int) -> float:
+    try:
+        *_, trainings = _folds(setting.architecture.name, number).run(setting, (PURPOSE, number))
+    except DivergedError:
+        return 1.0
+    return mean(training.curve[-1] for training in trainings)
