@@ -23,7 +23,10 @@ from tests.sources import ROOT
 
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
-OTHERS = [(ROOT / "docs" / name).read_text() for name in ("reports.md", "reliability.md")]
+OTHERS = [
+    (ROOT / "docs" / name).read_text()
+    for name in ("reports.md", "reliability.md", "performance.md")
+]
 
 
 def blocks(language: str, page: str = README) -> list[str]:
