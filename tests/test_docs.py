@@ -61,7 +61,7 @@ def parse(words: list[str]) -> None:
     command.make_context("hpo", words, parent=context)
 
 
-MENTIONED = (["study", "create"], ["study", "copy"], ["study", "trials"])
+MENTIONED = (["--help"], ["study", "create"], ["study", "copy"], ["study", "trials"])
 """Commands that the text speaks of without saying what they are to be done to."""
 
 
