@@ -283,7 +283,7 @@ def n_at_work() -> int:
     return sum(each["n_epochs"] > 0 and not each["is_silent"] for each in show()["workers"])
 
 
-LONG = {"trials": 2, "repeats": 1, "epochs": 300, "pruner": "none", "lease": 3600}
+LONG = {"trials": 2, "repeats": 1, "epochs": 1000, "pruner": "none", "lease": 3600}
 """A study that would hold its next worker up for an hour, were its work not given back."""
 
 
@@ -350,7 +350,7 @@ class TestSignals:
         self.check_given_back(2)
 
     def test_the_next_worker_takes_it_at_once_and_the_trial_is_the_same(self) -> None:
-        create(**LONG | {"epochs": 100, "trials": 1})
+        create(**LONG | {"epochs": 400, "trials": 1})
         with worker("--study", "tiny", "--processes", "1") as process:
             wait_until(lambda: n_at_work() == 1)
             process.terminate()
@@ -359,7 +359,7 @@ class TestSignals:
         must("worker --study tiny --processes 1 --max-trials 1")
         (trial,) = trials()
         assert (trial["state"], trial["params"]) == ("complete", interrupted)
-        assert (trial["n_epochs"], trial["n_attempts"]) == (100, 1)
+        assert (trial["n_epochs"], trial["n_attempts"]) == (400, 1)
 
     def test_a_worker_that_stays_for_new_work_does_it_when_it_comes(self) -> None:
         with worker("--wait", "--processes", "1") as process:
