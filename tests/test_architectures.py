@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.plain_networks import FITS
 from hpo.architectures import Architecture, architectures, count_parameters
-from hpo.architectures.blocks import Merge
+from hpo.architectures.blocks import ComparedPair, MaxPool2d, Merge, PaddedConv2d
 from hpo.architectures.contract import pair_architecture
 from hpo.errors import InputError
 from hpo.registry import Registry
@@ -21,7 +22,7 @@ from hpo.setting import Setting, hyperparameters
 from hpo.training import Training, outputs_of, repeatable
 from search_spaces import recipe
 from search_spaces.recipe import Recipe
-from tests.networks import CPU, build, every, examples, selected, split
+from tests.networks import CPU, build, every, examples, selected, split, without_dropout
 from tests.tiny_studies import must
 
 
@@ -118,6 +119,45 @@ def as_listed(listed: Mapping[str, Any], row: Row) -> Row:
         row.n_parameters and listed["n_parameters"],
         row.n_weights and listed["n_weights"],
     )
+
+
+class TestSpeed:
+    @selected(FITS)
+    def test_a_fast_encoder_is_that_of_its_report_in_outputs_and_gradients(self, name: str) -> None:
+        fast, drawn = encoder_of(build(name)), without_dropout(FITS[name].make().encoder)
+        weights = list(zip(fast.parameters(), drawn.parameters(), strict=True))
+        for ours, theirs in weights:
+            theirs.data.copy_(ours.data)
+        images = examples(name, 20).inputs.flatten(0, 1).unsqueeze(1)
+        outputs = [fast(images), drawn(images)]
+        torch.testing.assert_close(*outputs)
+        for each in outputs:
+            each.square().sum().backward()
+        for ours, theirs in weights:
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("bias", [True, False])
+    @pytest.mark.parametrize(("kernel", "padding"), [(5, 2), (5, 3), (4, 3), (3, 3), (3, 5)])
+    def test_a_padded_convolution_is_torch_s(self, kernel: int, padding: int, bias: bool) -> None:
+        ours = PaddedConv2d(3, 4, kernel, padding=padding, bias=bias)
+        theirs = nn.Conv2d(3, 4, kernel, padding=padding, bias=bias)
+        theirs.load_state_dict(ours.state_dict())
+        images = torch.randn(2, 3, 4, 4)
+        torch.testing.assert_close(ours(images), theirs(images))
+
+    @pytest.mark.parametrize("size", [2, 3])
+    def test_pooling_gives_the_same_with_and_without_gradients(self, size: int) -> None:
+        images = torch.randn(2, 3, 6, 7)
+        images[0, 0, 1, 1] = torch.nan
+        with torch.no_grad():
+            quick = MaxPool2d(size)(images)
+        torch.testing.assert_close(quick, MaxPool2d(size)(images), equal_nan=True, rtol=0, atol=0)
+
+
+def encoder_of(model: nn.Module) -> nn.Module:
+    """What reads both images of a pair, without dropout."""
+    assert isinstance(model, ComparedPair)
+    return without_dropout(model.encoded.encoders[0])
 
 
 class TestOutputs:

@@ -10,6 +10,7 @@ from torch import nn
 from hpo.architectures.blocks import (
     N_DIGITS,
     ComparedPair,
+    PaddedConv2d,
     PlainPair,
     activate,
     convolved,
@@ -35,7 +36,7 @@ def layers(
     convolutions = [
         nn.Sequential(
             *convolved(
-                nn.Conv2d(n_in, n_out, kernel_size=kernel, padding=padding),
+                PaddedConv2d(n_in, n_out, kernel_size=kernel, padding=padding),
                 pool=pool,
                 activation=activation,
                 batch_norm=batch_norm,

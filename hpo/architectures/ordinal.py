@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from hpo.architectures.blocks import N_DIGITS, ComparedPair
+from hpo.architectures.blocks import N_DIGITS, ComparedPair, MaxPool2d
 from hpo.architectures.contract import Traits, pair_architecture
 
 
@@ -40,11 +40,11 @@ def encoder(channels: Sequence[int], dropout: float) -> nn.Module:
     def layers() -> Iterator[nn.Module]:
         yield from normalized(1, c1)
         yield from normalized(c1, c1)
-        yield nn.MaxPool2d(2)
+        yield MaxPool2d(2)
         yield nn.Dropout(dropout)
         yield from normalized(c1, c2)
         yield from normalized(c2, c2)
-        yield nn.MaxPool2d(2)
+        yield MaxPool2d(2)
         yield nn.Dropout(dropout)
         yield from normalized(c2, c3)
         yield nn.AdaptiveAvgPool2d(1)
