@@ -70,6 +70,7 @@ def main() -> None:
         return float(np.mean(errors))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    fit.optimizer(fit.make().parameters())  # the first one imports for a second
     start = time.perf_counter()
     study = optuna.create_study()
     study.optimize(objective, n_trials=options.trials)

@@ -1,7 +1,7 @@
 """Two workers beside one, and what a worker's time goes to besides training.
 
 The same search as in `throughput.py`, by one worker process and by two, in rounds that alternate.
-`besides` is the share of a single worker's time, from its second claim to its last result, in
+`besides` is the share of a single worker's time, from its first claim to its last result, in
 which no network is trained or evaluated: claims, parameters, reports, results, building networks.
 Prints Markdown to stdout:
 

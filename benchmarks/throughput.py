@@ -81,8 +81,8 @@ class Search:
 def _recorded(database: Path) -> dict[str, Any]:
     """From the first claim to the last result, whose fence renewed the lease.
 
-    `besides` is the share of the time after the first trial, in which torch imports the last of
-    itself, that went to anything but training and evaluating; of a single worker.
+    `besides` is the share of that time which went to anything but training and evaluating; of a
+    single worker.
     """
     with sqlite3.connect(database) as connection:
         query = (
@@ -96,7 +96,7 @@ def _recorded(database: Path) -> dict[str, Any]:
         "seconds": last - begun[0],
         "best_error": min(errors),
         "n_parameters": sizes[0],
-        "besides": 1 - sum(train_s[1:]) / (last - begun[1]),
+        "besides": 1 - sum(train_s) / (last - begun[0]),
     }
 
 

@@ -29,11 +29,10 @@ class CrossValidation:
         device: torch.device,
         error: Error = default_error,
         *,
-        stacked: bool | None = None,
+        stacked: bool = False,
     ) -> None:
-        """Cut the examples into folds; `stacked` trains them as one model, None for on a GPU."""
-        self._device = device
-        self._is_stacked = device.type == "cuda" if stacked is None else stacked
+        """Cut the examples into folds; `stacked` trains those side by side as one model."""
+        self._device, self._is_stacked = device, stacked
         self.splits = [
             Split.of(examples.subset(train), examples.subset(held_out), device, error)
             for train, held_out in fold_indices(examples, n_folds, seed)
@@ -55,21 +54,21 @@ class CrossValidation:
         Raises:
             DivergedError: a fold's loss is not finite.
         """
-        trainings = [
-            Training(setting, split, self._device, (*seed, "fold", fold))
-            for fold, split in enumerate(self.splits)
-        ]
-        rounds: list[tuple[list[Training], Sequence[Stack | Training]]]
-        if in_turn:
-            rounds = [(trainings[: fold + 1], [each]) for fold, each in enumerate(trainings)]
-        else:
-            rounds = [(trainings, together(trainings) if self._is_stacked else trainings)]
-        for begun, units in rounds:
+        trainings: list[Training] = []
+        numbers = list(range(len(self.splits)))
+        rounds = [[fold] for fold in numbers] if in_turn else [numbers]
+        for folds in rounds:
+            begun = [
+                Training(setting, self.splits[fold], self._device, (*seed, "fold", fold))
+                for fold in folds
+            ]
+            trainings += begun
+            units: Sequence[Stack | Training] = together(begun) if self._is_stacked else begun
             for _ in range(setting.epochs):
                 for unit in units:
                     unit.run_epoch()
                     pause()
-                yield begun
+                yield trainings
 
 
 def fold_indices(

@@ -1,6 +1,6 @@
 """Dropout whose masks are drawn elsewhere: what stands between a network and torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -20,11 +20,14 @@ class Mask(NamedTuple):
 
 
 class Dropouts(TorchFunctionMode):
-    """Stands between a network and torch, and does its dropouts with rates between 0 and 1."""
+    """Stands between a network and torch: `drop(values, rate)` does its dropouts.
 
-    def drop(self, values: Tensor, rate: float) -> Tensor:
-        """The values after a dropout; one member's, whose shape the network sees."""
-        raise NotImplementedError
+    Those with rates between 0 and 1; the values are one member's, whose shape the network sees.
+    """
+
+    def __init__(self, drop: Callable[[Tensor, float], Tensor]) -> None:
+        super().__init__()
+        self._drop = drop
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -34,33 +37,24 @@ class Dropouts(TorchFunctionMode):
         if function is nn.functional.dropout:
             values, rate = _dropout(*args, **kwargs)
             if 0 < rate < 1:
-                return self.drop(values, rate)
+                return self._drop(values, rate)
         return function(*args, **kwargs)
 
 
-class Asked(Dropouts):
-    """Notes the dropouts that a network asks for, and drops nothing."""
+def noted(masks: list[Mask]) -> Dropouts:
+    """Adds to `masks` what a network asks for, and drops nothing."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.masks: list[Mask] = []
-
-    def drop(self, values: Tensor, rate: float) -> Tensor:
-        """The values as they are."""
-        self.masks.append(Mask(values.shape, torch.empty_like(values).stride(), rate))
+    def drop(values: Tensor, rate: float) -> Tensor:
+        masks.append(Mask(values.shape, torch.empty_like(values).stride(), rate))
         return values
 
+    return Dropouts(drop)
 
-class Replayed(Dropouts):
+
+def replayed(masks: Sequence[Tensor]) -> Dropouts:
     """Multiplies by masks that were drawn before, in the order in which they were asked for."""
-
-    def __init__(self, masks: Sequence[Tensor]) -> None:
-        super().__init__()
-        self._masks = iter(masks)
-
-    def drop(self, values: Tensor, rate: float) -> Tensor:
-        """The values under the next mask."""
-        return values * next(self._masks)
+    left = iter(masks)
+    return Dropouts(lambda values, rate: values * next(left))
 
 
 def _dropout(

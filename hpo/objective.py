@@ -1,7 +1,7 @@
 """One trial: sample a configuration, cross-validate it, report each epoch, prune."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 import torch
@@ -15,9 +15,10 @@ from hpo.cross_validation import CrossValidation
 from hpo.datasets import datasets, fingerprint, load
 from hpo.errors import DataError, InputError
 from hpo.metrics import error_of
+from hpo.optimization import warm_up
 from hpo.protocol import Protocol
 from hpo.registry import foreign
-from hpo.reporting import Reporter
+from hpo.reporting import Reporter, Retry
 from hpo.seeds import derive
 from hpo.setting import Setting
 from hpo.statistics import mean
@@ -28,13 +29,6 @@ from hpo.training import Training
 from storage import leases
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord
-
-
-T = TypeVar("T")
-
-
-Retry = Callable[[Callable[[], T]], T]
-"""Does something on the database, again where it is away."""
 
 
 def check_machine(protocol: Protocol) -> None:
@@ -71,9 +65,10 @@ class Objective:
         device: torch.device,
         retry: Retry[Any],
         *,
-        stacked: bool | None = None,
+        stacked: bool = False,
     ) -> None:
         """Draw the data; `stacked` as for `hpo.cross_validation.CrossValidation`."""
+        warm_up()
         self._db, self._study, self._retry = db, study, retry
         protocol = study.protocol
         self._space = protocol.search_space

@@ -114,6 +114,14 @@ def make_optimizer(model: nn.Module, fit: Optimization) -> Optimizer:
     return OPTIMIZERS[fit.optimizer](weights, fit)
 
 
+def warm_up() -> None:
+    """Have torch import now, not amid a training, what it imports with the first optimizer.
+
+    It takes a second, and nothing public of torch turns it off.
+    """
+    make_optimizer(nn.Linear(1, 1), Optimization())
+
+
 class Schedule:
     """Moves the learning rate: one_cycle after each step, the others after each epoch."""
 

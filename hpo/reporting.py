@@ -5,6 +5,7 @@ What is not said at once goes in with what is said next, or with the result: not
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from storage import leases
 from storage.engine import Database
@@ -14,7 +15,9 @@ from storage.leases import Claim
 PROGRESS_S = 1.0
 """How far a piece of work is, is said at most this often where nobody waits for it."""
 
-Retry = Callable[[Callable[[], bool]], bool]
+T = TypeVar("T")
+
+Retry = Callable[[Callable[[], T]], T]
 """Does something on the database, again where it is away."""
 
 
@@ -25,7 +28,7 @@ class Reporter:
     step, that the database does not know yet.
     """
 
-    def __init__(self, db: Database, claim: Claim, retry: Retry) -> None:
+    def __init__(self, db: Database, claim: Claim, retry: Retry[Any]) -> None:
         self._db, self._claim, self._retry = db, claim, retry
         self._told_at = time.monotonic()
         self.n_epochs = 0
@@ -47,7 +50,7 @@ class Reporter:
                 self._db, self._claim, n_epochs=n_epochs, errors=errors, judge=judge
             )
 
-        found = self._retry(report)
+        found: bool = self._retry(report)
         self.unreported = {}
         self._told_at = time.monotonic()
         return found

@@ -20,7 +20,7 @@ from torch.func import functional_call, vmap
 from hpo import events
 from hpo.cuda_graphs import Recorded
 from hpo.datasets import Examples
-from hpo.dropouts import Asked, Dropouts, Mask, Replayed
+from hpo.dropouts import Dropouts, Mask, noted, replayed
 from hpo.errors import HpoError
 from hpo.optimization import Schedule, make_optimizer
 from hpo.training import EVALUATION_BATCH, Training, outputs_in, outputs_of, starts
@@ -168,7 +168,7 @@ class Stack:
         fields, masks = arguments[:n_fields], arguments[n_fields:]
 
         def loss_of(weights: State, buffers: State, fields: Any, masks: Any) -> Tensor:
-            return self._loss(weights, buffers, fields, Replayed(masks))
+            return self._loss(weights, buffers, fields, replayed(masks))
 
         losses = vmap(loss_of)(self._weights, self._buffers, fields, masks)
         gradients = torch.autograd.grad(losses.sum(), self._trained, allow_unused=True)
@@ -197,20 +197,20 @@ class Stack:
         """
         fields = [each[:, :n] for each in _stacked_fields([t.split.train for t in self._members])]
         buffers = {name: each.clone() for name, each in self._buffers.items()}
-        alone, asked = deepcopy(self._first.model).train(), Asked()
-        with torch.no_grad(), asked:
+        alone, masks = deepcopy(self._first.model).train(), list[Mask]()
+        with torch.no_grad(), noted(masks):
             outputs_in(self._first.setting.precision, alone, fields[0][0])
 
         def loss_of(weights: State, buffers: State, fields: Any) -> Tensor:
-            return self._loss(weights, buffers, fields, Asked())
+            return self._loss(weights, buffers, fields, noted([]))
 
         self._first.model.train()
         try:
             losses = vmap(loss_of)(self._weights, buffers, fields)
             torch.autograd.grad(losses.sum(), self._trained, allow_unused=True)
-        except (RuntimeError, NotImplementedError) as error:
+        except RuntimeError as error:
             raise NotStackableError(" ".join(str(error).split())) from error
-        return asked.masks
+        return masks
 
     @torch.inference_mode()
     def _evaluate(self) -> list[float]:

@@ -13,8 +13,8 @@ from hpo import events, test_error
 from hpo.errors import NOT_GIVEN_BACK, DataError, HpoError, InputError, StoppedError
 from hpo.formatting import last_line
 from hpo.limits import Stop
-from hpo.objective import Objective, Retry, result
-from hpo.reporting import Reporter
+from hpo.objective import Objective, result
+from hpo.reporting import Reporter, Retry
 from hpo.studies import Study
 from hpo.training import DivergedError, Training
 from storage import catalog, leases
@@ -66,13 +66,13 @@ class Work:
                         recorded.append(outcome)
                     left.remove(claim)
             except (LeaseLostError, StudyMissingError):
-                self._release_all(left)
+                self.release_all(left)
             except StoppedError as error:
-                if not self._release_all(left):
+                if not self.release_all(left):
                     raise StoppedError(error.signal_number, NOT_GIVEN_BACK) from error
                 raise
             except HpoError:
-                self._release_all(left)
+                self.release_all(left)
                 raise
         return recorded
 
@@ -155,7 +155,7 @@ class Work:
         pairs = zip(trainings, reporters, strict=True)
         return [result("complete", [training], reporter) for training, reporter in pairs]
 
-    def _release_all(self, left: Sequence[Claim]) -> bool:
+    def release_all(self, left: Sequence[Claim]) -> bool:
         """Give all of it back, each whatever becomes of the others."""
         given_back = [self.release(claim) for claim in left]
         return all(given_back)

@@ -21,7 +21,7 @@ from hpo.work import Work
 from storage import claims
 from storage.claims import Idle
 from storage.engine import Database
-from storage.errors import StudyMissingError
+from storage.errors import StorageError, StudyMissingError
 from storage.leases import Claim, Result
 
 
@@ -189,7 +189,13 @@ class Worker:
         """The claim; where models are stacked, a test run with further ones of the same trial."""
         held = [claim]
         while self._is_stacking and claim.kind == "test" and len(held) < MOST_STACKED:
-            more = self._retry(ask)
+            try:
+                more = self._retry(ask)
+            except StudyMissingError:
+                break  # as the work will find out
+            except (HpoError, StorageError):
+                work.release_all(held)
+                raise
             if not isinstance(more, Claim):
                 break
             if (more.kind, more.trial) != (claim.kind, claim.trial):

@@ -1,5 +1,6 @@
 """Trainings stacked into one model do what each does alone: every network, dropout, odd folds."""
 
+import itertools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +15,16 @@ from hpo import events, test_error
 from hpo.architectures import Architecture, architectures
 from hpo.cross_validation import CrossValidation
 from hpo.datasets import Examples, load
+from hpo.limits import Limits
 from hpo.protocol import Precision, Protocol
 from hpo.setting import Setting
 from hpo.stacking import NotStackableError, Stack, together
 from hpo.studies import open_database, open_study
 from hpo.training import DivergedError, Split, Training, repeatable
 from hpo.worker import Worker
-from storage import audit, catalog
+from storage import audit, catalog, claims
 from storage.catalog import Work
+from storage.errors import UnreachableError
 from tests.tiny_studies import RECIPE, TINY, write_recipe
 
 
@@ -252,3 +255,27 @@ def test_of_stacked_test_runs_only_those_fail_that_fail_alone(
     pieces, _ = run_study(tmp_path / "study", RECIPE, stacked=True)
     states = {work.part: work.state for work in pieces if work.kind == "test"}
     assert states == {0: "complete", 1: "complete", 2: "complete", 3: "failed", 4: "complete"}
+
+
+def test_test_runs_are_given_back_where_the_database_goes_away_while_more_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next worker would wait for their leases to run out."""
+    url = f"sqlite:///{tmp_path / 'hpo.db'}"
+    space = write_recipe(tmp_path, RECIPE)
+    settings = TINY | {"trials": 1, "repeats": 3, "lease_s": 3600.0}
+    hpo.create_study("siamese", storage=url, space=space, **settings)
+    db = open_database(url)
+    claim, n_asked = claims.claim, itertools.count(1)
+
+    def away(*arguments: Any, **named: Any) -> Any:
+        if next(n_asked) >= 4:  # a trial, and two of three test runs
+            raise UnreachableError("away")
+        return claim(*arguments, **named)
+
+    monkeypatch.setattr(claims, "claim", away)
+    with pytest.raises(UnreachableError):
+        Worker(db, Limits(storage_timeout_s=0.1), stacked=True).run("siamese")
+    pieces = catalog.work(db, open_study(db, "siamese").id)
+    assert [work.is_held for work in pieces if work.kind == "test"] == [False, False]
+    db.close()
