@@ -32,24 +32,30 @@ class Pruning:
     in_turn: bool = False
 
 
+LOOKS = {0.1: 0.05, 0.25: 0.25, 0.5: 0.5}
+"""The shares of the first fold after which the forgiving pruner is asked, and those of the best
+trial's folds with which it compares: what is twice as slow at first may still be good."""
+
+
 class ForgivingPruner(BasePruner):
     """Stops a trial whose mean over its folds so far is worse than the best trial's worst fold.
 
     Bergman, Purucker and Hutter, "Don't Waste Your Time: Early Stopping Cross-Validation"
-    (AutoML 2024), where it is the forgiving rule. Here it is asked after half of the first fold's
-    epochs, too, and compares with where the best trial's worst fold was by then.
+    (AutoML 2024), where it is the forgiving rule and looks at whole folds. Here it is asked amid
+    the first fold, too, and compares with where the best trial's worst fold was by then (`LOOKS`).
 
     A trial's folds are `n_folds`, trained in turn for `epochs` each.
     """
 
     def __init__(self, epochs: int, n_folds: int) -> None:
-        self._epochs, self._n_folds = epochs, n_folds
+        self._n_folds = n_folds
+        amid = {int(share * epochs): by for share, by in LOOKS.items() if by * epochs >= 1}
+        self._shares = amid | {fold * epochs: 1.0 for fold in range(1, n_folds)}
 
     @property
     def steps(self) -> list[int]:
         """At which it can act."""
-        ends = [self._epochs * fold for fold in range(1, self._n_folds)]
-        return [self._epochs // 2, *ends]
+        return list(self._shares)
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial is to be stopped; never before another is complete."""
@@ -58,12 +64,13 @@ class ForgivingPruner(BasePruner):
             for each in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
             if len(each.intermediate_values) >= self._n_folds  # others another program has added
         ]
-        if not complete or trial.last_step is None:
+        step = trial.last_step
+        if not complete or step is None or step not in self._shares:
             return False
         best = min(complete, key=lambda each: (each.value, each.number))
-        share = ((trial.last_step - 1) % self._epochs + 1) / self._epochs
+        share = self._shares[step]
         then = [curve[max(1, round(share * len(curve))) - 1] for curve in self._curves(best)]
-        return trial.intermediate_values[trial.last_step] > max(then)
+        return trial.intermediate_values[step] > max(then)
 
     def _curves(self, trial: FrozenTrial) -> list[list[float]]:
         """The errors of each fold, from the means over all that had begun."""

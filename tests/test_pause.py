@@ -105,7 +105,7 @@ def shown() -> dict[str, Any]:
 
 
 def test_a_worker_ends_its_trial_waits_and_goes_on(folder: Path) -> None:
-    create(trials=3, repeats=1, epochs=60, pruner="none")
+    create(trials=3, repeats=1, epochs=300, pruner="none")
     log = folder / "log"
     with worker("--study", "tiny", "--processes", "1", log=log) as process:
         wait_until(lambda: shown()["trials"]["running"] == 1)

@@ -123,8 +123,19 @@ def test_the_forgiving_pruner_compares_trials_of_other_lengths_by_their_share() 
 
 
 def test_the_forgiving_pruner_is_asked_amid_the_first_fold_and_between_folds() -> None:
-    assert pruners.get("forgiving")(PROTOCOL, 25).steps == [12, 25, 50]
-    assert pruners.get("forgiving")(PROTOCOL, 1).steps == [0, 1, 2]
+    steps = {n: pruners.get("forgiving")(PROTOCOL, n).steps for n in (1, 3, 10, 50)}
+    assert steps == {1: [1, 2], 3: [1, 3, 6], 10: [2, 5, 10, 20], 50: [5, 12, 25, 50, 100]}
+
+
+def test_the_forgiving_pruner_gives_a_trial_twice_the_time_at_its_first_look() -> None:
+    study = optuna.create_study(pruner=ForgivingPruner(epochs=40, n_folds=2))
+    best = study.ask()
+    told(best, [1 - epoch / 100 for epoch in range(1, 41)], [0.0] * 40)
+    study.tell(best, 0.3)
+    for error, is_stopped in ((0.975, False), (0.985, True)):
+        trial = study.ask()
+        told(trial, [1.0, 1.0, 1.0, error])
+        assert trial.should_prune() == is_stopped
 
 
 def test_the_forgiving_pruner_stops_nothing_before_a_trial_is_complete() -> None:
@@ -174,7 +185,8 @@ def test_under_the_forgiving_pruner_folds_are_trained_in_turn_to_the_same_curves
         whole = zip(curves, in_lockstep[number], strict=False)
         assert all(curve == other[: len(curve)] for curve, other in whole)
         done = [len(curve) for curve in curves]
-        assert done in {"complete": [[4, 4, 4]], "pruned": [[2], [4], [4, 4]]}[trial["state"]]
+        ends = {"complete": [[4, 4, 4]], "pruned": [[1], [2], [4], [4, 4]]}
+        assert done in ends[trial["state"]]
         assert trial["n_epochs"] == sum(done) // 3
         errors = [curve[-1] for curve in curves]
         assert trial["validation_error"] == mean(errors)
@@ -226,7 +238,7 @@ class Line(nn.Linear):
         super().__init__(3, 2)
 asked = itertools.count(1)
 def loss(outputs, batch):
-    if next(asked) == 6:
+    if next(asked) == 7:
         FAIL
     return outputs.logits.square().mean()
 NETWORK = Architecture(build=Line, loss=loss)
@@ -237,7 +249,7 @@ NETWORK = Architecture(build=Line, loss=loss)
 def test_what_was_measured_before_a_failure_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail: str
 ) -> None:
-    """The sixth step is in the third epoch of the second fold."""
+    """The sixth step after the one that a new study tries: the third epoch of the second fold."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("HPO_STORAGE", "sqlite:///hpo.db")
@@ -248,7 +260,7 @@ def test_what_was_measured_before_a_failure_is_kept(
     create = f"study create --architecture {module}:NETWORK --dataset points:Points --name siamese"
     flags = "--space space.yaml --trials 1 --epochs 5 --pruner none"
     must(*create.split(), *OWN, *flags.split())
-    command("worker", "--study", "siamese")
+    command("worker", "--study", "siamese", "--processes", "1")
     (trial,) = json.loads(must("study", "trials", "siamese", "--json"))
     assert (trial["state"], trial["n_epochs"]) == ("failed", 2)
     assert reported(tmp_path)[0].keys() == {1, 2}
