@@ -14,6 +14,7 @@ import typer.main
 
 import cli
 import hpo
+from hpo.architectures import architectures
 from hpo.monitoring import Monitor
 from search_spaces import recipe
 from storage.engine import Database
@@ -23,9 +24,10 @@ from tests.sources import ROOT
 
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+REPORTS = (ROOT / "docs" / "reports.md").read_text()
 OTHERS = [
-    (ROOT / "docs" / name).read_text()
-    for name in ("reports.md", "reliability.md", "performance.md")
+    REPORTS,
+    *((ROOT / "docs" / name).read_text() for name in ("reliability.md", "performance.md")),
 ]
 
 
@@ -134,6 +136,13 @@ def test_links_to_files_of_the_repository_lead_somewhere() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_table_of_the_reports_has_every_network() -> None:
+    table = re.search("<!-- table -->(.*?)<!-- end of table -->", REPORTS, re.DOTALL)
+    assert table is not None
+    _, _, *names = re.findall(r"^\| (\S+)", table[1], re.MULTILINE)
+    assert names == list(architectures)
 
 
 def first_cells(page: str, heading: str) -> set[str]:
