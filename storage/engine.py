@@ -197,6 +197,7 @@ class Database(Unopened):
                 raise optuna.exceptions.StorageInternalError(ROLLED_BACK) from None
             finally:
                 sessions.remove()
+        self.outages.answered()
 
     def retry(
         self, action: Callable[[], T], *, timeout_s: float, wait: Callable[[float], object] = _pause

@@ -294,7 +294,6 @@ class Heartbeat(threading.Thread):
             try:
                 with self._db.errors_translated(), fenced(self._db, self._claim):
                     pass
-                self._db.outages.answered()
             except LeaseLostError:
                 self.lost.set()
             except UnreachableError as error:

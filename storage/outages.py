@@ -26,6 +26,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 UNTOLD_S = 1.0
 """A refusal that passes sooner, as a deadlock does, is not worth a word."""
 
+UNASKED_S = 2.0
+"""A worker that has nothing to do asks more often than this."""
+
 _log = logging.getLogger("hpo.storage")
 _passing = (
     sa.exc.OperationalError,
@@ -61,9 +64,10 @@ class Outages:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._since: dict[int, float] = {}  # by thread: when it asked for what it first was refused
-        self._began_at = self._answered_at = self._refused_at = self._lasted_s = 0.0
+        self._began_at = self._refused_at = 0.0
+        self._answered_at: float | None = None
         self._is_told = False
-        self._back_at: float | None = None
+        self._silences: list[tuple[float, float]] = []  # when each ended, and how long it was
 
     def refused(self, error: UnreachableError, asked_at: float) -> None:
         """The database has refused this thread an action for a reason that may pass.
@@ -73,6 +77,8 @@ class Outages:
         _log.debug("%s", error, extra={"event": "storage_error"})
         with self._lock:
             self._refused_at = time.monotonic()
+            if self._answered_at is None:
+                self._answered_at = asked_at
             # What was asked before another thread's last answer may be over already.
             began_at = max(asked_at, self._answered_at)
             if not self._since:
@@ -84,9 +90,13 @@ class Outages:
         _log.warning("%s; waiting for it", error, extra={"event": "storage_away"})
 
     def answered(self) -> None:
-        """The database has just done what this thread asked for."""
+        """The database has just done what this thread asked for: committed, or been read."""
         with self._lock:
-            self._answered_at = time.monotonic()
+            now = time.monotonic()
+            recent = [(end, length) for end, length in self._silences if now - end < length]
+            latest = [] if self._answered_at is None else [(now, now - self._answered_at)]
+            self._silences = recent + latest
+            self._answered_at = now
         self.withdrawn()
 
     def withdrawn(self) -> None:
@@ -95,24 +105,28 @@ class Outages:
             was_refused = self._since.pop(threading.get_ident(), None) is not None
             if not was_refused or self._since:  # another thread still waits
                 return
-            if self._answered_at > self._refused_at:
-                self._back_at = self._answered_at
-                self._lasted_s = self._back_at - self._began_at
             was_told, self._is_told = self._is_told, False
-        if was_told and self._answered_at > self._refused_at:
-            facts = {"event": "storage_back", "facts": {"away_s": round(self._lasted_s, 1)}}
+            answered_at, began_at = self._answered_at or 0.0, self._began_at
+            is_back = answered_at > self._refused_at
+        if was_told and is_back:
+            facts = {"event": "storage_back", "facts": {"away_s": round(answered_at - began_at, 1)}}
             _log.warning("the database answers again", extra=facts)
 
     def are_over(self, lease_s: float) -> bool:
         """Whether the leases that others hold can be taken at their word.
 
-        After an outage that was long enough for leases to run out in it, their holders get a
-        heartbeat's time to renew them: nobody's work is taken over for the database's own fault.
+        After a silence in which leases may have run out, be it that the database was away or that
+        this process did not ask, their holders get a heartbeat's time to renew them: nobody's work
+        is taken over for the database's own fault. Who asks is being answered for the first time
+        after the silence, maybe.
         """
-        back_at, lasted_s = self._back_at, self._lasted_s
-        if back_at is None or lasted_s < lease_s / 3:
-            return True
-        return time.monotonic() - back_at > lease_s / 3
+        with self._lock:
+            now = time.monotonic()
+            silences = list(self._silences)
+            if self._answered_at is not None:
+                silences.append((now, now - self._answered_at))
+        least_s = max(lease_s / 2, UNASKED_S)
+        return all(now - end > lease_s / 3 for end, length in silences if length > least_s)
 
     def wait_out(
         self, action: Callable[[], T], *, timeout_s: float, wait: Callable[[float], object]

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from storage.claims import Plan
 from storage.engine import Database
 from storage.leases import record
+from storage.outages import Outages
 from tests.storage_worker import (
     OVER_S,
     do,
@@ -200,6 +201,7 @@ def die_at_every_moment(url: str, name: str) -> list[Death]:
 def _fork(db: Database, study_id: int, scene: Scene, last: int) -> int:
     pid = os.fork()
     if pid == 0:
+        db.outages = Outages()  # a worker that starts has not heard of any
         try:
             act(db, study_id, scene, last)
         finally:
