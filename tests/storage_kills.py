@@ -161,6 +161,7 @@ SCENES = {
 
 def act(db: Database, study_id: int, scene: Scene, last: int | None = None) -> list[str]:
     """Act the scene, up to the moment number `last`; gives the moments passed."""
+    db.outages = Outages()  # a worker that starts has heard of none
     acting = scene.act(db, study_id)
     next(acting)
     moments = Moments(last)
@@ -201,7 +202,6 @@ def die_at_every_moment(url: str, name: str) -> list[Death]:
 def _fork(db: Database, study_id: int, scene: Scene, last: int) -> int:
     pid = os.fork()
     if pid == 0:
-        db.outages = Outages()  # a worker that starts has not heard of any
         try:
             act(db, study_id, scene, last)
         finally:
