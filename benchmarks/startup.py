@@ -1,7 +1,8 @@
 """Seconds until something is there: help and the list of studies beside Optuna's, a worker's start.
 
 Commands alternate; the first round warms the disk's cache and is not counted. A worker's start
-ends when it has its first claim, milliseconds before its first step. Prints Markdown to stdout:
+ends when each of its processes has its first claim, and again when it has done its first two steps:
+its first trial, two folds of one step, and their evaluation. Prints Markdown to stdout:
 
     HPO_DATA_DIR=... python -m benchmarks.startup
 """
@@ -29,6 +30,7 @@ COMMANDS = {
     "hpo study list": ["hpo", "study", "list", "--storage", "{url}"],
 }
 CREATE = "study create --architecture siamese --train-size 100 --test-size 100 --folds 2 --epochs 1"
+MOMENTS = {"claimed": "to its first claims", "finished": "to its first two steps"}
 WORK = "worker --study siamese --processes {n} --max-trials 1 --log-format json"
 
 
@@ -40,24 +42,21 @@ def seconds(command: list[str], url: str) -> float:
     return time.perf_counter() - start
 
 
-def until_claimed(url: str, processes: int) -> float:
-    """Of a worker, from its start to the last of its processes' first claims."""
+def start(url: str, processes: int) -> tuple[float, ...]:
+    """Of a worker, from its start to the last of its processes' first claims and first results."""
     environment = os.environ | {"HPO_STORAGE": url}
     began = time.time()
     words = [str(BIN / "hpo"), *WORK.format(n=processes).split()]
     done = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
     told = [json.loads(line) for line in done.stderr.splitlines()]
-    claimed = {
-        each["worker"]: each["time"] for each in reversed(told) if each["event"] == "claimed"
-    }
-    assert len(claimed) == processes, "there was not a trial for each"
-    return (
-        max(datetime.datetime.fromisoformat(each).timestamp() for each in claimed.values()) - began
-    )
+    return tuple(_last_of_firsts(told, name, processes) - began for name in MOMENTS)
 
 
-def _until(name: str) -> str:
-    return " to its first claims" if "worker" in name else ""
+def _last_of_firsts(told: list[dict[str, str]], event: str, processes: int) -> float:
+    """When the last of the processes told this event for the first time, since 1970."""
+    first = {each["worker"]: each["time"] for each in reversed(told) if each["event"] == event}
+    assert len(first) == processes, "there was not a trial for each"
+    return max(datetime.datetime.fromisoformat(each).timestamp() for each in first.values())
 
 
 def main() -> None:
@@ -65,23 +64,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    took: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    took |= {f"hpo worker --processes {n}": [] for n in (1, 2)}
+    took: dict[str, list[float]] = {f"`{name}`": [] for name in COMMANDS}
+    workers = {n: f"`hpo worker --processes {n}`" for n in (1, 2)}
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/hpo.db"
         create = [str(BIN / "hpo"), *CREATE.split(), "--trials", "1000", "--storage", url]
         subprocess.run(create, check=True, capture_output=True)
         for number in range(options.rounds + 1):
             for name, command in COMMANDS.items():
-                took[name].append(seconds(command, url))
-            for n, name in enumerate(list(took)[-2:], start=1):
-                took[name].append(until_claimed(url, n))
+                took[f"`{name}`"].append(seconds(command, url))
+            for n, name in workers.items():
+                for moment, each in zip(MOMENTS.values(), start(url, n), strict=True):
+                    took.setdefault(f"{name} {moment}", []).append(each)
             say(f"round {number} of {options.rounds}")
     print(conditions("startup"))
     print("\n| | median, s | least, s |\n| --- | --- | --- |")
-    for name, each in took.items():
-        counted = each[1:]
-        print(f"| `{name}`{_until(name)} | {statistics.median(counted):.2f} | {min(counted):.2f} |")
+    for name, every in took.items():
+        print(f"| {name} | {statistics.median(every[1:]):.2f} | {min(every[1:]):.2f} |")
 
 
 if __name__ == "__main__":
