@@ -28,13 +28,6 @@ from storage.claims import Plan
 Space: TypeAlias = Mapping[str, BaseDistribution]
 
 
-N_RANDOM = 3
-"""So many trials, known ones among them, before TPE learns from them.
-
-Optuna's ten are over when a search that prunes has found most of what it will find.
-"""
-
-
 class Tpe(TPESampler):
     """Optuna's TPE, told the search space, which is frozen.
 
@@ -43,7 +36,7 @@ class Tpe(TPESampler):
     """
 
     def __init__(self, seed: int, space: Space) -> None:
-        super().__init__(seed=seed, n_startup_trials=N_RANDOM)
+        super().__init__(seed=seed)
         self._frozen = {name: each for name, each in sorted(space.items()) if not each.single()}
 
     def infer_relative_search_space(
