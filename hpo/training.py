@@ -25,7 +25,7 @@ from hpo.setting import Setting
 
 
 EVALUATION_BATCH = 350
-"""A thousand at once take a convolutional network twice as long; smaller ones are a little slower."""
+"""A thousand at once take a convolutional network twice as long; a hundred, a little longer."""
 
 
 class DivergedError(HpoError):
