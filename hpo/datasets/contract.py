@@ -26,8 +26,10 @@ class Examples:
 
     def subset(self, indices: Tensor) -> "Examples":
         """The examples at `indices` (int64 [M]), in that order, as copies."""
-        auxiliary = None if self.auxiliary is None else self.auxiliary[indices]
-        return Examples(self.inputs[indices], self.targets[indices], auxiliary)
+        auxiliary = None if self.auxiliary is None else self.auxiliary.index_select(0, indices)
+        return Examples(
+            self.inputs.index_select(0, indices), self.targets.index_select(0, indices), auxiliary
+        )
 
     def to(self, device: torch.device | str) -> "Examples":
         """The same examples on `device`; what lies there already is not copied."""
