@@ -317,6 +317,7 @@ class TestSignals:
         assert show()["workers"] == []
         assert [each["n_attempts"] for each in trials()] == [0] * n
 
+    @pytest.mark.chaos
     def test_a_signal_to_the_whole_group_reaches_children_twice_and_loses_nothing(self) -> None:
         """As a batch system sends it: to every process, and the parent passes it on besides."""
         create(**LONG | {"train_size": 300, "batch_size": 2})  # epochs longer than the passing on
@@ -341,6 +342,7 @@ class TestSignals:
         assert "when its lease runs out" in errors.splitlines()[-1]
         assert [each["state"] for each in trials()] == ["running", "running"]
 
+    @pytest.mark.chaos
     def test_workers_leave_with_a_parent_that_is_killed(self) -> None:
         create(**LONG)
         with worker("--study", "tiny", "--processes", "2") as process:

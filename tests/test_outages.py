@@ -109,7 +109,7 @@ def health(port: int) -> tuple[int, Any]:
             return error.code, json.load(error)
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_worker_waits_for_a_database_that_is_away_and_loses_nothing(
     storage: str, own_database_server: Server, tmp_path: Path
 ) -> None:
@@ -141,7 +141,7 @@ def wait_until_lease_is_over() -> None:
     threading.Event().wait(LEASE_S + 1)
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.parametrize("n_processes", ["1", "2"])
 def test_a_database_that_stays_away_ends_the_worker_with_one_line(
     storage: str, own_database_server: Server, tmp_path: Path, n_processes: str
@@ -159,7 +159,7 @@ def test_a_database_that_stays_away_ends_the_worker_with_one_line(
     assert "Traceback" not in told
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_worker_that_waits_for_the_database_can_be_stopped(
     storage: str, own_database_server: Server, tmp_path: Path
 ) -> None:
@@ -342,7 +342,7 @@ def impatient_worker(*flags: str, log: Path, storage: str) -> Iterator[subproces
             process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_server_that_stands_still_ends_the_worker_with_one_line(
     storage: str, own_database_server: Server, tmp_path: Path
 ) -> None:
@@ -360,7 +360,7 @@ def test_a_server_that_stands_still_ends_the_worker_with_one_line(
     assert "Traceback" not in told
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_second_signal_ends_a_worker_at_once_though_the_server_stands_still(
     storage: str, own_database_server: Server, tmp_path: Path
 ) -> None:

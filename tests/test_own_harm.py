@@ -97,7 +97,7 @@ def test_whatever_a_network_raises_is_a_failed_trial_with_its_reason(
     assert says in line, "what a table tells of it is one line"
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_network_that_ends_its_process_without_an_error_has_killed_it_all_the_same() -> None:
     create("own", "harmful.yaml", "--max-attempts", "1")
     Path("harm").write_text("os._exit(0)")

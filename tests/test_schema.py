@@ -58,6 +58,7 @@ def test_one_that_hangs_while_it_makes_the_tables_is_not_waited_for_for_ever(
         Database.when_it_answers(database_url, create=True, timeout_s=60, wait=leave)
 
 
+@pytest.mark.chaos
 def test_tables_cut_off_in_the_making_are_gone_on_with(database_url: str) -> None:
     codes: list[int | None] = []
     while not codes or codes[-1] != 0:

@@ -70,7 +70,7 @@ def events(errors: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in errors.splitlines()]
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_configuration_that_kills_its_worker_fails_and_the_search_goes_on() -> None:
     create("one_deadly.yaml", "--trials", "4", "--max-attempts", "2")
     Path("deadly").write_text("13")
@@ -85,7 +85,7 @@ def test_a_configuration_that_kills_its_worker_fails_and_the_search_goes_on() ->
     assert len(others) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_killed_worker_s_work_is_done_at_once_by_its_successor() -> None:
     """At once: its lease would hold the work up for an hour."""
     create("one_deadly.yaml", "--trials", "2", "--repeats", "1", "--pruner", "none")
@@ -113,7 +113,7 @@ def at_work() -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_workers_that_only_ever_die_are_not_started_for_ever() -> None:
     create("all_deadly.yaml", "--max-attempts", "1000")
     Path("deadly").write_text("13")

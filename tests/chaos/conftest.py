@@ -18,6 +18,7 @@ from tests.databases import fresh_database, own_server
 from tests.servers import Server
 
 
+HERE = Path(__file__).parent
 FIGURES = pytest.StashKey[Figures]()
 
 
@@ -31,9 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[FIGURES] = Figures(config.getoption("--seed"), config.getoption("--short"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m chaos` picks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The three databases side by side; what has none of its own goes with SQLite's."""
     for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.chaos)
         found = [backend for backend in BACKENDS if backend in item.name]
         item.add_marker(pytest.mark.xdist_group(found[0] if found else "sqlite"))
 
@@ -63,8 +67,8 @@ def pytest_terminal_summary(
     terminalreporter.section("figures")
     for line in figures.lines():
         terminalreporter.write_line(line)
-    folders = all(Path(argument).is_dir() for argument in config.args)
-    is_whole = folders and not (config.getoption("-k") or config.getoption("-m"))
+    all_scenarios = HERE in [Path(argument).resolve() for argument in config.args]
+    is_whole = all_scenarios and not config.getoption("-k") and config.getoption("-m") == "chaos"
     if is_whole and exitstatus == 0 and not figures.is_short:
         figures.write()
         terminalreporter.write_line(f"written to {PAGE}")
