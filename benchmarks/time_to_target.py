@@ -52,6 +52,7 @@ PLAIN = Strategy("tpe", "none", known=False)
 MAIN = [Strategy("tpe", "forgiving"), Strategy("tpe", "hyperband"), PLAIN]
 STRATEGIES = {
     "no": [],
+    "default": MAIN[:1],
     "main": MAIN,
     "all": [*(Strategy(*each) for each in product(SAMPLERS, PRUNERS)), PLAIN],
 }
