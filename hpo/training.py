@@ -18,7 +18,6 @@ from hpo.datasets import Examples
 from hpo.errors import HpoError, InputError
 from hpo.losses import make_loss
 from hpo.metrics import Error, default_error
-from hpo.one_vector import OneVector
 from hpo.optimization import Schedule, make_optimizer
 from hpo.protocol import Precision
 from hpo.seeds import derive
@@ -139,8 +138,7 @@ class Training:
         images_last(self.model)
         fit, n_batches = setting.optimization, len(starts(len(split.train), setting.batch_size))
         self.loss = setting.architecture.loss or make_loss(fit, split.train)
-        self._weights = OneVector(self.model)
-        self._optimizer = make_optimizer(self._weights, fit)
+        self._optimizer = make_optimizer(self.model, fit)
         self._schedule = Schedule(self._optimizer, fit, epochs=setting.epochs, n_batches=n_batches)
         self.curve: list[float] = []
         self.train_s = 0.0
@@ -193,9 +191,8 @@ class Training:
             batch = train.subset(indices.to(train.inputs.device))
             outputs = outputs_in(self.setting.precision, self.model, batch.inputs)
             loss = self.loss(outputs, batch)
-            self._weights.zero_grad(set_to_none=False)
+            self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            self._weights.take_in()
             self._optimizer.step()
             self._schedule.after_step()
             total += loss.detach()

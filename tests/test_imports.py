@@ -35,8 +35,7 @@ SERVICE = (
     ("formatting", "parallel", "strategies"),
     ("pruning", "reporting"),
     ("boundaries", "limits", "optimization", "progress_of_runs", "protocol"),
-    ("children", "cma_es", "cuda_graphs", "events", "one_vector", "registry", "seeds"),
-    ("statistics", "versions"),
+    ("children", "cma_es", "cuda_graphs", "events", "registry", "seeds", "statistics", "versions"),
     ("errors",),
 )
 LEAVES_DO_NOT_IMPORT = {"torch", "optuna_dashboard", "sklearn"}
