@@ -33,7 +33,7 @@ from hpo.statistics import mean
 MARGIN = 0.003
 SAMPLERS, PRUNERS = ("tpe", "gp", "random"), ("hyperband", "median", "forgiving", "none")
 TENTH = 0.1
-SEARCHED = ("fnn-ws", "fc-aux", "convpair-ws-aux", "fnn")
+SEARCHED = ("fnn-ws", "fc-aux", "convpair-ws-aux", "fnn", "direct-ws", "direct-al-ws")
 """Those with two exhaustive searches, and room above the known configuration."""
 
 
