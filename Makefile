@@ -17,8 +17,8 @@ DEMO := HPO_STORAGE=sqlite:///demo/hpo.db $(BIN)/hpo
 
 help:
 	@echo "make demo    a small study on bundled data, in the folder demo/"
-	@echo "make test    all tests (make test ARGS='-k claims' for some)"
-	@echo "make chaos   studies under faults, for docs/reliability.md (ARGS=--short: small ones)"
+	@echo "make test    tests, style and types (make test ARGS='-k claims' for some)"
+	@echo "make chaos   killed processes, studies under faults, for docs/reliability.md (ARGS=--short: small ones)"
 	@echo "make bench   speed beside a plain script's, on MNIST (BENCHMARKS='steps startup': some of it)"
 	@echo "make lint    style and types"
 	@echo "make format  puts the code into the house style"
