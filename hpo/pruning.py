@@ -5,8 +5,10 @@ epoch of one fold, whose epochs follow those of the fold before: with 25 epochs 
 first is step 26. The error is the mean of the last errors of all folds that have begun.
 """
 
+import math
 from collections.abc import Callable, Container
 from dataclasses import dataclass
+from statistics import stdev
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
@@ -14,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.protocol import Protocol
 from hpo.registry import Registry
+from hpo.statistics import mean
 
 
 REDUCTION = 3
@@ -34,20 +37,28 @@ class Pruning:
 
 LOOKS = {0.1: 0.05, 0.25: 0.25, 0.5: 0.5}
 """The shares of the first fold after which the forgiving pruner is asked, and those of the best
-trial's folds with which it compares: what is twice as slow at first may still be good."""
+trial's first fold with which it compares: what is twice as slow at first may still be good."""
+
+
+SLACK = 0.5
+"""What a trial is forgiven, in standard errors of the best trial's mean over as many folds."""
 
 
 class ForgivingPruner(BasePruner):
-    """Stops a trial whose mean over its folds so far is worse than the best trial's worst fold.
+    """Stops a trial that is worse than the best one was by then on the same folds.
 
-    Bergman, Purucker and Hutter, "Don't Waste Your Time: Early Stopping Cross-Validation"
-    (AutoML 2024), where it is the forgiving rule and looks at whole folds. Here it is asked amid
-    the first fold, too, and compares with where the best trial's worst fold was by then (`LOOKS`).
+    All trials of a study have the same folds, and some folds are harder for every trial. So the
+    mean over a trial's folds so far is compared with the best trial's over these, and forgiven half
+    a standard error. The forgiving rule of Bergman, Purucker and Hutter, "Don't Waste Your Time:
+    Early Stopping Cross-Validation" (AutoML 2024), compares with the best trial's worst fold, which
+    lets nearly everything pass where folds differ more than configurations. It looks at whole
+    folds; here a trial is looked at amid its first one, too (`LOOKS`).
 
-    A trial's folds are `n_folds`, trained in turn for `epochs` each.
+    A trial's folds are `n_folds`, at least 2, trained in turn for `epochs` each.
     """
 
     def __init__(self, epochs: int, n_folds: int) -> None:
+        self._epochs = epochs
         self._n_folds = n_folds
         amid = {int(share * epochs): by for share, by in LOOKS.items() if by * epochs >= 1}
         self._shares = amid | {fold * epochs: 1.0 for fold in range(1, n_folds)}
@@ -70,7 +81,9 @@ class ForgivingPruner(BasePruner):
         best = min(complete, key=lambda each: (each.value, each.number))
         share = self._shares[step]
         then = [curve[max(1, round(share * len(curve))) - 1] for curve in self._curves(best)]
-        return trial.intermediate_values[step] > max(then)
+        n_begun = math.ceil(step / self._epochs)
+        slack = SLACK * stdev(then) / math.sqrt(n_begun)
+        return trial.intermediate_values[step] > mean(then[:n_begun]) + slack
 
     def _curves(self, trial: FrozenTrial) -> list[list[float]]:
         """The errors of each fold, from the means over all that had begun."""
@@ -80,7 +93,7 @@ class ForgivingPruner(BasePruner):
         for fold in range(self._n_folds):
             before = sum(curve[-1] for curve in curves)
             own = means[fold * epochs : (fold + 1) * epochs]
-            curves.append([(fold + 1) * mean - before for mean in own])
+            curves.append([(fold + 1) * error - before for error in own])
         return curves
 
 

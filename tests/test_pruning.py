@@ -89,18 +89,18 @@ def told(trial: optuna.Trial, *curves: list[float]) -> None:
 @pytest.mark.parametrize(
     ("own", "is_stopped"),
     [
-        ([[0.9, 0.8, 0.7, 0.29]], False),
-        ([[0.1, 0.1, 0.1, 0.31]], True),
-        ([[0.5, 0.49]], False),
-        ([[0.1, 0.51]], True),
-        ([[0.5, 0.5, 0.4, 0.35], [0.5, 0.5, 0.5, 0.24]], False),
-        ([[0.5, 0.5, 0.4, 0.25], [0.5, 0.5, 0.5, 0.36]], True),
+        ([[0.9, 0.8, 0.7, 0.14]], False),  # the best trial's first fold, and half of 0.1
+        ([[0.1, 0.1, 0.1, 0.16]], True),
+        ([[0.5, 0.54]], False),
+        ([[0.1, 0.56]], True),
+        ([[0.5, 0.5, 0.4, 0.14], [0.5, 0.5, 0.5, 0.32]], False),  # 0.23 beside 0.2 and 0.035
+        ([[0.5, 0.5, 0.4, 0.14], [0.5, 0.5, 0.5, 0.34]], True),
     ],
 )
-def test_the_forgiving_pruner_compares_with_the_worst_fold_of_the_best_trial(
+def test_the_forgiving_pruner_compares_with_the_same_folds_of_the_best_trial(
     own: list[list[float]], is_stopped: bool
 ) -> None:
-    best = [[0.6, 0.5, 0.4, 0.1], [0.5, 0.3, 0.3, 0.3], [0.4, 0.4, 0.2, 0.2]]
+    best = [[0.6, 0.5, 0.4, 0.1], [0.5, 0.4, 0.3, 0.3], [0.4, 0.3, 0.2, 0.2]]
     study = optuna.create_study(pruner=ForgivingPruner(epochs=4, n_folds=3))
     for curves in (best, [[error + 0.2 for error in curve] for curve in best]):
         trial = study.ask()
@@ -111,12 +111,23 @@ def test_the_forgiving_pruner_compares_with_the_worst_fold_of_the_best_trial(
     assert trial.should_prune() == is_stopped
 
 
+def test_the_forgiving_pruner_lets_a_hard_fold_that_is_hard_for_all_pass() -> None:
+    study = optuna.create_study(pruner=ForgivingPruner(epochs=4, n_folds=3))
+    best = study.ask()
+    told(best, [0.9] * 4, [0.1] * 4, [0.2] * 4)
+    study.tell(best, 0.4)
+    for first_fold, is_stopped in ((0.9, False), (1.2, True)):
+        trial = study.ask()
+        told(trial, [first_fold] * 4)
+        assert trial.should_prune() == is_stopped
+
+
 def test_the_forgiving_pruner_compares_trials_of_other_lengths_by_their_share() -> None:
     study = optuna.create_study(pruner=ForgivingPruner(epochs=2, n_folds=2))
     best = study.ask()
     told(best, [0.6, 0.5, 0.4, 0.1], [0.6, 0.3, 0.3, 0.3])
     study.tell(best, 0.2)
-    for error, is_stopped in ((0.49, False), (0.51, True)):
+    for error, is_stopped in ((0.56, False), (0.58, True)):
         trial = study.ask()
         told(trial, [error])
         assert trial.should_prune() == is_stopped
@@ -130,8 +141,9 @@ def test_the_forgiving_pruner_is_asked_amid_the_first_fold_and_between_folds() -
 def test_the_forgiving_pruner_gives_a_trial_twice_the_time_at_its_first_look() -> None:
     study = optuna.create_study(pruner=ForgivingPruner(epochs=40, n_folds=2))
     best = study.ask()
-    told(best, [1 - epoch / 100 for epoch in range(1, 41)], [0.0] * 40)
-    study.tell(best, 0.3)
+    curve = [1 - epoch / 100 for epoch in range(1, 41)]
+    told(best, curve, curve)
+    study.tell(best, 0.6)
     for error, is_stopped in ((0.975, False), (0.985, True)):
         trial = study.ask()
         told(trial, [1.0, 1.0, 1.0, error])
