@@ -208,7 +208,12 @@ def run_study(folder: Path, text: str, *, stacked: bool) -> tuple[list[Work], li
     folder.mkdir()
     url = f"sqlite:///{folder / 'hpo.db'}"
     space = write_recipe(folder, text)
-    hpo.create_study("siamese", storage=url, space=space, **(TINY | {"trials": 2, "repeats": 5}))
+    hpo.create_study(
+        "siamese",
+        storage=url,
+        space=space,
+        **(TINY | {"trials": 2, "repeats": 5, "pruner": "none"}),
+    )
     told: list[str] = []
 
     class Noted(logging.Handler):
