@@ -165,7 +165,7 @@ class TestUpgrade:
     ) -> None:
         """As a later version will do it: by a column, and the number of its migration."""
         db = Database(database_url, create=True)
-        study_id = new_study(db, 30)
+        study_id = new_study(db, 100)
         calls = [(database_url, study_id, PLAN, f"worker {n}") for n in range(2)]
         workers = [FORKS.Process(target=play_at, args=call) for call in calls]
         for worker in workers:
@@ -178,7 +178,7 @@ class TestUpgrade:
         for worker in workers:
             worker.join(JOIN_S)
         assert [worker.exitcode for worker in workers] == [0, 0]
-        assert n_then < 30, "the upgrade came too late to be one under work"
+        assert n_then < 100, "the upgrade came too late to be one under work"
         assert audit.differences(db, study_id, n_folds=N_FOLDS) == []
         db.close()
 
