@@ -73,7 +73,7 @@ class ForgivingPruner(BasePruner):
         complete = [
             each
             for each in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-            if len(each.intermediate_values) >= self._n_folds  # others another program has added
+            if self._has_curves(each)
         ]
         step = trial.last_step
         if not complete or step is None or step not in self._shares:
@@ -84,6 +84,11 @@ class ForgivingPruner(BasePruner):
         n_begun = math.ceil(step / self._epochs)
         slack = SLACK * stdev(then) / math.sqrt(n_begun)
         return trial.intermediate_values[step] > mean(then[:n_begun]) + slack
+
+    def _has_curves(self, trial: FrozenTrial) -> bool:
+        """Whether there is something to compare with; another program may have added the trial."""
+        errors = trial.intermediate_values.values()
+        return len(errors) >= self._n_folds and all(map(math.isfinite, errors))
 
     def _curves(self, trial: FrozenTrial) -> list[list[float]]:
         """The errors of each fold, from the means over all that had begun."""

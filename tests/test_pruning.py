@@ -157,6 +157,19 @@ def test_the_forgiving_pruner_stops_nothing_before_a_trial_is_complete() -> None
     assert not trial.should_prune()
 
 
+@pytest.mark.parametrize("errors", [[], [0.1], [float("inf")] * 4, [0.1, float("nan"), 0.1, 0.1]])
+def test_the_forgiving_pruner_compares_with_no_trial_without_folds(errors: list[float]) -> None:
+    """As another program may add it."""
+    study = optuna.create_study(pruner=ForgivingPruner(epochs=2, n_folds=2))
+    odd = study.ask()
+    for step, error in enumerate(errors, start=1):
+        odd.report(error, step)
+    study.tell(odd, 0.0)
+    trial = study.ask()
+    trial.report(0.9, 1)
+    assert not trial.should_prune()
+
+
 def run_study(folder: Path, **settings: Any) -> tuple[list[dict[str, Any]], dict[int, list[Any]]]:
     """A study's trials, and its curves by trial."""
     folder.mkdir(exist_ok=True)
