@@ -44,7 +44,7 @@ def storage(
     recipe = write_recipe(tmp_path)
     with fresh_database(own_database_server.url) as url:
         monkeypatch.setenv("HPO_STORAGE", url)
-        long = {"trials": 8, "epochs": 90, "pruner": "none", "lease": LEASE_S}
+        long = {"trials": 8, "epochs": 240, "pruner": "none", "lease": LEASE_S}
         create = ["study", "create", "--architecture", "siamese", "--name", "tiny"]
         must(*create, "--space", recipe, *tiny_flags(**long))
         yield url
