@@ -39,7 +39,6 @@ LOOKS = {0.1: 0.05, 0.25: 0.25, 0.5: 0.5}
 """The shares of the first fold after which the forgiving pruner is asked, and those of the best
 trial's first fold with which it compares: what is twice as slow at first may still be good."""
 
-
 SLACK = 0.5
 """What a trial is forgiven, in standard errors of the best trial's mean over as many folds."""
 
@@ -51,8 +50,8 @@ class ForgivingPruner(BasePruner):
     mean over a trial's folds so far is compared with the best trial's over these, and forgiven half
     a standard error. The forgiving rule of Bergman, Purucker and Hutter, "Don't Waste Your Time:
     Early Stopping Cross-Validation" (AutoML 2024), compares with the best trial's worst fold, which
-    lets nearly everything pass where folds differ more than configurations. It looks at whole
-    folds; here a trial is looked at amid its first one, too (`LOOKS`).
+    lets a poor trial pass on an easy fold. It looks at whole folds; here a trial is looked at amid
+    its first one, too (`LOOKS`).
 
     A trial's folds are `n_folds`, at least 2, trained in turn for `epochs` each.
     """

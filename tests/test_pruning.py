@@ -111,12 +111,22 @@ def test_the_forgiving_pruner_compares_with_the_same_folds_of_the_best_trial(
     assert trial.should_prune() == is_stopped
 
 
-def test_the_forgiving_pruner_lets_a_hard_fold_that_is_hard_for_all_pass() -> None:
+@pytest.mark.parametrize(
+    ("best_folds", "own"),
+    [
+        ((0.9, 0.1, 0.2), ((0.9, False), (1.2, True))),
+        ((0.1, 0.9, 0.2), ((0.3, False), (0.4, True))),
+    ],
+    ids=["a hard fold is hard for all", "an easy fold hides no poor trial"],
+)
+def test_the_forgiving_pruner_knows_how_hard_the_first_fold_is(
+    best_folds: tuple[float, ...], own: tuple[tuple[float, bool], ...]
+) -> None:
     study = optuna.create_study(pruner=ForgivingPruner(epochs=4, n_folds=3))
     best = study.ask()
-    told(best, [0.9] * 4, [0.1] * 4, [0.2] * 4)
+    told(best, *([error] * 4 for error in best_folds))
     study.tell(best, 0.4)
-    for first_fold, is_stopped in ((0.9, False), (1.2, True)):
+    for first_fold, is_stopped in own:
         trial = study.ask()
         told(trial, [first_fold] * 4)
         assert trial.should_prune() == is_stopped
