@@ -72,6 +72,10 @@ def study_create(
     pruner: Annotated[
         str | None, option("forgiving, hyperband, median, none. Default: forgiving.")
     ] = None,
+    centre: Annotated[
+        bool,
+        option("Try the space's centre after the known configurations.", "--centre/--no-centre"),
+    ] = True,
     seed: Annotated[int | None, option("Default: 0.")] = None,
     lease: Annotated[
         float | None, option("Seconds until a silent worker's work is taken over. Default: 60.")
@@ -105,6 +109,7 @@ def study_create(
         "test_size": test_size,
         "sampler": sampler,
         "pruner": pruner,
+        "centre": centre,
         "seed": seed,
         "lease_s": lease,
     }

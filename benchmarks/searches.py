@@ -34,7 +34,7 @@ POLL_S = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What is searched, and how; with `known` the recipe's known configurations come first."""
+    """What is searched, and how; with `known` the known configuration and the centre come first."""
 
     architecture: str
     sampler: str
@@ -92,6 +92,7 @@ def run(search: Search, *, trials: int, fold_epochs: float = math.inf) -> list[T
             space=None if search.known else _unknown(search.architecture, Path(folder)),
             trials=trials,
             folds=FOLDS,
+            centre=search.known,
             sampler=search.sampler,
             pruner=search.pruner,
             seed=search.seed,

@@ -20,7 +20,7 @@ from hpo.training import Training, repeatable
 class Cost:
     """The most that a study can cost; pruning makes it less.
 
-    `fold_epoch_s` was timed on one core with the recipe's first known configuration, or with the
+    `fold_epoch_s` was timed on one core with the study's first configuration, or with the
     architecture's defaults; larger networks and smaller batches of the space cost more.
     """
 

@@ -108,6 +108,7 @@ def document(
             "trials": asdict(status.trials),
             "sampler": protocol.sampler,
             "pruner": protocol.pruner,
+            "centre": protocol.centre,
             "seed": protocol.seed,
             "versions": made_with,
         },
@@ -149,6 +150,8 @@ def command(name: str, protocol: Protocol, n_trials: int, file: str) -> str:
     searched = protocol.search_space.names
     given = {flag: value for flag, value in flags.items() if flag.replace("-", "_") not in searched}
     words = [word for flag, value in given.items() for word in (f"--{flag}", str(value))]
+    if not protocol.centre:
+        words.append("--no-centre")
     return shlex.join(["hpo", "study", "create", *words])
 
 

@@ -18,9 +18,10 @@ MAX_COUNT = 1_000_000
 LONGEST = 200
 """Characters of the reason why a stored protocol cannot be read."""
 
-VERSION: Literal[3] = 3
+VERSION: Literal[4] = 4
 """1 had no hyperparameters of a fit but learning rate, weight decay and auxiliary weight; 1 and 2
-had no precision and no pruner that has the folds trained in turn."""
+had no precision and no pruner that has the folds trained in turn; 1 to 3 did not begin with the
+centre of the space."""
 
 Precision = Literal["float32", "bfloat16"]
 """bfloat16: the training pass computes in it where torch's autocast finds it safe, while weights,
@@ -35,12 +36,13 @@ class Protocol(BaseModel):
     """One study's frozen settings; durations in seconds, sizes in examples.
 
     `space` and `known` are in the recipe's form (see `search_spaces`), `fingerprint` is the data
-    set's. Grid points and known configurations are the first trials.
+    set's. The first trials are `first`, whatever the sampler; with `centre` the search space's
+    is among them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1, 2, 3] = VERSION
+    version: Literal[1, 2, 3, 4] = VERSION
     architecture: Name
     dataset: Name
     fingerprint: str
@@ -48,6 +50,7 @@ class Protocol(BaseModel):
     test_size: int = Field(ge=1)
     space: dict[str, Any]
     known: tuple[dict[str, Any], ...] = ()
+    centre: bool = False
     folds: int = Field(default=5, ge=2)
     epochs: int = Field(default=DEFAULT_EPOCHS, ge=1, le=MAX_COUNT)
     batch_size: int = Field(default=DEFAULT_BATCH_SIZE, ge=2)
@@ -64,6 +67,14 @@ class Protocol(BaseModel):
     def search_space(self) -> SearchSpace:
         """The space as an object."""
         return SearchSpace.from_json(self.space)
+
+    @property
+    def first(self) -> list[dict[str, Any]]:
+        """The configurations that no sampler draws: the known ones, then the space's centre."""
+        space = self.search_space
+        known = [space.encode(each) for each in self.known]
+        is_new = self.centre and space.encode(space.centre) not in known
+        return [*self.known, space.centre] if is_new else list(self.known)
 
 
 def make(**settings: Any) -> Protocol:

@@ -62,7 +62,8 @@ def print_study(study: "Study", as_json: bool) -> None:
         print_json({"name": study.name, "n_trials": study.n_trials} | frozen)
         return
     searched = ", ".join(protocol.search_space.names)
-    n_known = len(protocol.known)
+    n_known, n_first = len(protocol.known), len(protocol.first)
+    centre = ", 1 the space's centre" if n_first > n_known else ""
     data = f"{protocol.train_size} training and {protocol.test_size} test examples"
     print_table(
         ("", ""),
@@ -70,7 +71,7 @@ def print_study(study: "Study", as_json: bool) -> None:
             ("study", f"{study.name}: {protocol.architecture} on {protocol.dataset}"),
             ("data", f"{data}, fingerprint {protocol.fingerprint[:12]}"),
             ("parameters", searched),
-            ("trials", f"{study.n_trials}, {n_known} of them known configurations"),
+            ("trials", f"{study.n_trials}, {n_known} of them known configurations{centre}"),
             ("each", f"{protocol.folds} folds, {_training(protocol)}"),
             ("search", f"sampler {protocol.sampler}, pruner {protocol.pruner}"),
             ("test runs", str(protocol.repeats)),

@@ -129,12 +129,12 @@ def _show_with_edges(db: Database, study: Study) -> Status:
 
 
 def _edges(db: Database, study: Study) -> list[CrowdedEdge]:
-    """Where the best trials crowd, but for the known configurations, which are the first trials."""
-    space, n_known = study.protocol.search_space, len(study.protocol.known)
+    """Where the best trials crowd, but for the first ones, which no sampler drew."""
+    space, n_first = study.protocol.search_space, len(study.protocol.first)
     drawn = [
         work
         for work in catalog.work(db, study.id)
-        if work.kind == "trial" and work.state in ("complete", "pruned") and work.trial >= n_known
+        if work.kind == "trial" and work.state in ("complete", "pruned") and work.trial >= n_first
     ]
     params = catalog.parameters(db, study.id)
     return crowded_edges(

@@ -69,9 +69,9 @@ def make_pruning(protocol: Protocol, epochs: int) -> Pruning:
 
 
 def planned_trials(protocol: Protocol) -> list[dict[str, Any]]:
-    """Configurations of the first trials, in Optuna's names: the known ones, then a grid's."""
+    """Configurations of the first trials, in Optuna's names: the protocol's, then a grid's."""
     space = protocol.search_space
-    planned = [space.encode(known) for known in protocol.known]
+    planned = [space.encode(each) for each in protocol.first]
     if protocol.sampler == "grid":
         points = [point for point in space.points() if point not in planned]
         random.Random(derive("grid", protocol.seed)).shuffle(points)

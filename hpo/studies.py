@@ -99,13 +99,15 @@ def draft_study(
     batch_size: int | None = None,
     train_size: int | None = None,
     test_size: int | None = None,
+    centre: bool = True,
     **settings: Any,
 ) -> Draft:
     """Check all settings of a new study and freeze them; writes nothing.
 
     Architecture and data set are named as in `hpo architectures`, or as `package.module:attribute`.
     `space` is a recipe's file, else the architecture's own recipe is taken. Epochs and batch size
-    come from here, else from the recipe, else they are 25 and 100. Other settings (folds, repeats,
+    come from here, else from the recipe, else they are 25 and 100. With `centre` the known
+    configurations are followed by the centre of the search space. Other settings (folds, repeats,
     sampler, pruner, seed, max_attempts, lease_s, confirm) are fields of `hpo.protocol.Protocol`.
 
     Raises:
@@ -130,6 +132,7 @@ def draft_study(
         fingerprint=fingerprint(data_name),
         space=found.space.to_json(),
         known=found.known,
+        centre=centre,
         **given,
     )
     creation.check(frozen, entry, data)

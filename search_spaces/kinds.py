@@ -45,6 +45,11 @@ class Kind(ABC):
 
     @property
     @abstractmethod
+    def centre(self) -> Any:
+        """The own value in the middle of the range."""
+
+    @property
+    @abstractmethod
     def n_points(self) -> int | None:
         """How many values there are; None where they cannot be counted."""
 
@@ -71,6 +76,10 @@ class Fixed(Kind):
         return ()
 
     def decode(self, values: Values) -> Any:
+        return self.to_json()
+
+    @property
+    def centre(self) -> Any:
         return self.to_json()
 
     @property
@@ -106,6 +115,13 @@ class FloatRange(Kind):
         return float(number(values[0]))
 
     @property
+    def centre(self) -> float:
+        """On a logarithmic scale the geometric mean; with a step, the last at or below."""
+        if self.step is not None:
+            return on_grid(self.low, self.step, n_steps(self.low, self.high, self.step) // 2)
+        return _middle(self)
+
+    @property
     def n_points(self) -> int | None:
         if self.step is None:
             return 1 if self.low == self.high else None
@@ -139,6 +155,13 @@ class IntRange(Kind):
         return whole(values[0])
 
     @property
+    def centre(self) -> int:
+        """On a logarithmic scale the geometric mean, rounded; with a step, the last at or below."""
+        if self.step is not None:
+            return self.low + (self.n_points - 1) // 2 * self.step
+        return round(_middle(self))
+
+    @property
     def n_points(self) -> int:
         return (self.high - self.low) // (self.step or 1) + 1
 
@@ -165,6 +188,13 @@ class Choice(Kind):
 
     def decode(self, values: Values) -> Any:
         return self.encode(values[0])[0]
+
+    @property
+    def centre(self) -> Scalar:
+        """Of numbers the middle one, the lower of two; of others the first."""
+        if any(isinstance(choice, str | bool | None) for choice in self.choices):
+            return self.choices[0]
+        return sorted(self.choices, key=number)[(len(self.choices) - 1) // 2]
 
     @property
     def n_points(self) -> int:
@@ -204,6 +234,11 @@ class Channels(Kind):
     def decode(self, values: Values) -> Any:
         return [self.choices[index] for index in self._sorted(values)]
 
+    @property
+    def centre(self) -> list[int]:
+        """The middle choice, the lower of two, in every layer."""
+        return [self.choices[(len(self.choices) - 1) // 2]] * self.layers
+
     def canonical(self, values: Values) -> Values:
         return tuple(self._sorted(values))
 
@@ -234,6 +269,12 @@ def n_steps(low: float, high: float, step: float) -> int:
 def on_grid(low: float, step: float, index: int) -> float:
     """The value `index` steps above low, without the error that adding floats would gather."""
     return float(Decimal(str(low)) + index * Decimal(str(step)))
+
+
+def _middle(bounds: FloatRange | IntRange) -> float:
+    low, high = float(bounds.low), float(bounds.high)
+    middle = math.sqrt(low) * math.sqrt(high) if bounds.log else low / 2 + high / 2
+    return min(max(middle, low), high)  # what rounding has moved outside
 
 
 def _range_json(kind: str, bounds: FloatRange | IntRange) -> dict[str, Any]:

@@ -128,6 +128,11 @@ class SearchSpace:
         return stored
 
     @property
+    def centre(self) -> dict[str, Any]:
+        """The configuration of all parameters' middle values, in the own form."""
+        return {name: kind.centre for name, kind in self.parameters}
+
+    @property
     def n_points(self) -> int:
         """How many configurations there are; 1 where all is fixed.
 

@@ -33,7 +33,7 @@ EDITED: dict[str, tuple[Callable[[str], str], str]] = {
     "nothing in it": (lambda stored: "{}", "architecture: Field required"),
     "too deep": (lambda stored: '{"space":' + "[" * 100_000, "recursion limit"),
     "a number without end": (lambda stored: stored.replace('"seed":0', '"seed":' + "9" * 5000), ""),
-    "a newer version": (edited(version=4), "version: "),
+    "a newer version": (edited(version=5), "version: "),
     "an unknown setting": (edited(colour="red"), "colour: Extra"),
     "an unknown setting that a terminal would obey": (edited(**{"\x1b[2J": 1}), "x1b"),
     "no folds": (edited(folds=0), "folds: "),
@@ -78,7 +78,7 @@ def test_it_is_named_and_the_others_can_still_be_used(
 
 
 def test_the_list_shows_the_others() -> None:
-    store(edited(version=4))
+    store(edited(version=5))
     done = hpo("study list --json")
     assert [each["name"] for each in json.loads(done.out)] == ["fixed"]
     assert done.err.startswith("warning: study made is left out: the stored protocol of study")
@@ -86,7 +86,7 @@ def test_the_list_shows_the_others() -> None:
 
 
 def test_a_worker_of_any_study_does_the_others() -> None:
-    store(edited(version=4))
+    store(edited(version=5))
     done = hpo("worker --processes 1")
     assert done.code == 0
     assert done.err.count("warning: study made is left out here: the stored protocol of") == 1
@@ -95,12 +95,12 @@ def test_a_worker_of_any_study_does_the_others() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_names_it(command: str) -> None:
-    store(edited(version=4))
+    store(edited(version=5))
     check_refused(command, 1, UNREADABLE.format("version: "))
 
 
 def test_doctor_finds_it() -> None:
-    store(edited(version=4))
+    store(edited(version=5))
     done = hpo("doctor")
     assert (done.code, done.err) == (1, "")
     assert "study 'made' cannot be read" in " ".join(done.out.split())

@@ -119,6 +119,16 @@ class TestText:
         hpo.run_worker("baseline")
         assert "--space" not in yaml.safe_load(hpo.export_study("baseline"))["repeat"]
 
+    def test_a_study_that_leaves_out_the_centre_says_so(self) -> None:
+        settings = TINY | {"trials": 1, "repeats": 1, "centre": False}
+        hpo.create_study("baseline", **settings)
+        hpo.run_worker("baseline")
+        found = yaml.safe_load(hpo.export_study("baseline"))
+        assert found["repeat"].endswith(" --no-centre")
+        assert found["conditions"]["centre"] is False
+        must(f"{found['repeat'].removeprefix('hpo ')} --name again")
+        assert frozen("sqlite:///hpo.db", "again") == frozen("sqlite:///hpo.db", "baseline")
+
 
 SEARCHED = """\
 architecture: siamese
@@ -153,9 +163,9 @@ class TestSearchedDuration:
         assert frozen("sqlite:///again.db") == frozen("sqlite:///hpo.db")
 
 
-def frozen(storage: str) -> protocol.Protocol:
+def frozen(storage: str, name: str = "tiny") -> protocol.Protocol:
     db = Database(storage)
-    found = protocol.read(catalog.get(db, "tiny").protocol, "tiny")
+    found = protocol.read(catalog.get(db, name).protocol, name)
     db.close()
     return found
 

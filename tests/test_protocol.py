@@ -62,7 +62,7 @@ def stored(name: str) -> dict[str, Any]:
 
 def test_a_new_study_is_of_the_newest_version(tmp_path: Path) -> None:
     hpo.create_study("siamese", name="new", space=write_recipe(tmp_path, RECIPE), **TINY)
-    assert stored("new")["version"] == protocol.VERSION == 3
+    assert stored("new")["version"] == protocol.VERSION == 4
 
 
 def test_a_study_of_the_first_version_is_shown_and_goes_on_to_its_end() -> None:
@@ -77,17 +77,18 @@ def test_a_study_of_the_first_version_is_shown_and_goes_on_to_its_end() -> None:
 
 
 def test_all_versions_mean_the_same_study() -> None:
-    first, second, third = (
+    first, *later = (
         protocol.read(json.dumps(first_version() | {"version": number}), "of some version")
-        for number in (1, 2, 3)
+        for number in (1, 2, 3, 4)
     )
-    for each in (second, third):
+    for each in later:
         assert each.model_dump(exclude={"version"}) == first.model_dump(exclude={"version"})
-    assert (first.version, second.version, third.version) == (1, 2, 3)
+    assert [each.version for each in (first, *later)] == [1, 2, 3, 4]
     assert first.precision == "float32"
+    assert first.first == list(first.known), "no centre: it was created without"
 
 
-@pytest.mark.parametrize("change", [{"version": 4}, {"version": "2"}, {"colour": "red"}])
+@pytest.mark.parametrize("change", [{"version": 5}, {"version": "2"}, {"colour": "red"}])
 def test_what_a_newer_hpo_stored_is_not_guessed_at(change: dict[str, Any]) -> None:
     says = r"^the stored protocol of study 'new' cannot be read .* newer hpo or was changed by hand"
     with pytest.raises(HpoError, match=says):

@@ -41,6 +41,13 @@ KNOWN = {
     "merge": "difference",
     "aux_weight": 1.0,
 }
+CENTRE = {
+    "learning_rate": pytest.approx(0.001 * 10**0.5),
+    "weight_decay": 0.05,
+    "channels": [4, 4, 4],
+    "merge": "concatenate",
+    "aux_weight": 1.0,
+}
 
 
 def run_study(folder: Path, recipe: str, **settings: Any) -> tuple[list[dict[str, Any]], list[Any]]:
@@ -77,7 +84,7 @@ def test_every_sampler_fills_the_budget_inside_the_ranges(
     trials, _ = searched(sampler)
     assert [trial["number"] for trial in trials] == list(range(13))
     assert {trial["state"] for trial in trials} <= {"complete", "pruned"}
-    assert trials[0]["params"] == KNOWN
+    assert [trials[0]["params"], trials[1]["params"]] == [KNOWN, CENTRE]
     for params in (trial["params"] for trial in trials):
         assert 1e-3 <= params["learning_rate"] <= 1e-2
         assert 0.0 <= params["weight_decay"] <= 0.1
@@ -105,8 +112,8 @@ def test_another_study_seed_gives_other_configurations_and_curves(tmp_path: Path
     for seed in (0, 1):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        trials, curves = run_study(folder, RECIPE, seed=seed, trials=2)
-        runs.append((trials[1]["params"], curves[0]))
+        trials, curves = run_study(folder, RECIPE, seed=seed, trials=3)
+        runs.append((trials[2]["params"], curves[0]))
     assert runs[0][0] != runs[1][0]
     assert runs[0][1] != runs[1][1]
 
@@ -116,7 +123,21 @@ def test_a_grid_is_searched_point_by_point_each_once_the_known_one_first(tmp_pat
     points = [(trial["params"]["learning_rate"], *trial["params"]["channels"]) for trial in trials]
     channels = [(2, 2, 2), (2, 2, 4), (2, 4, 4), (4, 4, 4)]
     assert sorted(points) == sorted((rate, *each) for rate in (0.001, 0.01) for each in channels)
-    assert points[0] == (0.01, 2, 2, 4)
+    assert points[:2] == [(0.01, 2, 2, 4), (0.001, 2, 2, 2)], "then the centre"
+
+
+def test_a_centre_that_is_known_is_tried_once_and_one_that_is_not_wanted_not_at_all(
+    tmp_path: Path,
+) -> None:
+    known = RECIPE.replace("0.005, weight_decay: 0.0, channels: [2, 4, 6], merge: difference", "{}")
+    middle = "0.0031622776601683794, weight_decay: 0.05, channels: [4, 4, 4], merge: concatenate"
+    tried = []
+    for name, settings in (("twice", {}), ("never", {"centre": False})):
+        (tmp_path / name).mkdir()
+        recipe = known.replace("{}", middle) if name == "twice" else RECIPE
+        trials, _ = run_study(tmp_path / name, recipe, trials=2, epochs=1, repeats=1, **settings)
+        tried.append([trial["params"] == CENTRE for trial in trials])
+    assert tried == [[True, False], [False, False]]
 
 
 @pytest.mark.parametrize("pruner", ["hyperband", "median"])

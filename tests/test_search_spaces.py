@@ -91,6 +91,43 @@ def test_no_module_imports_what_lies_above_it(path: Path) -> None:
     assert not imported & {"hpo", "torch", "storage", "cli"}
 
 
+# --- the centre
+
+
+def test_the_centre_is_the_middle_of_each_scale_and_the_first_of_what_has_none() -> None:
+    assert SearchSpace.from_json(SIAMESE).centre == FIXED | {
+        "learning_rate": pytest.approx((1e-4 * 3e-2) ** 0.5),
+        "dropout": pytest.approx(0.3),
+        "channels": [32, 32, 32],
+        "batches": 30,
+        "merge": "concatenate",
+        "decay": 0.001,
+        "momentum": 0.0,
+        "hidden": 50,
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "centre"),
+    [
+        ({"type": "int", "low": 16, "high": 256, "log": True}, 64),
+        ({"type": "int", "low": 1, "high": 4}, 2),
+        ({"type": "int", "low": 10, "high": 49, "step": 10}, 20),
+        ({"type": "float", "low": -1.0, "high": 3.0}, 1.0),
+        ({"type": "float", "low": 0.1, "high": 0.7, "step": 0.2}, 0.3),
+        ({"type": "float", "low": 1.5e308, "high": 1.7e308}, 1.6e308),
+        ({"type": "float", "low": 0.3, "high": 0.3, "log": True}, 0.3),
+        ({"values": [64, 8, 16]}, 16),
+        ({"type": "categorical", "choices": ["sgd", 1, 2]}, "sgd"),
+        ({"type": "categorical", "choices": [True, False]}, True),
+        ({"type": "categorical", "choices": [None, 1, 2]}, None),
+        ({"type": "channels", "choices": [64, 8, 32, 16], "layers": 2}, [16, 16]),
+    ],
+)
+def test_the_middle_of_one_range(written: dict[str, Any], centre: object) -> None:
+    assert space(parameter=written).centre == {"parameter": centre}
+
+
 # --- the kinds of parameters, towards Optuna
 
 
@@ -370,6 +407,11 @@ def test_whatever_optuna_samples_survives_decode_and_encode(made: SearchSpace, s
     assert made.encode(made.decode(drawn)) == stored
     assert made.decode(stored) == made.decode(drawn)
     assert set(stored) == set(drawn)
+
+
+@given(spaces(anything))
+def test_the_centre_lies_in_the_space(made: SearchSpace) -> None:
+    assert made.decode(made.encode(made.centre)) == made.centre
 
 
 @given(channels, st.integers(0, 2**31))
