@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/installed
 INSTALLED_TEST := $(VENV)/installed-test
 CODE = $(wildcard cli.py hpo search_spaces storage tests benchmarks examples)
 
-BENCHMARKS := throughput steps scaling startup time_to_target
+BENCHMARKS := throughput steps scaling startup time_to_target centre
 
 DEMO := HPO_STORAGE=sqlite:///demo/hpo.db $(BIN)/hpo
 

@@ -81,7 +81,7 @@ class Objective:
         )
 
     def run(self, claim: Claim, reporter: Reporter, pause: Callable[[], None]) -> Result:
-        """Do the claimed trial while the pruner lets it; known configurations are never pruned.
+        """Do the claimed trial while the pruner lets it; the protocol's first are never pruned.
 
         `pause` is called often, and what it raises ends the work.
 
@@ -93,7 +93,7 @@ class Objective:
         protocol = self._study.protocol
         setting = Setting.of(protocol, self._space.decode(params))
         seed = ("trial", protocol.seed, claim.trial)
-        n_known, n_wanted = len(protocol.known), protocol.folds * setting.epochs
+        n_first, n_wanted = len(protocol.first), protocol.folds * setting.epochs
         pruning = make_pruning(protocol, setting.epochs)
 
         def judge() -> bool:
@@ -106,7 +106,7 @@ class Objective:
             step = n_done if pruning.in_turn else len(trainings[0].curve)
             error = mean(training.curve[-1] for training in trainings)
             reporter.advance(n_done // protocol.folds, {step: error})
-            is_judged = claim.trial >= n_known and n_done < n_wanted
+            is_judged = claim.trial >= n_first and n_done < n_wanted
             if is_judged and step in pruning.steps and reporter.tell(judge):
                 outcome = "pruned"
                 break

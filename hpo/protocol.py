@@ -70,7 +70,7 @@ class Protocol(BaseModel):
 
     @property
     def first(self) -> list[dict[str, Any]]:
-        """The configurations that no sampler draws: the known ones, then the space's centre."""
+        """Configurations that no sampler draws and no pruner stops: the known, then the centre."""
         space = self.search_space
         known = [space.encode(each) for each in self.known]
         is_new = self.centre and space.encode(space.centre) not in known
