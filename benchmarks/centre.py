@@ -2,7 +2,7 @@
 
 Every architecture's search begins with its known configuration and the centre of its space. Here a
 search by the real program goes on with ten random points, without a pruner: 3 folds, the recipe's
-epochs. What is compared are validation errors, of which no one was chosen.
+epochs. What is compared are validation errors; the best of ten is the least of ten noisy ones.
 
 Prints progress to stderr, Markdown to stdout:
 
