@@ -14,7 +14,13 @@ from torch import nn
 
 from benchmarks.plain_networks import FITS
 from hpo.architectures import Architecture, architectures, count_parameters
-from hpo.architectures.blocks import ComparedPair, MaxPool2d, Merge, PaddedConv2d
+from hpo.architectures.blocks import (
+    ComparedPair,
+    FirstConv2d,
+    MaxPool2d,
+    Merge,
+    PaddedConv2d,
+)
 from hpo.architectures.contract import pair_architecture
 from hpo.errors import InputError
 from hpo.registry import Registry
@@ -146,12 +152,38 @@ class TestSpeed:
         torch.testing.assert_close(ours(images), theirs(images))
 
     @pytest.mark.parametrize("size", [2, 3])
+    @pytest.mark.parametrize("bias", [True, False])
+    @pytest.mark.parametrize(("kernel", "padding"), [(3, 2), (3, 0), (2, 1)])
+    @pytest.mark.parametrize("channels", [6, 16])
+    def test_a_first_convolution_and_its_pooling_are_torch_s_in_outputs_and_gradients(
+        self, channels: int, kernel: int, padding: int, bias: bool, size: int
+    ) -> None:
+        ours = nn.Sequential(
+            FirstConv2d(1, channels, kernel, padding=padding, bias=bias), MaxPool2d(size)
+        )
+        theirs = nn.Sequential(
+            nn.Conv2d(1, channels, kernel, padding=padding, bias=bias), nn.MaxPool2d(size)
+        )
+        theirs.load_state_dict(ours.state_dict())
+        images = torch.randn(5, 1, 14, 14)
+        outputs = [ours(images), theirs(images)]
+        torch.testing.assert_close(*outputs)
+        for each in outputs:
+            each.square().sum().backward()
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("size", [2, 3])
     def test_pooling_gives_the_same_with_and_without_gradients(self, size: int) -> None:
         images = torch.randn(2, 3, 6, 7)
         images[0, 0, 1, 1] = torch.nan
         with torch.no_grad():
             quick = MaxPool2d(size)(images)
         torch.testing.assert_close(quick, MaxPool2d(size)(images), equal_nan=True, rtol=0, atol=0)
+        innermost = images.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
+        torch.testing.assert_close(
+            quick, MaxPool2d(size)(innermost), equal_nan=True, rtol=0, atol=0
+        )
 
 
 def encoder_of(model: nn.Module) -> nn.Module:

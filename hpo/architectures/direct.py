@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpo.architectures.blocks import N_DIGITS, ComparedPair, Merge, convolved, dense
+from hpo.architectures.blocks import N_DIGITS, ComparedPair, FirstConv2d, Merge, convolved, dense
 from hpo.architectures.contract import Traits, pair_architecture
 
 
@@ -66,7 +66,7 @@ def lesser(
 def basic_extractor(channels: Sequence[int], activation: str, batch_norm: bool) -> nn.Module:
     """One activation and one pooling, the second convolution 1x1: 14 to 12 to 4."""
     c1, c2 = channels
-    first = nn.Conv2d(1, c1, kernel_size=3)
+    first = FirstConv2d(1, c1, kernel_size=3)
     return nn.Sequential(
         *convolved(first, pool=3, activation=activation, batch_norm=batch_norm),
         nn.Conv2d(c1, c2, kernel_size=1),
@@ -76,7 +76,7 @@ def basic_extractor(channels: Sequence[int], activation: str, batch_norm: bool) 
 def direct_extractor(channels: Sequence[int], activation: str, batch_norm: bool) -> nn.Module:
     """Padded 3x3 convolutions: 14 to 16, 8 and 4."""
     c1, c2 = channels
-    first = nn.Conv2d(1, c1, kernel_size=3, padding=2)
+    first = FirstConv2d(1, c1, kernel_size=3, padding=2)
     second = nn.Conv2d(c1, c2, kernel_size=3, padding=1)
     return nn.Sequential(
         *convolved(first, pool=2, activation=activation, batch_norm=batch_norm),
