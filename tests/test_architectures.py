@@ -14,14 +14,9 @@ from torch import nn
 
 from benchmarks.plain_networks import FITS
 from hpo.architectures import Architecture, architectures, count_parameters
-from hpo.architectures.blocks import (
-    ComparedPair,
-    FirstConv2d,
-    MaxPool2d,
-    Merge,
-    PaddedConv2d,
-)
+from hpo.architectures.blocks import ComparedPair, Merge
 from hpo.architectures.contract import pair_architecture
+from hpo.architectures.convolutions import FirstConv2d, MaxPool2d, PaddedConv2d, TileConv2d
 from hpo.errors import InputError
 from hpo.registry import Registry
 from hpo.setting import Setting, hyperparameters
@@ -151,6 +146,26 @@ class TestSpeed:
         theirs.load_state_dict(ours.state_dict())
         images = torch.randn(2, 3, 4, 4)
         torch.testing.assert_close(ours(images), theirs(images))
+
+    @pytest.mark.parametrize("bias", [True, False])
+    @pytest.mark.parametrize("channels", [64, 8])
+    def test_a_convolution_of_whole_tiles_is_torch_s_in_outputs_and_gradients(
+        self, channels: int, bias: bool
+    ) -> None:
+        ours = TileConv2d(channels, 70, kernel_size=2, bias=bias)
+        theirs = nn.Conv2d(channels, 70, kernel_size=2, bias=bias)
+        theirs.load_state_dict(ours.state_dict())
+        images = torch.randn(3, channels, 5, 5)
+        torch.testing.assert_close(ours(images), theirs(images), rtol=0, atol=2e-5)
+        ours, theirs, images = ours.double(), theirs.double(), images.double()
+        inputs = [images.clone().requires_grad_() for _ in range(2)]
+        outputs = [ours(inputs[0]), theirs(inputs[1])]
+        torch.testing.assert_close(*outputs)
+        for each in outputs:
+            each.square().sum().backward()
+        torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad)
 
     @pytest.mark.parametrize("size", [2, 3])
     @pytest.mark.parametrize("bias", [True, False])

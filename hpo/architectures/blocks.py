@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hpo.architectures.contract import Outputs, Traits
+from hpo.architectures.convolutions import MaxPool2d
 from hpo.errors import InputError
 
 
@@ -125,96 +125,6 @@ def linear_comparator(merge: str, activation: str) -> nn.Module:
     """The activation of each digit's values and one linear map: [N, 2, 10] to [N, 2]."""
     merged = Merge(merge)
     return nn.Sequential(activate(activation), merged, nn.Linear(merged.width(N_DIGITS), 2))
-
-
-class Crop(nn.Module):
-    """Keeps the upper left corner of an image: what later layers drop need not be computed."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """[N, C, H, W] to [N, C, size, size]."""
-        return images_NCHW[:, :, : self.size, : self.size]
-
-
-class WholeConv2d(nn.Conv2d):
-    """A convolution whose kernel covers its whole input, so that one vector comes out.
-
-    Computed as one matrix product: on a CPU that takes a quarter of the convolution's time.
-    """
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """[N, C, H, W], with H and W those of the kernel, to [N, C']."""
-        rows = images_NCHW.permute(0, 2, 3, 1).flatten(1)  # no copy where channels come last
-        weights = self.weight.permute(0, 2, 3, 1).flatten(1)
-        return functional.linear(rows, weights, self.bias)
-
-
-class PaddedConv2d(nn.Conv2d):
-    """A convolution that may have more padding than half of its square kernel, where it is quick.
-
-    torch's own takes three times as long for the gradients then, on a CPU. Outputs so far out that
-    their kernel touches no pixel are the bias alone, and what exceeds half a kernel otherwise is
-    put around the image beforehand.
-    """
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """[N, C, H, W] to [N, C', H', W'], H' = H + 2 padding - kernel + 1."""
-        kernel, padding = self.kernel_size[0], int(self.padding[0])
-        half, untouched = kernel // 2, padding - (kernel - 1)
-        if padding <= half:
-            return super().forward(images_NCHW)
-        if untouched <= 0:
-            larger = functional.pad(images_NCHW, (padding - half,) * 4)
-            return functional.conv2d(larger, self.weight, self.bias, padding=half)
-        touched = functional.conv2d(images_NCHW, self.weight, padding=kernel - 1)
-        outputs = functional.pad(touched, (untouched,) * 4)
-        return outputs if self.bias is None else outputs + self.bias[:, None, None]
-
-
-class FirstConv2d(PaddedConv2d):
-    """A convolution of images of one channel, quick for a few channels, too.
-
-    Fewer than `FULL` leave a CPU's vectors partly empty: with these it is one matrix product of all
-    images' patches, and its outputs lie in memory as [C, H', W', N], so that images fill the
-    vectors of the pooling that follows.
-    """
-
-    FULL = 16
-
-    def forward(self, images_N1HW: Tensor) -> Tensor:
-        """[N, 1, H, W] to [N, C, H', W'], H' = H + 2 padding - kernel + 1."""
-        if self.out_channels >= self.FULL or images_N1HW.device.type != "cpu":
-            return super().forward(images_N1HW)
-        kernel, padding = self.kernel_size[0], int(self.padding[0])
-        images_HWN = images_N1HW.squeeze(1).permute(1, 2, 0)
-        padded_HWN = functional.pad(images_HWN, (0, 0, *(padding,) * 4)).contiguous()
-        patches = padded_HWN.unfold(0, kernel, 1).unfold(1, kernel, 1).permute(3, 4, 0, 1, 2)
-        outputs = self.weight.flatten(1) @ patches.reshape(kernel**2, -1)
-        if self.bias is not None:
-            outputs = outputs + self.bias[:, None]
-        return outputs.view(-1, *patches.shape[2:]).permute(3, 0, 1, 2)
-
-
-class MaxPool2d(nn.MaxPool2d):
-    """torch's, quicker on a CPU where images lie innermost in memory, as after `FirstConv2d`.
-
-    And where no gradient will ask which value was the greatest.
-    """
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """[N, C, H, W] to [N, C, H // size, W // size]."""
-        if self.kernel_size != 2 or torch.is_grad_enabled():
-            innermost = images_NCHW.stride(0) == 1
-            pooled: Tensor = super().forward(
-                images_NCHW.transpose(0, 1) if innermost else images_NCHW
-            )
-            return pooled.transpose(0, 1) if innermost else pooled
-        height, width = (side - side % 2 for side in images_NCHW.shape[2:])
-        rows = torch.maximum(images_NCHW[:, :, 0:height:2], images_NCHW[:, :, 1:height:2])
-        return torch.maximum(rows[..., 0:width:2], rows[..., 1:width:2])
 
 
 def activate(name: str) -> nn.Module:

@@ -10,7 +10,6 @@ from torch import nn
 from hpo.architectures.blocks import (
     N_DIGITS,
     ComparedPair,
-    PaddedConv2d,
     PlainPair,
     activate,
     convolved,
@@ -18,6 +17,7 @@ from hpo.architectures.blocks import (
     linear_comparator,
 )
 from hpo.architectures.contract import Traits, pair_architecture
+from hpo.architectures.convolutions import PaddedConv2d
 
 
 def layers(

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpo.architectures.blocks import N_DIGITS, ComparedPair, FirstConv2d, Merge, convolved, dense
+from hpo.architectures.blocks import N_DIGITS, ComparedPair, Merge, convolved, dense
 from hpo.architectures.contract import Traits, pair_architecture
+from hpo.architectures.convolutions import FirstConv2d
 
 
 class Enlarge(nn.Module):

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from hpo.architectures.blocks import N_DIGITS, ComparedPair, MaxPool2d
+from hpo.architectures.blocks import N_DIGITS, ComparedPair
 from hpo.architectures.contract import Traits, pair_architecture
+from hpo.architectures.convolutions import MaxPool2d
 
 
 class AtMost(nn.Module):

@@ -7,15 +7,14 @@ from torch import nn
 from hpo.architectures.blocks import (
     N_DIGITS,
     ComparedPair,
-    Crop,
     Merge,
     PlainPair,
-    WholeConv2d,
     activate,
     convolved,
     dense,
 )
 from hpo.architectures.contract import Traits, pair_architecture
+from hpo.architectures.convolutions import Crop, TileConv2d, WholeConv2d
 
 
 def digit_encoder(
@@ -38,7 +37,7 @@ def digit_encoder(
         # 10x10, the report's 12x12, to 5x5, the report's 6x6
         *convolved(nn.Conv2d(1, c1, kernel_size=3), pool=2, activation=activation),
         # 4x4, the report's 5x5, to 2x2
-        *convolved(nn.Conv2d(c1, c2, kernel_size=2), pool=2, activation=activation),
+        *convolved(TileConv2d(c1, c2, kernel_size=2), pool=2, activation=activation),
         WholeConv2d(c2, c3, kernel_size=2),  # 1x1
         activate(activation),
         *dense(c3, width, dropout, activation=activation, batch_norm=batch_norm),
