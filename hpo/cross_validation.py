@@ -3,6 +3,7 @@
 In lockstep the mean over all folds is known after each epoch, so that a pruner judges them all.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -48,16 +49,15 @@ class CrossValidation:
     ) -> Iterator[list[Training]]:
         """Train a fold each of a configuration; after every epoch gives those begun so far.
 
-        In lockstep an epoch of all folds; `in_turn` one fold after another. `pause` is called after
-        each epoch of a fold; what it raises ends the run.
+        In lockstep an epoch of all folds; `in_turn` one fold after another, or where they are
+        stacked one stack after another. `pause` is called after each epoch of a fold or stack; what
+        it raises ends the run.
 
         Raises:
             DivergedError: a fold's loss is not finite.
         """
         trainings: list[Training] = []
-        numbers = list(range(len(self.splits)))
-        rounds = [[fold] for fold in numbers] if in_turn else [numbers]
-        for folds in rounds:
+        for folds in self._rounds(in_turn=in_turn):
             begun = [
                 Training(setting, self.splits[fold], self._device, (*seed, "fold", fold))
                 for fold in folds
@@ -69,6 +69,16 @@ class CrossValidation:
                     unit.run_epoch()
                     pause()
                 yield trainings
+
+    def _rounds(self, *, in_turn: bool) -> list[list[int]]:
+        """Which folds are trained side by side, round by round."""
+        folds = range(len(self.splits))
+        if not in_turn:
+            return [list(folds)]
+        if not self._is_stacked:
+            return [[fold] for fold in folds]
+        groups = itertools.groupby(folds, key=lambda fold: self.splits[fold].sizes)
+        return [list(group) for _, group in groups]
 
 
 def fold_indices(

@@ -101,11 +101,13 @@ class Objective:
 
         outcome: leases.Outcome = "complete"
         trainings: list[Training] = []
+        step = 0
         for trainings in self._folds.run(setting, seed, pause, in_turn=pruning.in_turn):
-            n_done = sum(len(training.curve) for training in trainings)
-            step = n_done if pruning.in_turn else len(trainings[0].curve)
-            error = mean(training.curve[-1] for training in trainings)
-            reporter.advance(n_done // protocol.folds, {step: error})
+            curves = [training.curve for training in trainings]
+            errors = pruning.errors(curves, setting.epochs, after=step)
+            step += len(errors)
+            n_done = sum(map(len, curves))
+            reporter.advance(n_done // protocol.folds, errors)
             is_judged = claim.trial >= n_first and n_done < n_wanted
             if is_judged and step in pruning.steps and reporter.tell(judge):
                 outcome = "pruned"

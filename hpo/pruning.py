@@ -2,11 +2,13 @@
 
 A pruner is told errors at steps. In lockstep a step is an epoch of all folds. In turn it is an
 epoch of one fold, whose epochs follow those of the fold before: with 25 epochs the second fold's
-first is step 26. The error is the mean of the last errors of all folds that have begun.
+first is step 26. The error is the mean of the last errors of that fold and those before. Folds that
+a GPU trains side by side are told of in the same way, the first one epoch by epoch, the others when
+it has ended.
 """
 
 import math
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from statistics import stdev
 
@@ -33,6 +35,26 @@ class Pruning:
     pruner: BasePruner
     steps: Container[int]
     in_turn: bool = False
+
+    def errors(
+        self, curves: Sequence[Sequence[float]], epochs: int, *, after: int
+    ) -> dict[int, float]:
+        """The error at each step that is known by now and comes `after` that one.
+
+        `curves` are the errors of the folds begun so far, `epochs` those of a whole fold.
+        """
+        if not self.in_turn:
+            known = range(after + 1, len(curves[0]) + 1)
+            return {step: mean(curve[step - 1] for curve in curves) for step in known}
+        found = {}
+        for fold, curve in enumerate(curves):
+            before = [each[-1] for each in curves[:fold]]
+            for step, error in enumerate(curve, start=fold * epochs + 1):
+                if step > after:
+                    found[step] = mean([*before, error])
+            if len(curve) < epochs:
+                break
+        return found
 
 
 LOOKS = {0.1: 0.05, 0.25: 0.25, 0.5: 0.5}

@@ -48,7 +48,7 @@ def together(trainings: Sequence[Training]) -> "list[Stack | Training]":
     """
     groups = defaultdict(list)
     for training in trainings:
-        groups[len(training.split.train), len(training.split.held_out)].append(training)
+        groups[training.split.sizes].append(training)
     try:
         return [Stack(each) if len(each) > 1 else each[0] for each in groups.values()]
     except NotStackableError as error:

@@ -115,6 +115,11 @@ class Split:
             error,
         )
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many examples there are to train on, and held out."""
+        return len(self.train), len(self.held_out)
+
 
 def standardized(examples: Examples, standardize: Standardize) -> Examples:
     """The examples with their inputs standardized."""

@@ -18,6 +18,7 @@ from hpo.pruning import ForgivingPruner, pruners
 from hpo.statistics import mean
 from hpo.status import list_trials
 from hpo.studies import open_database, open_study
+from hpo.worker import Worker
 from storage import catalog
 from tests.own_code import POINTS, write
 from tests.own_code import TINY as OWN
@@ -180,14 +181,16 @@ def test_the_forgiving_pruner_compares_with_no_trial_without_folds(errors: list[
     assert not trial.should_prune()
 
 
-def run_study(folder: Path, **settings: Any) -> tuple[list[dict[str, Any]], dict[int, list[Any]]]:
+def run_study(
+    folder: Path, *, stacked: bool = False, **settings: Any
+) -> tuple[list[dict[str, Any]], dict[int, list[Any]]]:
     """A study's trials, and its curves by trial."""
     folder.mkdir(exist_ok=True)
     storage = f"sqlite:///{folder / 'hpo.db'}"
     space = write_recipe(folder, RECIPE)
     hpo.create_study("siamese", storage=storage, space=space, **(TINY | settings))
-    hpo.run_worker("siamese", storage=storage)
     db = open_database(storage)
+    Worker(db, stacked=stacked).run("siamese")
     study = open_study(db, "siamese")
     numbers = {w.id: w.trial for w in catalog.work(db, study.id) if w.kind == "trial"}
     curves: dict[int, list[Any]] = {number: [] for number in numbers.values()}
@@ -206,12 +209,27 @@ def reported(folder: Path) -> dict[int, dict[int, float]]:
     return {trial.number: trial.intermediate_values for trial in study.get_trials()}
 
 
+IN_TURN: dict[str, Any] = {
+    "pruner": "forgiving",
+    "sampler": "random",
+    "trials": 12,
+    "epochs": 4,
+    "folds": 3,
+    "repeats": 1,
+}
+
+
+def errors_in_turn(curves: list[tuple[float, ...]]) -> list[float]:
+    """What a pruner is told: the mean over a fold and those before, fold by fold."""
+    ends = [curve[-1] for curve in curves]
+    return [mean([*ends[:fold], error]) for fold, curve in enumerate(curves) for error in curve]
+
+
 def test_under_the_forgiving_pruner_folds_are_trained_in_turn_to_the_same_curves(
     tmp_path: Path,
 ) -> None:
-    same = {"sampler": "random", "trials": 12, "epochs": 4, "folds": 3, "repeats": 1}
-    _, in_lockstep = run_study(tmp_path / "lockstep", pruner="none", **same)
-    trials, in_turn = run_study(tmp_path / "turn", pruner="forgiving", **same)
+    _, in_lockstep = run_study(tmp_path / "lockstep", **(IN_TURN | {"pruner": "none"}))
+    trials, in_turn = run_study(tmp_path / "turn", **IN_TURN)
     stopped = [trial for trial in trials if trial["state"] == "pruned"]
     assert stopped
     assert trials[0]["state"] == "complete"
@@ -223,14 +241,33 @@ def test_under_the_forgiving_pruner_folds_are_trained_in_turn_to_the_same_curves
         ends = {"complete": [[4, 4, 4]], "pruned": [[1], [2], [4], [4, 4]]}
         assert done in ends[trial["state"]]
         assert trial["n_epochs"] == sum(done) // 3
-        errors = [curve[-1] for curve in curves]
-        assert trial["validation_error"] == mean(errors)
-        values = [
-            mean([*errors[:fold], error]) for fold, curve in enumerate(curves) for error in curve
-        ]
-        assert reported(tmp_path / "turn")[number] == dict(enumerate(values, start=1))
+        assert trial["validation_error"] == mean(curve[-1] for curve in curves)
+        told = enumerate(errors_in_turn(curves), start=1)
+        assert reported(tmp_path / "turn")[number] == dict(told)
     found = command("doctor", "--storage", f"sqlite:///{tmp_path / 'turn' / 'hpo.db'}", "--json")
     assert found.code == 0, found.out
+
+
+@pytest.mark.parametrize(
+    ("train_size", "stopped_after"),
+    [(60, [[1, 1, 1], [2, 2, 2]]), (61, [[1], [2], [4]]), (62, [[1, 1], [2, 2], [4, 4]])],
+    ids=["one stack", "a fold and a stack", "a stack and a fold"],
+)
+def test_under_the_forgiving_pruner_stacked_folds_are_judged_by_the_first_and_told_of_in_turn(
+    tmp_path: Path, train_size: int, stopped_after: list[list[int]]
+) -> None:
+    trials, curves = run_study(tmp_path, stacked=True, train_size=train_size, **IN_TURN)
+    assert {trial["state"] for trial in trials} == {"complete", "pruned"}
+    for trial in trials:
+        own, told = curves[trial["number"]], reported(tmp_path)[trial["number"]]
+        done = [len(curve) for curve in own]
+        if trial["state"] == "complete" or done[0] == 4:
+            assert list(told.values()) == errors_in_turn(own)
+        else:
+            assert tuple(told.values()) == own[0]
+        assert done in (stopped_after if trial["state"] == "pruned" else [[4, 4, 4]])
+        assert trial["validation_error"] == mean(curve[-1] for curve in own)
+        assert trial["n_epochs"] == sum(done) // 3
 
 
 @contextmanager
