@@ -3,7 +3,6 @@
 In lockstep the mean over all folds is known after each epoch, so that a pruner judges them all.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -49,36 +48,41 @@ class CrossValidation:
     ) -> Iterator[list[Training]]:
         """Train a fold each of a configuration; after every epoch gives those begun so far.
 
-        In lockstep an epoch of all folds; `in_turn` one fold after another, or where they are
-        stacked one stack after another. `pause` is called after each epoch of a fold or stack; what
-        it raises ends the run.
+        In lockstep an epoch of all folds; `in_turn` one fold or stack of folds after another.
+        `pause` is called after each epoch of a fold or stack; what it raises ends the run.
 
         Raises:
             DivergedError: a fold's loss is not finite.
         """
-        trainings: list[Training] = []
-        for folds in self._rounds(in_turn=in_turn):
-            begun = [
-                Training(setting, self.splits[fold], self._device, (*seed, "fold", fold))
-                for fold in folds
-            ]
-            trainings += begun
-            units: Sequence[Stack | Training] = together(begun) if self._is_stacked else begun
+        begun: list[Training] = []
+        for units in self._units(setting, seed, begun, in_turn=in_turn):
             for _ in range(setting.epochs):
                 for unit in units:
                     unit.run_epoch()
                     pause()
-                yield trainings
+                yield [training for training in begun if training.curve]
 
-    def _rounds(self, *, in_turn: bool) -> list[list[int]]:
-        """Which folds are trained side by side, round by round."""
+    def _units(
+        self,
+        setting: Setting,
+        seed: tuple[str | int, ...],
+        begun: list[Training],
+        *,
+        in_turn: bool,
+    ) -> Iterator[Sequence[Stack | Training]]:
+        """What is trained side by side, one after another; adds to `begun` the folds in it."""
+
+        def begin(fold: int) -> Training:
+            begun.append(Training(setting, self.splits[fold], self._device, (*seed, "fold", fold)))
+            return begun[-1]
+
         folds = range(len(self.splits))
-        if not in_turn:
-            return [list(folds)]
-        if not self._is_stacked:
-            return [[fold] for fold in folds]
-        groups = itertools.groupby(folds, key=lambda fold: self.splits[fold].sizes)
-        return [list(group) for _, group in groups]
+        if in_turn and not self._is_stacked:
+            yield from ([begin(fold)] for fold in folds)
+            return
+        trainings = [begin(fold) for fold in folds]
+        units = together(trainings) if self._is_stacked else trainings
+        yield from [[unit] for unit in units] if in_turn else [units]
 
 
 def fold_indices(

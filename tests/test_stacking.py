@@ -193,6 +193,16 @@ def test_a_network_that_cannot_be_stacked_is_trained_alone_and_it_is_said(
     assert farthest(trainings, alone) == 0.0
 
 
+def test_folds_in_turn_stay_in_turn_where_they_cannot_be_stacked() -> None:
+    """Else a pruner's first look would cost an epoch of every fold."""
+    examples = load("digits").draw_train(60, 0)
+    folds = CrossValidation(examples, 3, 0, CPU, stacked=True)
+    setting = setting_of(Architecture(build=Looking, name="Looking in turn"))
+    epochs = folds.run(setting, ("trial", 1), in_turn=True)
+    done = [[len(training.curve) for training in begun] for begun in epochs]
+    assert done == [[1], [2], [2, 1], [2, 2], [2, 2, 1], [2, 2, 2]]
+
+
 def test_a_loss_that_cannot_be_used_is_refused_as_it_is_alone() -> None:
     entry = architectures.get("siamese")
     on = [

@@ -47,9 +47,7 @@ class TileConv2d(nn.Conv2d):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """[N, C, 5, 5] to [N, C', 4, 4]."""
-        device = images_NCHW.device.type
-        is_plain = device == "cpu" and not torch.is_autocast_enabled(device)
-        if self.in_channels < self.MANY or not is_plain:
+        if self.in_channels < self.MANY or not _is_precise_on_cpu(images_NCHW):
             return super().forward(images_NCHW)
         to_points, kernels_to_points, to_outputs = (
             each.to(images_NCHW.dtype) for each in TRANSFORMS
@@ -58,12 +56,18 @@ class TileConv2d(nn.Conv2d):
         pixels = images_NCHW.permute(2, 3, 0, 1).reshape(25, -1)
         images = (to_points @ pixels).view(25, n, c)
         weights = self.weight.permute(2, 3, 0, 1).reshape(4, -1)
-        kernels = (kernels_to_points @ weights).view(25, -1, c)
+        kernels = (kernels_to_points @ weights).view(25, self.out_channels, c)
         products = images @ kernels.transpose(1, 2)  # [25, N, C']
-        outputs = (to_outputs @ products.flatten(1)).view(16, n, -1).transpose(0, 1)  # [N, 16, C']
+        outputs = (to_outputs @ products.flatten(1)).view(16, n, self.out_channels)
         if self.bias is not None:
             outputs = outputs + self.bias
-        return outputs.contiguous().view(n, 4, 4, -1).permute(0, 3, 1, 2)
+        outputs = outputs.transpose(0, 1).contiguous()  # [N, 16, C']: channels last
+        return outputs.view(n, 4, 4, self.out_channels).permute(0, 3, 1, 2)
+
+
+def _is_precise_on_cpu(images: Tensor) -> bool:
+    is_precise = images.dtype in (torch.float32, torch.float64)
+    return images.device.type == "cpu" and is_precise and not torch.is_autocast_enabled("cpu")
 
 
 def _transforms() -> list[Tensor]:
@@ -129,7 +133,7 @@ class FirstConv2d(PaddedConv2d):
         outputs = self.weight.flatten(1) @ patches.reshape(kernel**2, -1)
         if self.bias is not None:
             outputs = outputs + self.bias[:, None]
-        return outputs.view(-1, *patches.shape[2:]).permute(3, 0, 1, 2)
+        return outputs.view(self.out_channels, *patches.shape[2:]).permute(3, 0, 1, 2)
 
 
 class MaxPool2d(nn.MaxPool2d):
