@@ -11,6 +11,7 @@ import optuna
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain_networks import FITS
 from hpo.architectures import Architecture, architectures, count_parameters
@@ -166,6 +167,16 @@ class TestSpeed:
         torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
         for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
             torch.testing.assert_close(one.grad, other.grad)
+
+    def test_a_wide_convolution_of_whole_tiles_has_six_tenths_of_torch_s_operations(self) -> None:
+        """With the way there and back; that of the products alone is 25 of 64."""
+        images = torch.randn(100, 64, 5, 5)
+        counts = []
+        for kind in (TileConv2d, nn.Conv2d):
+            with FlopCounterMode(display=False) as counter:
+                kind(64, 128, kernel_size=2)(images).sum().backward()
+            counts.append(counter.get_total_flops())
+        assert counts[0] < 0.6 * counts[1]
 
     def test_a_convolution_of_whole_tiles_leaves_half_precision_to_torch(self) -> None:
         """Its way there and back would make ten times the roundings."""
