@@ -1,12 +1,10 @@
 """One trial: sample a configuration, cross-validate it, report each epoch, prune."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import optuna
 import torch
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import FrozenTrial
 
 from hpo import versions
 from hpo.architectures import architectures, count_parameters
@@ -19,6 +17,7 @@ from hpo.optimization import warm_up
 from hpo.protocol import Protocol
 from hpo.registry import foreign
 from hpo.reporting import Reporter, Retry
+from hpo.sampling import draw
 from hpo.seeds import derive
 from hpo.setting import Setting
 from hpo.statistics import mean
@@ -128,40 +127,15 @@ class Objective:
         trial = self._db.optuna.get_trial(claim.trial_id)
         if trial.params.keys() == self._distributions.keys():
             return dict(trial.params)
-        params = trial.system_attrs.get("fixed_params") or self._space.canonical(
-            draw(study, trial, self._distributions)
-        )
+        params, notes = trial.system_attrs.get("fixed_params"), dict[str, Any]()
+        if params is None:
+            drawn, notes = draw(study, trial, self._distributions)
+            params = self._space.canonical(drawn)
         values = {name: (params[name], each) for name, each in self._distributions.items()}
         own = self._space.decode(params)
         shown = {name: value for name, value in own.items() if isinstance(value, (list, tuple))}
-        leases.write_parameters(self._db, claim, values, shown)
+        leases.write_parameters(self._db, claim, values, shown, notes)
         return params
-
-
-def draw(
-    study: optuna.Study, trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
-) -> dict[str, Any]:
-    """The sampler's configuration for a trial; parameters with a single value are not asked for.
-
-    The sampler sees every trial of the study. (Optuna's own loop shows it, under Hyperband, only
-    those of the trial's bracket, which leaves it little to learn from in a small budget.)
-    """
-    sampler = study.sampler
-    sampler.before_trial(study, trial)
-    together = sampler.infer_relative_search_space(study, trial)
-    drawn = sampler.sample_relative(study, trial, together)
-    for name, distribution in distributions.items():
-        if distribution.single():
-            drawn[name] = _only(distribution)
-        elif name not in drawn:
-            drawn[name] = sampler.sample_independent(study, trial, name, distribution)
-    return drawn
-
-
-def _only(distribution: Any) -> Any:
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[0]
-    return distribution.low
 
 
 def result(outcome: leases.Outcome, trainings: list[Training], reporter: Reporter) -> Result:

@@ -133,10 +133,12 @@ def write_parameters(
     claim: Claim,
     values: Mapping[str, tuple[Any, BaseDistribution]],
     attributes: Mapping[str, Any],
+    notes: Mapping[str, Any],
 ) -> None:
     """Give the trial its parameters, all of them or none (Optuna's names and values).
 
     They go in by one statement: Optuna's own call for each takes two, under SQLite's only lock.
+    With them go the `attributes` that a user sees and the sampler's `notes`.
     """
     rows = [
         {
@@ -151,6 +153,8 @@ def write_parameters(
         connection.execute(sa.insert(optuna_tables.TrialParamModel), rows)
         for name, attribute in attributes.items():
             db.optuna.set_trial_user_attr(claim.trial_id, name, attribute)
+        for name, note in notes.items():
+            db.optuna.set_trial_system_attr(claim.trial_id, name, note)
 
 
 def report(

@@ -88,6 +88,7 @@ def check_trial(row: Row[tuple[object, ...]], trial: FrozenTrial) -> None:
     assert trial.value == row.error
     assert set(trial.params) == {"x", "y"}
     assert trial.params["y"] == 1 - trial.params["x"]
+    assert trial.system_attrs["sampler"] == trial.user_attrs["by"]
     assert trial.intermediate_values == {
         epoch: error_of(trial.params["x"], row.token, epoch) for epoch in range(1, row.n_epochs + 1)
     }

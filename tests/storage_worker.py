@@ -85,8 +85,10 @@ def give_parameters(db: Database, held: Claim) -> float:
     if not trial.params:
         values = trial.system_attrs.get("fixed_params") or drawn(held)
         pairs = {name: (value, FloatDistribution(0.0, 1.0)) for name, value in values.items()}
+        notes = {"sampler": held.worker}
         db.retry(
-            lambda: write_parameters(db, held, pairs, {"by": held.worker}), timeout_s=PATIENCE_S
+            lambda: write_parameters(db, held, pairs, {"by": held.worker}, notes),
+            timeout_s=PATIENCE_S,
         )
         return float(values["x"])
     return float(trial.params["x"])

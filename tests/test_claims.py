@@ -109,7 +109,7 @@ def test_a_stale_worker_writes_nothing(db: Database, other: Database) -> None:
     assert (taker.trial, taker.id, taker.token) == (stale.trial, stale.id, stale.token + 1)
     drawn_late = {name: (x, FloatDistribution(0.0, 1.0)) for name, x in drawn(stale).items()}
     with pytest.raises(LeaseLostError):
-        write_parameters(db, stale, drawn_late, {"late": True})
+        write_parameters(db, stale, drawn_late, {"late": True}, {"sampler": "late"})
     with pytest.raises(LeaseLostError):
         report(db, stale, n_epochs=1, errors={1: 0.1}, judge=lambda: pytest.fail("judged"))
     with pytest.raises(LeaseLostError):
@@ -118,6 +118,7 @@ def test_a_stale_worker_writes_nothing(db: Database, other: Database) -> None:
         release(db, stale)
     trial = db.optuna.get_trial(stale.trial_id)
     assert (trial.params, trial.user_attrs, trial.intermediate_values) == ({}, {}, {})
+    assert trial.system_attrs.keys() == {"fixed_params"}
     do(other, taker)
     play(other, study_id, PLAN, "taker")
     check_finished(db, study_id, PLAN, 1)
@@ -295,7 +296,7 @@ def test_a_study_deleted_under_a_worker_stops_it(db: Database, other: Database, 
     else:
         other.optuna.delete_study(study_id)
     for write in (
-        lambda: write_parameters(db, held, {"x": (0.5, FloatDistribution(0.0, 1.0))}, {}),
+        lambda: write_parameters(db, held, {"x": (0.5, FloatDistribution(0.0, 1.0))}, {}, {}),
         lambda: report(db, held, n_epochs=1, errors={1: 0.5}),
         lambda: record(db, held, finished(0.1)),
         lambda: release(db, held),

@@ -32,7 +32,7 @@ SERVICE = (
     ("dropouts", "losses", "metrics", "setting"),
     ("architectures",),
     ("datasets",),
-    ("formatting", "parallel", "strategies"),
+    ("formatting", "parallel", "sampling", "strategies"),
     ("pruning", "reporting"),
     ("boundaries", "limits", "optimization", "progress_of_runs", "protocol"),
     ("children", "cma_es", "cuda_graphs", "events", "registry", "seeds", "statistics", "versions"),
