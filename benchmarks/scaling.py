@@ -1,8 +1,9 @@
 """Two workers beside one, and what a worker's time goes to besides training.
 
-The same search as in `throughput.py`, by one worker process and by two, in rounds that alternate.
-`besides` is the share of a single worker's time, from its first claim to its last result, in
-which no network is trained or evaluated: claims, parameters, reports, results, building networks.
+The same search as in `throughput.py`, by one worker process and by two, in rounds that alternate;
+with more trials, for at the end one of two workers has nothing to do while the other has the last.
+`besides` is the share of a single worker's time, from its first claim to its last trial's result,
+in which no network is trained or evaluated: claims, parameters, reports, building networks.
 Prints Markdown to stdout:
 
     HPO_DATA_DIR=... python -m benchmarks.scaling --rounds 5
@@ -37,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", metavar="NETWORK", default=list(FITS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--trials", type=int, default=24)
     options = parser.parse_args()
     print(conditions("scaling"))
     head = "| network | one worker, s | two, s | one / two | besides |"

@@ -53,19 +53,21 @@ class Search:
         return told
 
     def ours(self) -> dict[str, Any]:
-        """The same by `hpo worker`, from the first claim to the last result.
+        """The same by `hpo worker`, from the first claim to the last trial's result.
 
-        Imports are left out here, too; the database, the claims and the reports are in.
+        Imports are left out here, too; the database, the claims and the reports are in, and so is
+        a worker's wait at the end while another has the last trial.
         """
         with tempfile.TemporaryDirectory() as folder:
             recipe = Path(folder) / "recipe.yaml"
             recipe.write_text(yaml.safe_dump(self._recipe()))
             environment = os.environ | {"HPO_STORAGE": f"sqlite:///{folder}/hpo.db"}
             create = ["--architecture", self.network, "--space", str(recipe), "--folds", str(FOLDS)]
-            create += ["--sampler", "grid", "--pruner", "none", "--lease", str(LEASE_S)]
+            create += ["--trials", str(self.trials), "--sampler", "grid", "--pruner", "none"]
+            create += ["--repeats", "1", "--lease", str(LEASE_S)]
             _hpo(["study", "create", *create], environment)
             worker = ["worker", "--study", self.network, "--processes", str(self.processes)]
-            _hpo([*worker, "--max-trials", str(self.trials // self.processes)], environment)
+            _hpo(worker, environment)
             return _recorded(Path(folder) / "hpo.db")
 
     def _recipe(self) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class Search:
 
 
 def _recorded(database: Path) -> dict[str, Any]:
-    """From the first claim to the last result, whose fence renewed the lease.
+    """From the first claim to the last trial's result, whose fence renewed the lease.
 
     `besides` is the share of that time which went to anything but training and evaluating; of a
     single worker.
@@ -87,7 +89,7 @@ def _recorded(database: Path) -> dict[str, Any]:
     with sqlite3.connect(database) as connection:
         query = (
             "SELECT claimed_at, expires_at, c.error, n_parameters, sum(train_s) FROM hpo_claims c "
-            "JOIN hpo_trainings ON claim_id = c.id GROUP BY c.id "
+            "JOIN hpo_trainings ON claim_id = c.id WHERE kind = 'trial' GROUP BY c.id "
             "ORDER BY claimed_at"
         )
         begun, ended, errors, sizes, train_s = zip(*connection.execute(query), strict=True)
