@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,21 @@ def test_one_worker_repeats_a_search_bit_for_bit(
         for trials, curves in (searched(sampler), run_sampler(tmp_path, sampler))
     ]
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "note"),
+    [("tpe", "tpe:relative_params:0"), ("gp", "gp:relative_params:0"), ("cmaes", "cma:generation")],
+)
+def test_what_a_sampler_notes_of_a_trial_is_there_for_the_next_draws(
+    tmp_path: Path, sampler: str, note: str
+) -> None:
+    """Without them TPE and GP draw beside running trials, and CMA-ES never leaves generation 0."""
+    settings = {"sampler": sampler, "pruner": "none", "trials": 13, "epochs": 1, "repeats": 1}
+    run_study(tmp_path, RECIPE, **settings)
+    with closing(open_database(f"sqlite:///{tmp_path / 'hpo.db'}")) as db:
+        trials = db.optuna.get_all_trials(catalog.get(db, "siamese").study_id)
+    assert note in trials[-1].system_attrs
 
 
 def test_another_study_seed_gives_other_configurations_and_curves(tmp_path: Path) -> None:
