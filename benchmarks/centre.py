@@ -21,7 +21,7 @@ from benchmarks import searches
 from benchmarks.conditions import conditions, say
 from benchmarks.searches import Search, recipe
 from hpo.architectures import architectures
-from hpo.parallel import spread
+from hpo.subprocesses.pool import spread
 
 
 POINTS = 10

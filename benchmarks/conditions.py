@@ -9,7 +9,7 @@ import optuna
 import sqlalchemy
 import torch
 
-from hpo.limits import count_cores
+from hpo.machine import count_cores
 
 
 def conditions(name: str, *more: str) -> str:

@@ -10,7 +10,7 @@ from optuna.storages._rdb import models as optuna_tables
 from optuna.trial import TrialState
 
 from benchmarks.noop_trials import FOLDS, error_of
-from hpo import versions
+from hpo import machine
 from hpo.protocol import Protocol
 from storage import catalog
 from storage.engine import Database
@@ -113,7 +113,7 @@ def _write_claims(connection: sa.Connection, study_id: int, errors: Errors) -> N
     ]
     _insert(connection, claims, rows)
     row = {"curve": "[0.5]", "train_s": 0.0, "token": 1, "worker": "filled"}
-    row["versions"] = versions.as_json()
+    row["versions"] = machine.versions_json()
     literals = [sa.literal(value).label(name) for name, value in row.items()]
     for fold in range(FOLDS):
         of_fold = sa.select(claims.c.id, sa.literal(fold), claims.c.error, *literals)

@@ -16,7 +16,7 @@ import torch
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
-from hpo import protocol, strategies, studies, versions
+from hpo import machine, protocol, strategies, studies
 from hpo.objective import Objective
 from hpo.protocol import Protocol
 from storage import leases
@@ -115,7 +115,7 @@ class Ours:
 
 def _result(outcome: leases.Outcome, error: float) -> Result:
     folds = [
-        TrainingRecord(fold=fold, curve=(error,), train_s=0.0, versions=versions.as_json())
+        TrainingRecord(fold=fold, curve=(error,), train_s=0.0, versions=machine.versions_json())
         for fold in range(FOLDS)
     ]
     return Result(outcome=outcome, error=error, n_parameters=1, trainings=folds)

@@ -26,14 +26,14 @@ from hpo import creation
 from hpo.datasets import load
 from hpo.errors import HpoError, InputError
 from hpo.formatting import params, percent, summary
-from hpo.limits import count_cores
+from hpo.machine import count_cores
 from hpo.metrics import error_of
-from hpo.parallel import spread
 from hpo.protocol import Protocol
 from hpo.registry import unknown
 from hpo.repeats import Piece, Plan, Repeats, Run, configuration, finish, pieces, plan
 from hpo.seeds import derive
 from hpo.setting import DURATION, Setting
+from hpo.subprocesses.pool import spread
 from hpo.training import Split, Training
 from search_spaces import RecipeError
 

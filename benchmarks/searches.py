@@ -22,8 +22,8 @@ from typing import Any
 import yaml
 
 from hpo import creation, studies
-from hpo.children import SIGNALS
 from hpo.status import study_trials
+from hpo.subprocesses.spawn import SIGNALS
 from search_spaces.recipe import Recipe
 
 
@@ -120,7 +120,7 @@ def run(search: Search, *, trials: int, fold_epochs: float = math.inf) -> list[T
 
 
 def _hearing() -> None:
-    """A process of `hpo.parallel` is deaf to these signals, and so would be what it starts."""
+    """Unblock the signals that `hpo.subprocesses.pool` blocks, also for child processes."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 

@@ -26,8 +26,8 @@ from benchmarks import fresh, searches
 from benchmarks.conditions import conditions, say
 from benchmarks.exhaustive_search import FIRST_SEED, KEPT, Exhaustive, Goal
 from benchmarks.searches import Search, Trial
-from hpo.parallel import spread
 from hpo.statistics import mean
+from hpo.subprocesses.pool import spread
 
 
 MARGIN = 0.003

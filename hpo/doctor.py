@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import closing
 
-from hpo import versions
+from hpo import machine
 from hpo.datasets import datasets, is_here, load
 from hpo.errors import HpoError
-from hpo.limits import count_cores
+from hpo.machine import count_cores
 from hpo.studies import every, open_database, storage_url
 from hpo.upkeep import Finding, findings_of
 from storage import upkeep
@@ -19,7 +19,7 @@ def examine(storage: str | None = None) -> list[Finding]:
 
 
 def _versions() -> Iterator[Finding]:
-    words = ", ".join(f"{name} {number}" for name, number in versions.versions().items())
+    words = ", ".join(f"{name} {number}" for name, number in machine.versions().items())
     yield Finding(what="versions", verdict="good", words=words)
 
 

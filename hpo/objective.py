@@ -6,7 +6,7 @@ from typing import Any
 import optuna
 import torch
 
-from hpo import versions
+from hpo import machine
 from hpo.architectures import architectures, count_parameters
 from hpo.creation import check_names
 from hpo.cross_validation import CrossValidation
@@ -151,7 +151,7 @@ def result(outcome: leases.Outcome, trainings: list[Training], reporter: Reporte
                 fold=fold,
                 curve=tuple(training.curve),
                 train_s=training.train_s,
-                versions=versions.as_json(),
+                versions=machine.versions_json(),
             )
             for fold, training in enumerate(trainings)
         ],

@@ -11,17 +11,16 @@ from types import FrameType
 from typing import Any
 
 from hpo import events, studies
-from hpo.children import SIGNALS, Handler, handled
 from hpo.errors import InputError
 from hpo.events import LOG_FORMATS
-from hpo.limits import Limits, Stop, count_cores
+from hpo.limits import Limits
+from hpo.machine import DEVICES, count_cores
 from hpo.progress import Progress
 from hpo.registry import unknown
+from hpo.subprocesses.spawn import SIGNALS, Handler, handled
+from hpo.subprocesses.stop import Stop
 from hpo.supervision import Assignment, Supervisor
 from storage.engine import Database
-
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 def run_worker(
@@ -136,7 +135,7 @@ def _asking(stop: Stop, *, second_ends: bool) -> Handler:
     """What asks to stop when a signal comes; with `second_ends` a second one ends us at once."""
 
     def hear(signal_number: int, frame: FrameType | None) -> None:
-        stop.ask(signal_number)
+        stop.request(signal_number)
         if second_ends:
             for each in SIGNALS:
                 signal.signal(each, signal.SIG_DFL)

@@ -11,13 +11,12 @@ from hpo import test_error
 from hpo.architectures import architectures
 from hpo.errors import HpoError, InputError
 from hpo.formatting import duration, percent, summary
-from hpo.limits import count_cores
-from hpo.parallel import spread
+from hpo.machine import count_cores, find_device
 from hpo.progress_of_runs import ProgressOfRuns
 from hpo.registry import unknown
 from hpo.repeats import Piece, Plan, Repeats, Run, configuration, finish, pieces, plan
 from hpo.statistics import Summary
-from hpo.training import find_device
+from hpo.subprocesses.pool import spread
 from search_spaces import recipe
 from search_spaces.recipe import Reported
 
@@ -142,7 +141,7 @@ def run(piece: Piece) -> Run:
 
 
 def _checked(processes: int | None, device: str) -> int:
-    from hpo.processes import DEVICES  # loads the database, which no spawned process needs
+    from hpo.machine import DEVICES  # loads the database, which no spawned process needs
 
     if device not in DEVICES:
         raise InputError(unknown("device", device, DEVICES))

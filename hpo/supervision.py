@@ -17,9 +17,10 @@ from multiprocessing.context import SpawnProcess
 from typing import NamedTuple
 
 from hpo import events
-from hpo.children import SPAWN, held_back, leave_with_parent
 from hpo.errors import NOT_GIVEN_BACK, HpoError, StoppedError
-from hpo.limits import Limits, Stop
+from hpo.limits import Limits
+from hpo.subprocesses.spawn import SPAWN, held_back, leave_with_parent
+from hpo.subprocesses.stop import Stop
 from search_spaces import RecipeError
 from storage import leases
 from storage.engine import Database
@@ -231,7 +232,7 @@ def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> No
     """
     stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda signal_number, frame: stop.ask(signal_number))
+    signal.signal(signal.SIGTERM, lambda signal_number, frame: stop.request(signal_number))
     leave_with_parent(signal.SIGTERM)  # the work is given back first
     try:
         name = events.worker_name(index)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hpo.architectures import Outputs
 from hpo.datasets import Examples
-from hpo.errors import HpoError, InputError
+from hpo.errors import HpoError
 from hpo.losses import make_loss
 from hpo.metrics import Error, default_error
 from hpo.optimization import Schedule, make_optimizer
@@ -31,18 +31,6 @@ in anew each time. Half as many take a small network 1.3 times as long."""
 
 class DivergedError(HpoError):
     """The loss or the error became infinite or no number at all."""
-
-
-def find_device(name: str) -> torch.device:
-    """The device of that name; auto takes a GPU where there is one.
-
-    Raises:
-        InputError: it is not there.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: no CUDA device can be used here; use cpu or auto")
-    chosen = "cuda" if name == "auto" and torch.cuda.is_available() else name
-    return torch.device("cpu" if chosen == "auto" else chosen)
 
 
 @contextmanager

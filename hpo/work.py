@@ -12,10 +12,10 @@ import torch
 from hpo import events, test_error
 from hpo.errors import NOT_GIVEN_BACK, DataError, HpoError, InputError, StoppedError
 from hpo.formatting import last_line
-from hpo.limits import Stop
 from hpo.objective import Objective, result
 from hpo.reporting import Reporter, Retry
 from hpo.studies import Study
+from hpo.subprocesses.stop import Stop
 from hpo.training import DivergedError, Training
 from storage import catalog, leases
 from storage.engine import Database

@@ -11,12 +11,14 @@ from hpo import events, studies
 from hpo.creation import check_own_code
 from hpo.errors import HpoError, InputError
 from hpo.formatting import last_line
-from hpo.limits import Limits, Stop
+from hpo.limits import Limits
+from hpo.machine import find_device
 from hpo.objective import Objective, check_machine
 from hpo.status import Status, show
 from hpo.strategies import plan
 from hpo.studies import Study, Unreadable
-from hpo.training import find_device, repeatable
+from hpo.subprocesses.stop import Stop
+from hpo.training import repeatable
 from hpo.work import Work
 from storage import claims
 from storage.claims import Idle

@@ -9,18 +9,10 @@ from torch import nn
 from hpo.architectures import Architecture, Outputs, architectures
 from hpo.datasets import Examples, load
 from hpo.errors import InputError
+from hpo.machine import find_device
 from hpo.protocol import Precision
 from hpo.setting import Setting
-from hpo.training import (
-    DivergedError,
-    Split,
-    Standardize,
-    Training,
-    batches,
-    evaluate,
-    find_device,
-    repeatable,
-)
+from hpo.training import DivergedError, Split, Standardize, Training, batches, evaluate, repeatable
 
 
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hpo.children import SPAWN
 from hpo.events import worker_name
+from hpo.subprocesses.spawn import SPAWN
 from storage.engine import Database
 from tests.storage_checks import work_rows
 from tests.storage_worker import make_plan, must_claim, new_study

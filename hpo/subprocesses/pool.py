@@ -11,9 +11,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
-from hpo.children import SIGNALS, SPAWN, handled, held_back, leave_with_parent
 from hpo.errors import HpoError, StoppedError
-from hpo.limits import Stop
+from hpo.subprocesses.spawn import SIGNALS, SPAWN, handled, held_back, leave_with_parent
+from hpo.subprocesses.stop import Stop
 
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ def spread(work: Callable[[T], R], pieces: Sequence[T], n_processes: int) -> Ite
     """
     stop = Stop()
     with (
-        handled(lambda number, frame: stop.ask(number), *SIGNALS),
+        handled(lambda number, frame: stop.request(number), *SIGNALS),
         _executor(n_processes) as executor,
     ):
         try:

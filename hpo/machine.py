@@ -1,0 +1,51 @@
+"""What this machine has: versions, cores, devices."""
+
+import json
+import platform
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from hpo.errors import InputError
+
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda")
+
+PACKAGES = ("hpo", "torch", "optuna", "numpy", "scikit-learn")
+"""Packages whose version can change a result."""
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of Python and of `PACKAGES`, and the kind of processor."""
+    packages = {name: version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **packages, "machine": platform.machine()}
+
+
+def versions_json() -> str:
+    """The versions as one line of JSON."""
+    return json.dumps(versions())
+
+
+def count_cores() -> int:
+    """The cores that this process may use: a container or a batch system may allow fewer."""
+    from joblib import cpu_count  # comes with scikit-learn
+
+    return int(cpu_count())
+
+
+def find_device(name: str) -> "torch.device":
+    """The torch device for `auto`, `cpu` or `cuda`; `auto` takes a GPU where there is one.
+
+    Raises:
+        InputError: `cuda` was asked for and torch finds no CUDA device.
+    """
+    import torch  # slow to load, and counting cores does not need it
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device: no CUDA device can be used here; use cpu or auto")
+    chosen = "cuda" if name == "auto" and torch.cuda.is_available() else name
+    return torch.device("cpu" if chosen == "auto" else chosen)

@@ -1,0 +1,1 @@
+"""Processes that are started here: how they start, how they stop, a pool of them."""
