@@ -16,9 +16,11 @@ import torch
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
-from hpo import machine, protocol, strategies, studies
+from hpo import machine, protocol, studies
 from hpo.objective import Objective
 from hpo.protocol import Protocol
+from hpo.search import pruners, samplers
+from hpo.workers.plan import make_plan
 from storage import leases
 from storage.claims import claim
 from storage.engine import Database
@@ -77,8 +79,8 @@ class Ours:
         cpu = torch.device("cpu")
         self._objective = Objective(db, self._study, cpu, self._retry)
         frozen = self._study.protocol
-        self._pruner = strategies.make_pruning(frozen, frozen.epochs).pruner
-        self._plan = replace(strategies.plan(self._study.protocol), n_repeats=0)
+        self._pruner = pruners.make_pruning(frozen, frozen.epochs).pruner
+        self._plan = replace(make_plan(self._study.protocol), n_repeats=0)
         self.evaluated: list[int] = []
         self.times: list[Times] = []
         db.optuna.get_all_trials(self._study.id, deepcopy=False)
@@ -128,8 +130,8 @@ class Plain:
         self._study = optuna.load_study(
             study_name=name,
             storage=db.optuna,
-            sampler=strategies.make_sampler(protocol, seed),
-            pruner=strategies.make_pruning(protocol, protocol.epochs).pruner,
+            sampler=samplers.make_sampler(protocol, seed),
+            pruner=pruners.make_pruning(protocol, protocol.epochs).pruner,
         )
         self.evaluated: list[int] = []
         self._study.get_trials(deepcopy=False)

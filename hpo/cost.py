@@ -9,9 +9,9 @@ from hpo.cross_validation import CrossValidation
 from hpo.datasets import load
 from hpo.metrics import error_of
 from hpo.protocol import Protocol
+from hpo.search.samplers import planned_trials
 from hpo.seeds import derive
 from hpo.setting import Setting
-from hpo.strategies import planned_trials
 from hpo.studies import draft_study
 from hpo.training import Training, repeatable
 

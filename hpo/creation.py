@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 import torch
 
-from hpo import optimization, strategies
+from hpo import optimization
 from hpo.architectures import Architecture, architectures
 from hpo.cross_validation import fold_indices
 from hpo.datasets import DataSet, Examples, datasets, load
@@ -18,6 +18,8 @@ from hpo.errors import InputError
 from hpo.metrics import error_of
 from hpo.protocol import Protocol
 from hpo.registry import foreign, unknown
+from hpo.search.pruners import pruners
+from hpo.search.samplers import samplers
 from hpo.seeds import derive
 from hpo.setting import DURATION, Setting, hyperparameters
 from hpo.training import DivergedError, Split, Training, outputs_of
@@ -105,7 +107,7 @@ def check(protocol: Protocol, entry: Architecture, data: DataSet) -> None:
     space = protocol.search_space
     check_names(space, entry)
     check_effects(space)
-    strategies.check(protocol.sampler, protocol.pruner, space)
+    check_strategies(protocol.sampler, protocol.pruner, space)
     examples = check_draws(protocol, data)
     _, held_out = fold_indices(examples, protocol.folds, protocol.seed)[0]
     few = examples.subset(torch.arange(min(N_TRIED, len(examples))))
@@ -148,6 +150,23 @@ def check_effects(space: SearchSpace) -> None:
                 f"{name} has no effect where {switch} is {' or '.join(values)}; it is for "
                 f"{', '.join(sorted(users))}"
             )
+
+
+def check_strategies(sampler: str, pruner: str, space: SearchSpace) -> None:
+    """Check that both names are known and that the sampler can search this space.
+
+    Raises:
+        InputError: a name is unknown, or the sampler cannot search the space.
+    """
+    samplers.get(sampler)
+    pruners.get(pruner)
+    numeric = [
+        d
+        for d in space.distributions().values()
+        if not isinstance(d, optuna.distributions.CategoricalDistribution) and not d.single()
+    ]
+    if sampler == "cmaes" and space.distributions() and len(numeric) < 2:
+        raise InputError("the sampler cmaes needs two numeric parameters to search; use tpe")
 
 
 def check_draws(protocol: Protocol, data: DataSet) -> Examples:

@@ -8,7 +8,7 @@ import torch
 
 from hpo import machine
 from hpo.architectures import architectures, count_parameters
-from hpo.creation import check_names
+from hpo.creation import check_names, check_strategies
 from hpo.cross_validation import CrossValidation
 from hpo.datasets import datasets, fingerprint, load
 from hpo.errors import DataError, InputError
@@ -17,12 +17,12 @@ from hpo.optimization import warm_up
 from hpo.protocol import Protocol
 from hpo.registry import foreign
 from hpo.reporting import Reporter, Retry
-from hpo.sampling import draw
+from hpo.search.pruners import make_pruning
+from hpo.search.samplers import make_sampler
+from hpo.search.suggest import suggest
 from hpo.seeds import derive
 from hpo.setting import Setting
 from hpo.statistics import mean
-from hpo.strategies import check as check_strategies
-from hpo.strategies import make_pruning, make_sampler
 from hpo.studies import Study
 from hpo.training import Training
 from storage import leases
@@ -129,7 +129,7 @@ class Objective:
             return dict(trial.params)
         params, notes = trial.system_attrs.get("fixed_params"), dict[str, Any]()
         if params is None:
-            drawn, notes = draw(study, trial, self._distributions)
+            drawn, notes = suggest(study, trial, self._distributions)
             params = self._space.canonical(drawn)
         values = {name: (params[name], each) for name, each in self._distributions.items()}
         own = self._space.decode(params)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from hpo.boundaries import CrowdedEdge
     from hpo.protocol import Protocol
     from hpo.reproduction import Reproduction
+    from hpo.search.boundary_check import CrowdedEdge
     from hpo.status import Status
     from hpo.studies import Study
     from hpo.upkeep import Finding

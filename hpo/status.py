@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from hpo import events
-from hpo.boundaries import CrowdedEdge, crowded_edges
+from hpo.search.boundary_check import CrowdedEdge, crowded_edges
 from hpo.statistics import Summary, mean, summarize
 from hpo.studies import Study, every, open_database, open_study
 from storage import catalog

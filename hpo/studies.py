@@ -188,7 +188,7 @@ def budget(frozen: Protocol, space: SearchSpace, trials: int | None) -> int:
     Raises:
         InputError: it is below 1, or there are more known configurations.
     """
-    from hpo.strategies import count_configurations
+    from hpo.search.samplers import count_configurations
 
     if trials is not None and not 1 <= trials <= MAX_TRIALS:
         raise InputError(f"trials: should be from 1 to {MAX_TRIALS}, but it is {trials}")
@@ -262,7 +262,7 @@ def _extend(db: Database, study: Study, trials: int) -> Study:
             f"trials: {trials} is the new total, so it should be from the present "
             f"{study.n_trials} to {MAX_TRIALS}"
         )
-    from hpo.strategies import count_configurations
+    from hpo.search.samplers import count_configurations
 
     most = count_configurations(study.protocol.sampler, study.protocol.search_space)
     if most is not None and trials > most:

@@ -15,11 +15,11 @@ from hpo.limits import Limits
 from hpo.machine import find_device
 from hpo.objective import Objective, check_machine
 from hpo.status import Status, show
-from hpo.strategies import plan
 from hpo.studies import Study, Unreadable
 from hpo.subprocesses.stop import Stop
 from hpo.training import repeatable
 from hpo.work import Work
+from hpo.workers.plan import make_plan
 from storage import claims
 from storage.claims import Idle
 from storage.engine import Database
@@ -151,7 +151,7 @@ class Worker:
 
         One that was not named is left, too, while others hold the rest of it.
         """
-        wanted = plan(study.protocol)
+        wanted = make_plan(study.protocol)
         work = Work(self.db, study, objective, self.device, self.stop, self._retry)
 
         def ask() -> Claim | Idle:

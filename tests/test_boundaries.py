@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from hpo.boundaries import CrowdedEdge, crowded_edges
+from hpo.search.boundary_check import CrowdedEdge, crowded_edges
 from search_spaces.space import SearchSpace
 from tests.tiny_studies import must, tiny_flags, write_recipe
 

@@ -18,8 +18,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import TrialState
 
 import hpo
-from hpo.cma_es import GENERATION, CmaEs
-from hpo.strategies import samplers
+from hpo.search.cma_es import GENERATION, CmaEs
+from hpo.search.samplers import samplers
 from tests.sources import imports, sources
 from tests.test_search import RECIPE
 from tests.tiny_studies import TINY, write_recipe

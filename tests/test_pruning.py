@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 import hpo
 from hpo import protocol
-from hpo.pruning import ForgivingPruner, pruners
+from hpo.search.pruners import ForgivingPruner, pruners
 from hpo.statistics import mean
 from hpo.status import list_trials
 from hpo.studies import open_database, open_study

@@ -10,8 +10,8 @@ import pytest
 
 import hpo
 from hpo.status import list_trials
-from hpo.strategies import plan
 from hpo.studies import open_database, open_study
+from hpo.workers.plan import make_plan
 from storage import catalog, claims, leases
 from tests.tiny_studies import TINY, write_recipe
 
@@ -199,7 +199,7 @@ def test_a_trial_taken_over_in_the_middle_gives_the_curves_that_it_would_have_gi
         "siamese", storage=storage, space=space, **(TINY | {"trials": 1, "lease_s": 0.2})
     )
     db = open_database(storage)
-    claimed = claims.claim(db, study.id, plan(study.protocol), "a worker that dies")
+    claimed = claims.claim(db, study.id, make_plan(study.protocol), "a worker that dies")
     assert isinstance(claimed, leases.Claim)
     leases.report(db, claimed, n_epochs=1, errors={1: 0.123})
     db.close()

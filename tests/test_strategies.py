@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 
-from hpo.cma_es import GENERATION, CmaEs
-from hpo.sampling import draw
-from hpo.strategies import Tpe
+from hpo.search.cma_es import GENERATION, CmaEs
+from hpo.search.samplers import Tpe
+from hpo.search.suggest import suggest
 from storage import catalog
 from storage.engine import Database
 from storage.errors import StudyMissingError
@@ -45,7 +45,7 @@ def test_tpe_that_is_told_the_space_draws_what_optuna_s_own_draws(n_trials: int)
         for sampler in (TPESampler(seed=seed), Tpe(seed, SPACE)):
             study.sampler = sampler
             trial = study._storage.get_trial(study._storage.create_new_trial(study._study_id))
-            drawn.append(draw(study, trial, SPACE)[0])
+            drawn.append(suggest(study, trial, SPACE)[0])
             study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
         assert drawn[0] == drawn[1]
         assert drawn[0].keys() == SPACE.keys()
@@ -67,7 +67,7 @@ def test_what_a_sampler_notes_is_for_the_holder_of_the_trial_to_write(
     study = searched(10)
     study.sampler = make()
     trial_id = study._storage.create_new_trial(study._study_id)
-    _, notes = draw(study, study._storage.get_trial(trial_id), SPACE)
+    _, notes = suggest(study, study._storage.get_trial(trial_id), SPACE)
     assert notes.keys() == {note}
     assert study._storage.get_trial(trial_id).system_attrs == {}
 
@@ -85,7 +85,7 @@ def test_a_worker_that_draws_keeps_nobody_from_deleting_the_study(db: Database) 
     def draw_amid(*event: Any) -> None:
         """When Optuna knows by heart what there is to delete."""
         if event[2].startswith("DELETE FROM trials"):
-            noted.append(draw(study, db.optuna.get_trial(held.trial_id), space)[1])
+            noted.append(suggest(study, db.optuna.get_trial(held.trial_id), space)[1])
 
     with closing(Database(url_of(db))) as other:
         sa.event.listen(other.engine, "before_cursor_execute", draw_amid)

@@ -31,7 +31,7 @@ class _Notebook:
         self.notes[key] = value
 
 
-def draw(
+def suggest(
     study: optuna.Study, trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The sampler's configuration for a trial, and its notes on it: nothing is written here.

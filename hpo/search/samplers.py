@@ -15,14 +15,11 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-from hpo.cma_es import CmaEs
-from hpo.errors import InputError
 from hpo.protocol import Protocol
-from hpo.pruning import Pruning, pruners
 from hpo.registry import Registry
+from hpo.search.cma_es import CmaEs
 from hpo.seeds import derive, derive_32
 from search_spaces.space import SearchSpace
-from storage.claims import Plan
 
 
 Space: TypeAlias = Mapping[str, BaseDistribution]
@@ -63,11 +60,6 @@ def make_sampler(protocol: Protocol, trial: int) -> BaseSampler:
         return make(seed, protocol.search_space.distributions())
 
 
-def make_pruning(protocol: Protocol, epochs: int) -> Pruning:
-    """The study's pruner for a trial of so many epochs, and when it can act."""
-    return pruners.get(protocol.pruner)(protocol, epochs)
-
-
 def planned_trials(protocol: Protocol) -> list[dict[str, Any]]:
     """Configurations of the first trials, in Optuna's names: the protocol's, then a grid's."""
     space = protocol.search_space
@@ -79,16 +71,6 @@ def planned_trials(protocol: Protocol) -> list[dict[str, Any]]:
     return planned
 
 
-def plan(protocol: Protocol) -> Plan:
-    """What the claims of a study need to know of its protocol."""
-    return Plan(
-        planned=planned_trials(protocol),
-        n_repeats=protocol.repeats,
-        max_attempts=protocol.max_attempts,
-        lease_s=protocol.lease_s,
-    )
-
-
 def count_configurations(sampler: str, space: SearchSpace) -> int | None:
     """How many different trials there can be; None where there is no end to them.
 
@@ -98,20 +80,3 @@ def count_configurations(sampler: str, space: SearchSpace) -> int | None:
     if sampler == "grid":
         return len(space.points())
     return 1 if not space.distributions() else None
-
-
-def check(sampler: str, pruner: str, space: SearchSpace) -> None:
-    """See that both names are known and that the sampler can search this space.
-
-    Raises:
-        InputError: they are not, or it cannot.
-    """
-    samplers.get(sampler)
-    pruners.get(pruner)
-    numeric = [
-        d
-        for d in space.distributions().values()
-        if not isinstance(d, optuna.distributions.CategoricalDistribution) and not d.single()
-    ]
-    if sampler == "cmaes" and space.distributions() and len(numeric) < 2:
-        raise InputError("the sampler cmaes needs two numeric parameters to search; use tpe")

@@ -146,3 +146,8 @@ pruners.add("hyperband", _hyperband)
 pruners.add("median", _median)
 pruners.add("forgiving", _forgiving)
 pruners.add("none", lambda protocol, epochs: Pruning(NopPruner(), ()))
+
+
+def make_pruning(protocol: Protocol, epochs: int) -> Pruning:
+    """The study's pruner for a trial of so many epochs, and the steps at which it can act."""
+    return pruners.get(protocol.pruner)(protocol, epochs)

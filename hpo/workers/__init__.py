@@ -1,0 +1,1 @@
+"""Workers: processes that claim work, do it and record it."""
