@@ -14,13 +14,13 @@ import torch
 
 from benchmarks.searches import FOLDS, recipe, write
 from hpo import creation
-from hpo.cross_validation import CrossValidation
-from hpo.metrics import error_of
+from hpo.evaluation.cross_validation import CrossValidation
 from hpo.protocol import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS
 from hpo.seeds import derive
-from hpo.setting import Setting
 from hpo.statistics import mean
-from hpo.training import DivergedError, repeatable
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import DivergedError, repeatable
+from hpo.training.metrics import error_function
 
 
 REPEATS = 10
@@ -33,7 +33,7 @@ def _folds(architecture: str, repeat: int) -> CrossValidation:
     _, data = creation.dataset(None, creation.architecture(architecture))
     seed = derive(PURPOSE, repeat)
     examples = data.draw_train(data.default_train_size, seed)
-    return CrossValidation(examples, FOLDS, seed, torch.device("cpu"), error_of(data))
+    return CrossValidation(examples, FOLDS, seed, torch.device("cpu"), error_function(data))
 
 
 def errors(architecture: str, params: dict[str, Any], folder: Path) -> list[float]:
@@ -52,19 +52,19 @@ def errors(architecture: str, params: dict[str, Any], folder: Path) -> list[floa
 
 def _measure(architecture: str, params: dict[str, Any]) -> list[float]:
     own = recipe(architecture)
-    setting = Setting(
+    config = TrainingConfig(
         architecture=creation.architecture(architecture),
         params=params,
         epochs=params.get("epochs", own.epochs or DEFAULT_EPOCHS),
         batch_size=params.get("batch_size", own.batch_size or DEFAULT_BATCH_SIZE),
     )
     with repeatable():
-        return [_repeat(setting, number) for number in range(REPEATS)]
+        return [_repeat(config, number) for number in range(REPEATS)]
 
 
-def _repeat(setting: Setting, number: int) -> float:
+def _repeat(config: TrainingConfig, number: int) -> float:
     try:
-        *_, trainings = _folds(setting.architecture.name, number).run(setting, (PURPOSE, number))
+        *_, trainings = _folds(config.architecture.name, number).run(config, (PURPOSE, number))
     except DivergedError:
         return 1.0
     return mean(training.curve[-1] for training in trainings)

@@ -27,14 +27,15 @@ from hpo.datasets import load
 from hpo.errors import HpoError, InputError
 from hpo.formatting import params, percent, summary
 from hpo.machine import count_cores
-from hpo.metrics import error_of
 from hpo.protocol import Protocol
 from hpo.registry import unknown
 from hpo.repeats import Piece, Plan, Repeats, Run, configuration, finish, pieces, plan
 from hpo.seeds import derive
-from hpo.setting import DURATION, Setting
 from hpo.subprocesses.pool import spread
-from hpo.training import Split, Training
+from hpo.training.config import DURATION, TrainingConfig
+from hpo.training.fit import Training
+from hpo.training.metrics import error_function
+from hpo.training.split import Split
 from search_spaces import RecipeError
 
 
@@ -50,10 +51,10 @@ def run(piece: Piece) -> Run:
 def train(piece: Piece) -> Iterator[Training]:
     """Gives the training after every epoch."""
     device = torch.device(piece.device)
-    setting = Setting.of(piece.protocol, configuration(piece.protocol))
+    config = TrainingConfig.of(piece.protocol, configuration(piece.protocol))
     split = draw(piece.protocol, piece.seed, device)
-    training = Training(setting, split, device, (PURPOSE, piece.seed))
-    for _ in range(setting.epochs):
+    training = Training(config, split, device, (PURPOSE, piece.seed))
+    for _ in range(config.epochs):
         training.run_epoch()
         yield training
 
@@ -63,7 +64,7 @@ def draw(protocol: Protocol, seed: int, device: torch.device) -> Split:
     data, n_train = load(protocol.dataset), protocol.train_size
     drawn = data.draw_train(n_train + protocol.test_size, derive(PURPOSE, seed))
     first, second = torch.arange(n_train), torch.arange(n_train, len(drawn))
-    return Split.of(drawn.subset(first), drawn.subset(second), device, error_of(data))
+    return Split.of(drawn.subset(first), drawn.subset(second), device, error_function(data))
 
 
 def read(path: Path, names: list[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -95,14 +96,14 @@ def reported(name: str) -> float | None:
 
 def row(plan: Plan, done: Repeats) -> dict[str, Any]:
     """One candidate's result."""
-    error, setting = done.measured, Setting.of(plan.protocol, configuration(plan.protocol))
+    error, config = done.measured, TrainingConfig.of(plan.protocol, configuration(plan.protocol))
     name = plan.protocol.architecture
     wanted = reported(name)
     return {
         "architecture": name,
-        "params": setting.params,
-        "epochs": setting.epochs,
-        "batch_size": setting.batch_size,
+        "params": config.params,
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
         "error": None if error is None else asdict(error),
         "reported": wanted,
         "distance": None if wanted is None or error is None else error.mean - wanted,

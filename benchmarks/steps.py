@@ -23,8 +23,9 @@ from benchmarks.conditions import conditions
 from benchmarks.plain_networks import FITS, Fit
 from hpo.architectures import architectures
 from hpo.datasets import load
-from hpo.setting import Setting
-from hpo.training import Split, Training, repeatable, starts
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import Training, repeatable, starts
+from hpo.training.split import Split
 
 
 SIDE = 1024
@@ -46,13 +47,13 @@ class Steps:
         examples = load("mnist").draw_train(1000, seed=0)
         order = torch.arange(len(examples))
         split = Split.of(examples.subset(order[:667]), examples.subset(order[667:]), CPU)
-        setting = Setting(
+        config = TrainingConfig(
             architecture=architectures.get(network),
             params={**fit.recipe, "learning_rate": fit.learning_rate},
             epochs=1000,
             batch_size=fit.batch_size,
         )
-        steps = cls(fit, Training(setting, split, CPU, ("benchmark",)), split)
+        steps = cls(fit, Training(config, split, CPU, ("benchmark",)), split)
         steps.training.run_epoch()
         return steps
 

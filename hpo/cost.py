@@ -5,15 +5,15 @@ from typing import Any
 
 import torch
 
-from hpo.cross_validation import CrossValidation
 from hpo.datasets import load
-from hpo.metrics import error_of
+from hpo.evaluation.cross_validation import CrossValidation
 from hpo.protocol import Protocol
 from hpo.search.samplers import planned_trials
 from hpo.seeds import derive
-from hpo.setting import Setting
 from hpo.studies import draft_study
-from hpo.training import Training, repeatable
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import Training, repeatable
+from hpo.training.metrics import error_function
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,12 @@ def _fold_epoch_s(protocol: Protocol) -> float:
     purpose = derive("search", protocol.seed)
     data = load(protocol.dataset)
     examples = data.draw_train(protocol.train_size, purpose)
-    folds = CrossValidation(examples, protocol.folds, protocol.seed, cpu, error_of(data))
+    folds = CrossValidation(examples, protocol.folds, protocol.seed, cpu, error_function(data))
     space, planned = protocol.search_space, planned_trials(protocol)
     params = space.decode(planned[0]) if planned else space.fixed
-    setting = Setting.of(protocol, params)
+    config = TrainingConfig.of(protocol, params)
     training = Training(
-        replace(setting, epochs=max(2, setting.epochs)), folds.splits[0], cpu, ("cost",)
+        replace(config, epochs=max(2, config.epochs)), folds.splits[0], cpu, ("cost",)
     )
     training.run_epoch()  # the first is slower: torch prepares its kernels
     before = training.train_s

@@ -10,19 +10,20 @@ from typing import Any
 import optuna
 import torch
 
-from hpo import optimization
 from hpo.architectures import Architecture, architectures
-from hpo.cross_validation import fold_indices
 from hpo.datasets import DataSet, Examples, datasets, load
 from hpo.errors import InputError
-from hpo.metrics import error_of
+from hpo.evaluation.cross_validation import fold_indices
 from hpo.protocol import Protocol
 from hpo.registry import foreign, unknown
 from hpo.search.pruners import pruners
 from hpo.search.samplers import samplers
 from hpo.seeds import derive
-from hpo.setting import DURATION, Setting, hyperparameters
-from hpo.training import DivergedError, Split, Training, outputs_of
+from hpo.training import optimization
+from hpo.training.config import DURATION, TrainingConfig, hyperparameters
+from hpo.training.fit import DivergedError, Training, outputs_of
+from hpo.training.metrics import error_function
+from hpo.training.split import Split
 from search_spaces import recipe
 from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
@@ -223,13 +224,13 @@ def check_trains(protocol: Protocol, few: Examples, held_out: Examples, data: Da
         InputError: they do not; the message says what the network, the loss or the error raised.
     """
     cpu = torch.device("cpu")
-    split = Split.of(few, held_out, cpu, error_of(data))
+    split = Split.of(few, held_out, cpu, error_function(data))
     for params in corners(protocol.search_space):
-        setting = replace(Setting.of(protocol, params), batch_size=N_TRIED)
-        check_outputs(setting, split)
+        config = replace(TrainingConfig.of(protocol, params), batch_size=N_TRIED)
+        check_outputs(config, split)
         what = f"{protocol.architecture} cannot be trained on {protocol.dataset} with {params}"
         with suppress(DivergedError), foreign(what):  # the search will tell what diverges
-            error = Training(setting, split, cpu, ("check",)).run_epoch()
+            error = Training(config, split, cpu, ("check",)).run_epoch()
             if error < 0:
                 raise InputError(
                     f"the error of the data set {protocol.dataset} is {error}; it should be from "
@@ -237,14 +238,14 @@ def check_trains(protocol: Protocol, few: Examples, held_out: Examples, data: Da
                 )
 
 
-def check_outputs(setting: Setting, split: Split) -> None:
+def check_outputs(config: TrainingConfig, split: Split) -> None:
     """See that the network can be built, and gives just the outputs that its architecture tells of.
 
     Raises:
         InputError: it cannot, or does not; the message says how.
     """
-    entry, model = setting.architecture, setting.try_build()
-    with foreign(f"{entry.name} cannot read its data with {setting.params}"):
+    entry, model = config.architecture, config.try_build()
+    with foreign(f"{entry.name} cannot read its data with {config.params}"):
         outputs = outputs_of(model.train(), split.train.inputs)
     if entry.loss is not None:
         return

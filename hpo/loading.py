@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hpo import test_error
 from hpo.architectures import architectures
 from hpo.errors import InputError
+from hpo.evaluation import repeated_seeds
 from hpo.protocol import Protocol
 from hpo.registry import unknown
-from hpo.setting import Setting, hyperparameters
-from hpo.training import Split, Standardize, Training, repeatable
+from hpo.training.config import TrainingConfig, hyperparameters
+from hpo.training.fit import Training, repeatable
+from hpo.training.split import Split, Standardize
 from search_spaces import RecipeError, yaml_file
 
 
@@ -32,10 +33,10 @@ def load(path: Path | str) -> nn.Module:
     """
     path = Path(path)
     exported = _read(path)
-    setting = _setting(path, exported)
+    config = _config(path, exported)
     if (weights := exported.get("weights")) is None:
-        return network(Standardize(), setting.try_build()).eval()
-    return _trained(setting.try_build(), path, weights).eval()
+        return network(Standardize(), config.try_build()).eval()
+    return _trained(config.try_build(), path, weights).eval()
 
 
 def network(standardize: Standardize, model: nn.Module) -> nn.Module:
@@ -49,8 +50,8 @@ def test_run(
     """A test run, done again on the CPU; gives the training and its data."""
     cpu = torch.device("cpu")
     with repeatable():
-        trainings = list(test_error.run(protocol, trial, params, seed, cpu))
-    return trainings[-1], test_error.draw(protocol, seed, cpu)
+        trainings = list(repeated_seeds.run(protocol, trial, params, seed, cpu))
+    return trainings[-1], repeated_seeds.draw_split(protocol, seed, cpu)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
     return exported
 
 
-def _setting(path: Path, exported: dict[str, Any]) -> Setting:
+def _config(path: Path, exported: dict[str, Any]) -> TrainingConfig:
     name, params = exported.get("architecture"), exported.get("hyperparameters")
     if not isinstance(name, str) or not isinstance(params, dict):
         raise InputError(f"{path}: architecture or hyperparameters are missing")
@@ -72,7 +73,7 @@ def _setting(path: Path, exported: dict[str, Any]) -> Setting:
     for each in params:
         if each not in own:
             raise InputError(f"{path}: {unknown(f'parameter of {name}', str(each), own)}")
-    return Setting(architecture=architecture, params=params, epochs=1, batch_size=2)
+    return TrainingConfig(architecture=architecture, params=params, epochs=1, batch_size=2)
 
 
 def _trained(model: nn.Module, path: Path, weights: Any) -> nn.Module:

@@ -9,11 +9,9 @@ import torch
 from hpo import machine
 from hpo.architectures import architectures, count_parameters
 from hpo.creation import check_names, check_strategies
-from hpo.cross_validation import CrossValidation
 from hpo.datasets import datasets, fingerprint, load
 from hpo.errors import DataError, InputError
-from hpo.metrics import error_of
-from hpo.optimization import warm_up
+from hpo.evaluation.cross_validation import CrossValidation
 from hpo.protocol import Protocol
 from hpo.registry import foreign
 from hpo.reporting import Reporter, Retry
@@ -21,10 +19,12 @@ from hpo.search.pruners import make_pruning
 from hpo.search.samplers import make_sampler
 from hpo.search.suggest import suggest
 from hpo.seeds import derive
-from hpo.setting import Setting
 from hpo.statistics import mean
 from hpo.studies import Study
-from hpo.training import Training
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import Training
+from hpo.training.metrics import error_function
+from hpo.training.optimization import warm_up
 from storage import leases
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord
@@ -64,9 +64,9 @@ class Objective:
         device: torch.device,
         retry: Retry[Any],
         *,
-        stacked: bool = False,
+        vectorized: bool = False,
     ) -> None:
-        """Draw the data; `stacked` as for `hpo.cross_validation.CrossValidation`."""
+        """Draw the data; `stacked` as for `hpo.evaluation.cross_validation.CrossValidation`."""
         warm_up()
         self._db, self._study, self._retry = db, study, retry
         protocol = study.protocol
@@ -76,7 +76,12 @@ class Objective:
             data = load(protocol.dataset)
             examples = data.draw_train(protocol.train_size, derive("search", protocol.seed))
         self._folds = CrossValidation(
-            examples, protocol.folds, protocol.seed, device, error_of(data), stacked=stacked
+            examples,
+            protocol.folds,
+            protocol.seed,
+            device,
+            error_function(data),
+            vectorized=vectorized,
         )
 
     def run(self, claim: Claim, reporter: Reporter, pause: Callable[[], None]) -> Result:
@@ -90,10 +95,10 @@ class Objective:
         """
         study, params = self._retry(lambda: self._sampled(claim))
         protocol = self._study.protocol
-        setting = Setting.of(protocol, self._space.decode(params))
+        config = TrainingConfig.of(protocol, self._space.decode(params))
         seed = ("trial", protocol.seed, claim.trial)
-        n_first, n_wanted = len(protocol.first), protocol.folds * setting.epochs
-        pruning = make_pruning(protocol, setting.epochs)
+        n_first, n_wanted = len(protocol.first), protocol.folds * config.epochs
+        pruning = make_pruning(protocol, config.epochs)
 
         def judge() -> bool:
             return pruning.pruner.prune(study, self._db.optuna.get_trial(claim.trial_id))
@@ -101,9 +106,9 @@ class Objective:
         outcome: leases.Outcome = "complete"
         trainings: list[Training] = []
         step = 0
-        for trainings in self._folds.run(setting, seed, pause, in_turn=pruning.in_turn):
+        for trainings in self._folds.run(config, seed, pause, in_turn=pruning.in_turn):
             curves = [training.curve for training in trainings]
-            errors = pruning.errors(curves, setting.epochs, after=step)
+            errors = pruning.errors(curves, config.epochs, after=step)
             step += len(errors)
             n_done = sum(map(len, curves))
             reporter.advance(n_done // protocol.folds, errors)

@@ -11,9 +11,9 @@ from hpo import protocol as protocols
 from hpo.architectures import count_parameters
 from hpo.errors import HpoError
 from hpo.protocol import Protocol
-from hpo.setting import Setting
 from hpo.statistics import Summary, mean, summarize
-from hpo.training import DivergedError, Training, repeatable
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import DivergedError, Training, repeatable
 
 
 class Plan(NamedTuple):
@@ -97,7 +97,7 @@ def plan(name: str, params: dict[str, Any], *, repeats: int, **training: Any) ->
         **(usual | training),
     )
     creation.check_names(protocol.search_space, entry)
-    model = Setting.of(protocol, configuration(protocol)).try_build()
+    model = TrainingConfig.of(protocol, configuration(protocol)).try_build()
     return Plan(protocol=protocol, n_parameters=count_parameters(model))
 
 

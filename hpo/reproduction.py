@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from hpo import test_error
 from hpo.architectures import architectures
 from hpo.errors import HpoError, InputError
+from hpo.evaluation import repeated_seeds
 from hpo.formatting import duration, percent, summary
 from hpo.machine import count_cores, find_device
 from hpo.progress_of_runs import ProgressOfRuns
@@ -137,7 +137,7 @@ def verdict(reported: Reported, measured: Summary | None) -> Verdict:
 def run(piece: Piece) -> Run:
     """Do one test run; what goes wrong in the network is a failed one, as in a study."""
     params, device = configuration(piece.protocol), find_device(piece.device)
-    return finish(test_error.run(piece.protocol, TRIAL, params, piece.seed, device))
+    return finish(repeated_seeds.run(piece.protocol, TRIAL, params, piece.seed, device))
 
 
 def _checked(processes: int | None, device: str) -> int:

@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 
-from hpo import events, test_error
+from hpo import events
 from hpo.errors import NOT_GIVEN_BACK, DataError, HpoError, InputError, StoppedError
+from hpo.evaluation import repeated_seeds
 from hpo.formatting import last_line
 from hpo.objective import Objective, result
 from hpo.reporting import Reporter, Retry
 from hpo.studies import Study
 from hpo.subprocesses.stop import Stop
-from hpo.training import DivergedError, Training
+from hpo.training.fit import DivergedError, Training
 from storage import catalog, leases
 from storage.engine import Database
 from storage.errors import LeaseLostError, StorageError, StudyMissingError, UnreachableError
@@ -148,7 +149,9 @@ class Work:
             self.retry(lambda: catalog.parameters(self.db, study.id)[trial])
         )
         trainings: list[Training] = []
-        for trainings in test_error.run_together(study.protocol, trial, params, seeds, self.device):
+        for trainings in repeated_seeds.run_together(
+            study.protocol, trial, params, seeds, self.device
+        ):
             pause()
             for reporter in reporters:
                 reporter.advance(len(trainings[0].curve))

@@ -17,7 +17,7 @@ from hpo.objective import Objective, check_machine
 from hpo.status import Status, show
 from hpo.studies import Study, Unreadable
 from hpo.subprocesses.stop import Stop
-from hpo.training import repeatable
+from hpo.training.fit import repeatable
 from hpo.work import Work
 from hpo.workers.plan import make_plan
 from storage import claims
@@ -36,7 +36,7 @@ LONGEST_WAIT_S = 1.0
 MOST_WAITS = 5
 """So often a worker of any study asks for more of the same before it looks for another."""
 
-MOST_STACKED = 16
+MAX_VECTORIZED = 16
 """So many test runs at most are trained as one model."""
 
 
@@ -52,12 +52,14 @@ class Worker:
     device_name: str = "auto"
     index: int = 0
     stop: Stop = field(default_factory=Stop)
-    stacked: bool | None = None
+    vectorized: bool | None = None
 
     def __post_init__(self) -> None:
         self.name = events.worker_name(self.index)
         self.device = find_device(self.device_name)
-        self._is_stacking = self.device.type == "cuda" if self.stacked is None else self.stacked
+        self._is_vectorizing = (
+            self.device.type == "cuda" if self.vectorized is None else self.vectorized
+        )
         self._n_trials = self._n_failures = 0
         self._refused: dict[float, HpoError] = {}
         self._idle: set[float] = set()
@@ -129,7 +131,9 @@ class Worker:
             if not self.limits.foreign_code:
                 check_own_code(study.protocol.architecture, study.protocol.dataset)
             check_machine(study.protocol)
-            return Objective(self.db, study, self.device, self._retry, stacked=self._is_stacking)
+            return Objective(
+                self.db, study, self.device, self._retry, vectorized=self._is_vectorizing
+            )
         except InputError as error:
             if named:
                 raise
@@ -190,7 +194,7 @@ class Worker:
     ) -> list[Claim]:
         """The claim; where models are stacked, a test run with further ones of the same trial."""
         held = [claim]
-        while self._is_stacking and claim.kind == "test" and len(held) < MOST_STACKED:
+        while self._is_vectorizing and claim.kind == "test" and len(held) < MAX_VECTORIZED:
             try:
                 more = self._retry(ask)
             except StudyMissingError:

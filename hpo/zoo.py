@@ -10,7 +10,7 @@ from hpo.architectures import Architecture, architectures, count_parameters
 from hpo.creation import own_recipe
 from hpo.errors import InputError
 from hpo.registry import foreign, origin
-from hpo.setting import Setting
+from hpo.training.config import TrainingConfig
 from search_spaces import RecipeError
 from search_spaces.recipe import Reported
 
@@ -63,7 +63,9 @@ def _entry(architecture: Architecture) -> Entry:
     found = own_recipe(architecture)
     reported: Reported | None = None if found is None else found.reported
     params = {} if reported is None else reported.hyperparameters
-    model = Setting(architecture=architecture, params=params, epochs=1, batch_size=2).try_build()
+    model = TrainingConfig(
+        architecture=architecture, params=params, epochs=1, batch_size=2
+    ).try_build()
     return Entry(
         name=architecture.name,
         task=architecture.task,

@@ -10,7 +10,7 @@ from torch import nn
 from hpo.architectures import Architecture, architectures
 from hpo.architectures.blocks import ComparedPair
 from hpo.datasets import Examples, load
-from hpo.training import Split
+from hpo.training.split import Split
 
 
 CPU = torch.device("cpu")

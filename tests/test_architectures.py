@@ -20,8 +20,8 @@ from hpo.architectures.contract import pair_architecture
 from hpo.architectures.convolutions import FirstConv2d, MaxPool2d, PaddedConv2d, TileConv2d
 from hpo.errors import InputError
 from hpo.registry import Registry
-from hpo.setting import Setting, hyperparameters
-from hpo.training import Training, outputs_of, repeatable
+from hpo.training.config import TrainingConfig, hyperparameters
+from hpo.training.fit import Training, outputs_of, repeatable
 from search_spaces import recipe
 from search_spaces.recipe import Recipe
 from tests.networks import CPU, build, every, examples, selected, split, without_dropout
@@ -295,10 +295,10 @@ def sampled(found: Recipe) -> Iterator[dict[str, Any]]:
         yield found.space.decode(study.ask(found.space.distributions()).params)
 
 
-def one_step(name: str, params: Mapping[str, Any]) -> Setting:
+def one_step(name: str, params: Mapping[str, Any]) -> TrainingConfig:
     """A single epoch with all examples in one batch, whatever the recipe says."""
     entry = architectures.get(name)
-    return Setting(architecture=entry, params=params, epochs=1, batch_size=N_EXAMPLES)
+    return TrainingConfig(architecture=entry, params=params, epochs=1, batch_size=N_EXAMPLES)
 
 
 def not_learning(model: nn.Module, params: Mapping[str, Any]) -> list[str]:

@@ -5,19 +5,23 @@ from typing import Any
 import pytest
 import torch
 
-from hpo import protocol, test_error
+from hpo import protocol
 from hpo.architectures import architectures
-from hpo.cross_validation import CrossValidation, fold_indices
 from hpo.datasets import Examples, load
 from hpo.errors import InputError
+from hpo.evaluation import repeated_seeds
+from hpo.evaluation.cross_validation import CrossValidation, fold_indices
 from hpo.protocol import Protocol
-from hpo.setting import Setting
-from hpo.training import Split, Training
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import Training
+from hpo.training.split import Split
 
 
 CPU = torch.device("cpu")
 PARAMS = {"channels": [2, 4, 4], "learning_rate": 0.01}
-SETTING = Setting(architecture=architectures.get("siamese"), params=PARAMS, epochs=3, batch_size=16)
+SETTING = TrainingConfig(
+    architecture=architectures.get("siamese"), params=PARAMS, epochs=3, batch_size=16
+)
 
 
 def examples(n: int = 60) -> Examples:
@@ -171,21 +175,21 @@ def same_data(one: Split, other: Split) -> bool:
 
 class TestTestRuns:
     def test_data_depend_on_data_set_sizes_and_seed_alone(self) -> None:
-        drawn = test_error.draw(frozen(), 3, CPU)
+        drawn = repeated_seeds.draw_split(frozen(), 3, CPU)
         others = [
             frozen(seed=9),
             frozen(architecture="baseline"),
             frozen(folds=3, epochs=7, sampler="random", repeats=4),
         ]
-        assert all(same_data(drawn, test_error.draw(other, 3, CPU)) for other in others)
+        assert all(same_data(drawn, repeated_seeds.draw_split(other, 3, CPU)) for other in others)
 
     def test_each_seed_has_data_of_its_own(self) -> None:
-        draws = [test_error.draw(frozen(), seed, CPU) for seed in range(3)]
+        draws = [repeated_seeds.draw_split(frozen(), seed, CPU) for seed in range(3)]
         assert not same_data(draws[0], draws[1])
         assert not same_data(draws[1], draws[2])
 
     def test_sizes_are_those_of_the_protocol_and_from_the_right_pools(self) -> None:
-        split = test_error.draw(frozen(), 0, CPU)
+        split = repeated_seeds.draw_split(frozen(), 0, CPU)
         assert (len(split.train), len(split.held_out)) == (40, 30)
         raw = split.held_out.inputs * split.standardize.std + split.standardize.mean
         pool = load("digits").draw_test(298, 0).inputs.reshape(-1, 196)
@@ -194,7 +198,7 @@ class TestTestRuns:
 
     def test_a_run_is_repeated_bit_for_bit_and_begins_anew_for_each_trial_and_study(self) -> None:
         def curve_and_weight(study_seed: int, trial: int) -> tuple[list[float], float]:
-            *_, last = test_error.run(frozen(seed=study_seed), trial, PARAMS, 0, CPU)
+            *_, last = repeated_seeds.run(frozen(seed=study_seed), trial, PARAMS, 0, CPU)
             return last.curve, next(iter(last.model.parameters())).sum().item()
 
         first = curve_and_weight(0, 1)
@@ -203,5 +207,5 @@ class TestTestRuns:
         assert curve_and_weight(5, 1)[1] != first[1]
 
     def test_it_is_given_after_each_epoch(self) -> None:
-        lengths = [len(t.curve) for t in test_error.run(frozen(), 0, PARAMS, 0, CPU)]
+        lengths = [len(t.curve) for t in repeated_seeds.run(frozen(), 0, PARAMS, 0, CPU)]
         assert lengths == [1, 2]

@@ -12,13 +12,14 @@ import yaml
 from safetensors.torch import load_file
 
 import hpo
-from hpo import protocol, test_error
+from hpo import protocol
 from hpo.architectures import count_parameters
 from hpo.datasets import load
 from hpo.errors import InputError
+from hpo.evaluation import repeated_seeds
 from hpo.export import write_whole
 from hpo.seeds import derive
-from hpo.training import evaluate
+from hpo.training.fit import evaluate
 from search_spaces import recipe
 from storage import catalog
 from storage.engine import Database
@@ -243,7 +244,7 @@ class TestLoading:
             test_size=40,
             space={},
         )
-        split = test_error.draw(made, 0, torch.device("cpu"))
+        split = repeated_seeds.draw_split(made, 0, torch.device("cpu"))
         loaded = hpo.load(exported).state_dict()
         assert torch.equal(loaded["0.mean"], split.standardize.mean)
         assert torch.equal(loaded["0.std"], split.standardize.std)

@@ -10,8 +10,8 @@ from torch import Tensor
 from hpo.architectures import Outputs
 from hpo.datasets import Examples
 from hpo.errors import InputError
-from hpo.losses import make_loss
-from hpo.optimization import Optimization
+from hpo.training.losses import make_loss
+from hpo.training.optimization import Optimization
 
 
 LOGITS = [[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hpo.datasets import load
 from hpo.datasets.pairs import PairDataSet, Pool
-from hpo.metrics import default_error, error_of, misclassified, unexplained_variance
+from hpo.training.metrics import default_error, error_function, misclassified, unexplained_variance
 
 
 def test_the_share_of_wrong_answers_counts_the_largest_entry() -> None:
@@ -49,7 +49,7 @@ def test_the_kind_of_targets_decides_the_default(targets: Tensor, error: object)
 
 
 def test_a_data_set_without_an_error_of_its_own_has_the_default() -> None:
-    assert error_of(load("digits")) is default_error
+    assert error_function(load("digits")) is default_error
 
 
 def test_a_data_set_may_define_its_own_error() -> None:
@@ -58,5 +58,5 @@ def test_a_data_set_may_define_its_own_error() -> None:
             return (answers - targets).abs().max().item()
 
     pool = Pool(torch.zeros(4, 14, 14, dtype=torch.uint8), torch.zeros(4, dtype=torch.uint8))
-    own = error_of(Farthest("mine", pool, pool, Tensor.float, 1, 1))
+    own = error_function(Farthest("mine", pool, pool, Tensor.float, 1, 1))
     assert own(torch.tensor([1.0, 5.0]), torch.tensor([1.5, 2.0])) == 3.0

@@ -12,9 +12,10 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from hpo.architectures import Architecture, Outputs
 from hpo.datasets import Examples
 from hpo.errors import InputError
-from hpo.optimization import OPTIMIZERS, Optimization, defaults, make_optimizer
-from hpo.setting import Setting
-from hpo.training import Split, Training
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import Training
+from hpo.training.optimization import OPTIMIZERS, Optimization, defaults, make_optimizer
+from hpo.training.split import Split
 
 
 CPU = torch.device("cpu")
@@ -141,13 +142,13 @@ def rates(epochs: int = EPOCHS, n_batches: int = N_BATCHES, **params: Any) -> li
 
     n = 2 * n_batches
     examples = Examples(torch.rand(n, 3), torch.zeros(n, dtype=torch.int64))
-    setting = Setting(
+    config = TrainingConfig(
         architecture=Architecture(build=OneWeight, loss=loss),
         params={"optimizer": "sgd", "learning_rate": RATE} | params,
         epochs=epochs,
         batch_size=2,
     )
-    training = Training(setting, Split.of(examples, examples, CPU), CPU, ("rates",))
+    training = Training(config, Split.of(examples, examples, CPU), CPU, ("rates",))
     for _ in range(epochs):
         training.run_epoch()
     seen.append(next(training.model.parameters()).item())
@@ -193,13 +194,13 @@ class Layers(nn.Module):
 
 def initialized(name: str, seed: int = 0) -> Layers:
     torch.manual_seed(seed)
-    setting = Setting(
+    config = TrainingConfig(
         architecture=Architecture(build=Layers),
         params={"initialization": name},
         epochs=1,
         batch_size=2,
     )
-    model = setting.build()
+    model = config.build()
     assert isinstance(model, Layers)
     return model
 

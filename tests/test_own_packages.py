@@ -13,9 +13,9 @@ import yaml
 import hpo
 from hpo.datasets import DataSet, load
 from hpo.errors import InputError
-from hpo.metrics import error_of
 from hpo.seeds import derive
-from hpo.training import evaluate
+from hpo.training.fit import evaluate
+from hpo.training.metrics import error_function
 from tests import tiny_studies
 from tests.commands import run_hpo, run_in_turn
 from tests.own_code import POINTS, TINY, show, write
@@ -114,7 +114,7 @@ class TestExamples:
         exported = yaml.safe_load(best.read_text())
         data = load(dataset)
         raw = data.draw_test(data.default_test_size, derive("test run", 0))
-        error = evaluate(hpo.load(best), raw, error_of(data))
+        error = evaluate(hpo.load(best), raw, error_function(data))
         assert error == pytest.approx(status["best"]["test_error"]["values"][0], rel=1e-6)
 
         repeat = exported["repeat"].removeprefix("hpo ").replace("best.yaml", str(best))
@@ -141,7 +141,7 @@ class TestExamples:
         assert len(train) == len(test) == 50
 
     def test_a_data_set_may_define_its_error(self) -> None:
-        error = error_of(load("friedman:Friedman"))
+        error = error_function(load("friedman:Friedman"))
         targets = torch.tensor([0.0, 2.0])
         assert error(torch.tensor([[1.0], [1.0]]), targets) == pytest.approx(1.0)
         assert error(torch.tensor([[0.0], [1.0]]), targets) == pytest.approx(0.5**0.5)

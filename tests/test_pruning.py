@@ -182,7 +182,7 @@ def test_the_forgiving_pruner_compares_with_no_trial_without_folds(errors: list[
 
 
 def run_study(
-    folder: Path, *, stacked: bool = False, **settings: Any
+    folder: Path, *, vectorized: bool = False, **settings: Any
 ) -> tuple[list[dict[str, Any]], dict[int, list[Any]]]:
     """A study's trials, and its curves by trial."""
     folder.mkdir(exist_ok=True)
@@ -190,7 +190,7 @@ def run_study(
     space = write_recipe(folder, RECIPE)
     hpo.create_study("siamese", storage=storage, space=space, **(TINY | settings))
     db = open_database(storage)
-    Worker(db, stacked=stacked).run("siamese")
+    Worker(db, vectorized=vectorized).run("siamese")
     study = open_study(db, "siamese")
     numbers = {w.id: w.trial for w in catalog.work(db, study.id) if w.kind == "trial"}
     curves: dict[int, list[Any]] = {number: [] for number in numbers.values()}
@@ -256,7 +256,7 @@ def test_under_the_forgiving_pruner_folds_are_trained_in_turn_to_the_same_curves
 def test_under_the_forgiving_pruner_stacked_folds_are_judged_by_the_first_and_told_of_in_turn(
     tmp_path: Path, train_size: int, stopped_after: list[list[int]]
 ) -> None:
-    trials, curves = run_study(tmp_path, stacked=True, train_size=train_size, **IN_TURN)
+    trials, curves = run_study(tmp_path, vectorized=True, train_size=train_size, **IN_TURN)
     assert {trial["state"] for trial in trials} == {"complete", "pruned"}
     for trial in trials:
         own, told = curves[trial["number"]], reported(tmp_path)[trial["number"]]

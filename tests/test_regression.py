@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from hpo.architectures import Architecture, Outputs
 from hpo.datasets import Examples
 from hpo.errors import InputError
-from hpo.setting import Setting
-from hpo.training import DivergedError, Split, Training
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import DivergedError, Training
+from hpo.training.split import Split
 
 
 CPU = torch.device("cpu")
@@ -33,13 +34,13 @@ def numbers(n: int = 200, shape: str = "N", noise: float = 0.0) -> Examples:
 
 
 def regression(on: Split, width: int = 1, **params: Any) -> Training:
-    setting = Setting(
+    config = TrainingConfig(
         architecture=Architecture(build=line),
         params={"learning_rate": 0.1, "optimizer": "sgd", "width": width} | params,
         epochs=30,
         batch_size=20,
     )
-    return Training(setting, on, CPU, ("numbers",))
+    return Training(config, on, CPU, ("numbers",))
 
 
 def run(training: Training, n_epochs: int) -> list[float]:
@@ -105,13 +106,13 @@ class TestOwnLoss:
             seen.append((type(outputs), len(batch)))
             return outputs.logits.mean()
 
-        setting = Setting(
+        config = TrainingConfig(
             architecture=Architecture(build=line, loss=loss),
             params={"optimizer": "sgd", "learning_rate": 1.0},
             epochs=1,
             batch_size=50,
         )
-        training = Training(setting, Split.of(numbers(), numbers(100), CPU), CPU, ("own",))
+        training = Training(config, Split.of(numbers(), numbers(100), CPU), CPU, ("own",))
         assert isinstance(training.model, nn.Linear)
         before = training.model.bias.item()
         training.run_epoch()
@@ -133,13 +134,13 @@ class TestAugmentation:
 
         fed: list[float] = []
         on = Split.of(numbers(), numbers(100), CPU)
-        setting = Setting(
+        config = TrainingConfig(
             architecture=Architecture(build=line, loss=loss, augment=augment),
             params={"shift": 4.0},
             epochs=2,
             batch_size=200,
         )
-        run(Training(setting, on, CPU, ("augmented",)), 2)
+        run(Training(config, on, CPU, ("augmented",)), 2)
         assert len(seen) == 2
         assert all(torch.equal(each, on.train.inputs) for each in seen)
         assert fed == pytest.approx([4.0, 4.0], abs=1e-4)

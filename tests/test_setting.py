@@ -15,8 +15,8 @@ from hpo.architectures import Architecture, Outputs, architectures
 from hpo.datasets import Examples, load
 from hpo.errors import InputError
 from hpo.protocol import Protocol
-from hpo.setting import Setting, hyperparameters
 from hpo.studies import open_database, open_study
+from hpo.training.config import TrainingConfig, hyperparameters
 from storage import catalog
 from tests.tiny_studies import hpo, must, tiny_flags, write_recipe
 
@@ -74,9 +74,9 @@ class TestHyperparameters:
     def test_the_defaults_of_each_architecture_make_a_setting(self, name: str) -> None:
         entry = architectures.get(name)
         given = {key: value for key, value in hyperparameters(entry).items() if value is not None}
-        setting = Setting(architecture=entry, params=given, epochs=1, batch_size=2)
-        assert setting.optimization.learning_rate == 0.001
-        assert isinstance(setting.try_build(), nn.Module)
+        config = TrainingConfig(architecture=entry, params=given, epochs=1, batch_size=2)
+        assert config.optimization.learning_rate == 0.001
+        assert isinstance(config.try_build(), nn.Module)
 
 
 def frozen(**settings: Any) -> Protocol:
@@ -104,8 +104,8 @@ class TestDuration:
     def test_a_configuration_overrides_the_protocol(
         self, params: Mapping[str, Any], epochs: int, batch_size: int
     ) -> None:
-        setting = Setting.of(frozen(epochs=7, batch_size=50), params)
-        assert (setting.epochs, setting.batch_size) == (epochs, batch_size)
+        config = TrainingConfig.of(frozen(epochs=7, batch_size=50), params)
+        assert (config.epochs, config.batch_size) == (epochs, batch_size)
 
     @pytest.mark.parametrize("value", [0, -1, 2.0, 2.5, True, "many", None, [3]])
     @pytest.mark.parametrize(("name", "least"), [("epochs", 1), ("batch_size", 2)])
@@ -113,13 +113,13 @@ class TestDuration:
         self, name: str, least: int, value: Any
     ) -> None:
         with pytest.raises(InputError) as caught:
-            Setting.of(frozen(), {name: value})
+            TrainingConfig.of(frozen(), {name: value})
         expected = f"{name}: should be a whole number from {least}, but it is {value!r}"
         assert str(caught.value) == expected
 
     def test_a_batch_of_one_is_refused(self) -> None:
         with pytest.raises(InputError, match="batch_size: should be a whole number from 2, but"):
-            Setting.of(frozen(), {"batch_size": 1})
+            TrainingConfig.of(frozen(), {"batch_size": 1})
 
 
 class TestEffects:
@@ -149,25 +149,27 @@ class TestEffects:
 class TestBuilding:
     def test_only_the_networks_own_parameters_reach_its_factory(self) -> None:
         params = {"width": 5, "learning_rate": 0.1, "epochs": 3}
-        setting = Setting(
+        config = TrainingConfig(
             architecture=Architecture(build=small), params=params, epochs=3, batch_size=2
         )
-        model = setting.build()
+        model = config.build()
         assert isinstance(model, nn.Linear)
         assert model.out_features == 5
-        assert setting.optimization.learning_rate == 0.1
+        assert config.optimization.learning_rate == 0.1
 
     def test_a_factory_that_fails_is_told_with_the_configuration(self) -> None:
         entry = architectures.get("siamese")
-        setting = Setting(architecture=entry, params={"channels": [8]}, epochs=1, batch_size=2)
+        config = TrainingConfig(
+            architecture=entry, params={"channels": [8]}, epochs=1, batch_size=2
+        )
         with pytest.raises(InputError, match=r"^siamese cannot be built with \{'channels': \[8\]"):
-            setting.try_build()
+            config.try_build()
 
     def test_what_is_no_network_is_refused(self) -> None:
         entry = Architecture(name="none", build=lambda: None)  # type: ignore[arg-type, return-value]
-        setting = Setting(architecture=entry, params={}, epochs=1, batch_size=2)
+        config = TrainingConfig(architecture=entry, params={}, epochs=1, batch_size=2)
         with pytest.raises(InputError, match=r"^the factory of none gives no torch module$"):
-            setting.try_build()
+            config.try_build()
 
 
 class TestAugmentation:
@@ -175,8 +177,8 @@ class TestAugmentation:
 
     def augmented(self, name: str, **params: Any) -> Examples:
         entry = architectures.get(name)
-        setting = Setting(architecture=entry, params=params, epochs=1, batch_size=2)
-        return setting.augment(self.digits)
+        config = TrainingConfig(architecture=entry, params=params, epochs=1, batch_size=2)
+        return config.augment(self.digits)
 
     def test_the_configuration_decides(self) -> None:
         torch.manual_seed(0)
@@ -194,10 +196,10 @@ class TestAugmentation:
             return examples.subset(torch.arange(20).repeat(2)[:n])
 
         entry = Architecture(name="mine", build=small, augment=change)
-        setting = Setting(architecture=entry, params={}, epochs=1, batch_size=2)
+        config = TrainingConfig(architecture=entry, params={}, epochs=1, batch_size=2)
         says = rf"^augment of mine makes {n} examples of 20; it should keep their number$"
         with pytest.raises(InputError, match=says):
-            setting.augment(self.digits)
+            config.augment(self.digits)
 
     def test_a_network_without_any_takes_the_examples_as_they_are(self) -> None:
         assert self.augmented("disk-mlp", shift=1.0) is self.digits

@@ -11,16 +11,18 @@ import torch
 from torch import Tensor, nn
 
 import hpo
-from hpo import events, test_error
+from hpo import events
 from hpo.architectures import Architecture, architectures
-from hpo.cross_validation import CrossValidation
 from hpo.datasets import Examples, load
+from hpo.evaluation import repeated_seeds
+from hpo.evaluation.cross_validation import CrossValidation
 from hpo.limits import Limits
 from hpo.protocol import Precision, Protocol
-from hpo.setting import Setting
-from hpo.stacking import NotStackableError, Stack, together
 from hpo.studies import open_database, open_study
-from hpo.training import DivergedError, Split, Training, repeatable
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import DivergedError, Training, repeatable
+from hpo.training.split import Split
+from hpo.training.vectorized import NotVectorizableError, VectorizedTraining, together
 from hpo.worker import Worker
 from storage import audit, catalog, claims
 from storage.catalog import Work
@@ -51,9 +53,11 @@ def splits(entry: Architecture, n: int, n_folds: int = 3) -> list[Split]:
     ]
 
 
-def setting_of(entry: Architecture, precision: Precision = "float32", **params: Any) -> Setting:
+def setting_of(
+    entry: Architecture, precision: Precision = "float32", **params: Any
+) -> TrainingConfig:
     dropout = {"dropout": 0.3} if "dropout" in entry.hyperparameters else {}
-    return Setting(
+    return TrainingConfig(
         architecture=entry,
         params=LINEAR | dropout | params,
         epochs=2,
@@ -62,8 +66,8 @@ def setting_of(entry: Architecture, precision: Precision = "float32", **params: 
     )
 
 
-def start(setting: Setting, on: list[Split]) -> list[Training]:
-    return [Training(setting, split, CPU, ("fold", n)) for n, split in enumerate(on)]
+def start(config: TrainingConfig, on: list[Split]) -> list[Training]:
+    return [Training(config, split, CPU, ("fold", n)) for n, split in enumerate(on)]
 
 
 def farthest(some: list[Training], others: list[Training]) -> float:
@@ -78,24 +82,24 @@ def farthest(some: list[Training], others: list[Training]) -> float:
     return max(differences)
 
 
-def both_ways(setting: Setting, on: list[Split]) -> tuple[list[Training], list[Training]]:
+def both_ways(config: TrainingConfig, on: list[Split]) -> tuple[list[Training], list[Training]]:
     """Trained alone, and stacked, to the same weights but for rounding."""
-    alone, stacked = start(setting, on), start(setting, on)
-    begun = start(setting, on)
-    units = together(stacked)
-    assert any(isinstance(unit, Stack) for unit in units)
-    for _ in range(setting.epochs):
+    alone, vectorized = start(config, on), start(config, on)
+    begun = start(config, on)
+    units = together(vectorized)
+    assert any(isinstance(unit, VectorizedTraining) for unit in units)
+    for _ in range(config.epochs):
         for unit in (*alone, *units):
             unit.run_epoch()
-    assert farthest(alone, stacked) < ROUNDING * farthest(alone, begun)
-    return alone, stacked
+    assert farthest(alone, vectorized) < ROUNDING * farthest(alone, begun)
+    return alone, vectorized
 
 
 @pytest.mark.parametrize("name", list(architectures))
 def test_every_network_of_the_zoo_learns_the_same_stacked(name: str) -> None:
     entry = architectures.get(name)
-    alone, stacked = both_ways(setting_of(entry), splits(entry, 150))
-    for one, other in zip(alone, stacked, strict=True):
+    alone, vectorized = both_ways(setting_of(entry), splits(entry, 150))
+    for one, other in zip(alone, vectorized, strict=True):
         assert one.curve == pytest.approx(other.curve, abs=0.021)  # one of 50 on the border
         assert other.train_s > 0
 
@@ -130,17 +134,17 @@ def test_folds_of_two_sizes_are_two_stacks() -> None:
     on = splits(entry, 160, n_folds=4)
     odd = [*on, *splits(entry, 165, n_folds=3)]
     units = together(start(setting_of(entry), odd))
-    assert [isinstance(unit, Stack) for unit in units] == [True, True]
+    assert [isinstance(unit, VectorizedTraining) for unit in units] == [True, True]
     both_ways(setting_of(entry), odd)
 
 
 def test_a_cross_validation_gives_the_same_errors_stacked() -> None:
     entry = architectures.get("fnn-ws-aux")
-    setting = setting_of(entry, optimizer="adam", learning_rate=0.002)
+    config = setting_of(entry, optimizer="adam", learning_rate=0.002)
     curves = []
-    for stacked in (False, True):
-        folds = CrossValidation(load("digits").draw_train(200, 0), 5, 0, CPU, stacked=stacked)
-        *_, trainings = folds.run(setting, ("trial", 1))
+    for vectorized in (False, True):
+        folds = CrossValidation(load("digits").draw_train(200, 0), 5, 0, CPU, vectorized=vectorized)
+        *_, trainings = folds.run(config, ("trial", 1))
         curves.append([each.curve for each in trainings])
     assert len(curves[0]) == 5
     for alone, together_ in zip(*curves, strict=True):
@@ -149,8 +153,8 @@ def test_a_cross_validation_gives_the_same_errors_stacked() -> None:
 
 def test_a_member_that_diverges_ends_the_trial_as_it_does_alone() -> None:
     entry = architectures.get("siamese")
-    setting = setting_of(entry, optimizer="sgd", learning_rate=1e30)
-    (unit,) = together(start(setting, splits(entry, 150)))
+    config = setting_of(entry, optimizer="sgd", learning_rate=1e30)
+    (unit,) = together(start(config, splits(entry, 150)))
     with pytest.raises(DivergedError, match="in epoch 1"):
         unit.run_epoch()
 
@@ -180,14 +184,14 @@ def test_a_network_that_cannot_be_stacked_is_trained_alone_and_it_is_said(
     network: type[nn.Module], caplog: pytest.LogCaptureFixture
 ) -> None:
     entry = Architecture(build=network, name=network.__name__)
-    setting = setting_of(entry)
+    config = setting_of(entry)
     on = splits(entry, 150)
-    with pytest.raises(NotStackableError):
-        Stack(start(setting, on))
-    trainings = start(setting, on)
+    with pytest.raises(NotVectorizableError):
+        VectorizedTraining(start(config, on))
+    trainings = start(config, on)
     assert together(trainings) == trainings
     assert "cannot be stacked" in caplog.text
-    alone = start(setting, on)
+    alone = start(config, on)
     for each in (*trainings, *alone):
         each.run_epoch()
     assert farthest(trainings, alone) == 0.0
@@ -196,9 +200,9 @@ def test_a_network_that_cannot_be_stacked_is_trained_alone_and_it_is_said(
 def test_folds_in_turn_stay_in_turn_where_they_cannot_be_stacked() -> None:
     """Else a pruner's first look would cost an epoch of every fold."""
     examples = load("digits").draw_train(60, 0)
-    folds = CrossValidation(examples, 3, 0, CPU, stacked=True)
-    setting = setting_of(Architecture(build=Looking, name="Looking in turn"))
-    epochs = folds.run(setting, ("trial", 1), in_turn=True)
+    folds = CrossValidation(examples, 3, 0, CPU, vectorized=True)
+    config = setting_of(Architecture(build=Looking, name="Looking in turn"))
+    epochs = folds.run(config, ("trial", 1), in_turn=True)
     done = [[len(training.curve) for training in begun] for begun in epochs]
     assert done == [[1], [2], [2, 1], [2, 2], [2, 2, 1], [2, 2, 2]]
 
@@ -213,7 +217,7 @@ def test_a_loss_that_cannot_be_used_is_refused_as_it_is_alone() -> None:
         together(start(setting_of(entry), on))
 
 
-def run_study(folder: Path, text: str, *, stacked: bool) -> tuple[list[Work], list[str]]:
+def run_study(folder: Path, text: str, *, vectorized: bool) -> tuple[list[Work], list[str]]:
     """A study done by one worker: its pieces, and the events it told, of claims and results."""
     folder.mkdir()
     url = f"sqlite:///{folder / 'hpo.db'}"
@@ -232,7 +236,7 @@ def run_study(folder: Path, text: str, *, stacked: bool) -> tuple[list[Work], li
 
     db = open_database(url)
     with events.heard(Noted()):
-        Worker(db, stacked=stacked).run("siamese")
+        Worker(db, vectorized=vectorized).run("siamese")
     pieces = catalog.work(db, open_study(db, "siamese").id)
     assert audit.differences(db, open_study(db, "siamese").id, n_folds=TINY["folds"]) == []
     db.close()
@@ -241,13 +245,13 @@ def run_study(folder: Path, text: str, *, stacked: bool) -> tuple[list[Work], li
 
 def test_a_worker_stacks_test_runs_and_records_what_it_records_one_by_one(tmp_path: Path) -> None:
     text = RECIPE.replace("parameters:", "parameters:\n  optimizer: sgd")
-    alone, one_by_one = run_study(tmp_path / "alone", text, stacked=False)
-    stacked, together_ = run_study(tmp_path / "stacked", text, stacked=True)
-    assert [(w.kind, w.trial, w.part, w.state) for w in stacked] == [
+    alone, one_by_one = run_study(tmp_path / "alone", text, vectorized=False)
+    vectorized, together_ = run_study(tmp_path / "stacked", text, vectorized=True)
+    assert [(w.kind, w.trial, w.part, w.state) for w in vectorized] == [
         (w.kind, w.trial, w.part, w.state) for w in alone
     ]
-    assert len([w for w in stacked if w.kind == "test" and w.state == "complete"]) == 5
-    for one, other in zip(alone, stacked, strict=True):
+    assert len([w for w in vectorized if w.kind == "test" and w.state == "complete"]) == 5
+    for one, other in zip(alone, vectorized, strict=True):
         assert one.error == pytest.approx(other.error, abs=0.051)  # of 30 or 40 examples
         assert one.n_epochs == other.n_epochs == 2
     assert together_[-11:-1] == ["claimed"] * 5 + ["finished"] * 5
@@ -258,7 +262,7 @@ def test_of_stacked_test_runs_only_those_fail_that_fail_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The data of one seed hold what is no number."""
-    draw = test_error.draw
+    draw = repeated_seeds.draw_split
 
     def spoiled(protocol: Protocol, seed: int, device: torch.device) -> Split:
         split = draw(protocol, seed, device)
@@ -266,8 +270,8 @@ def test_of_stacked_test_runs_only_those_fail_that_fail_alone(
             split.train.inputs.fill_(torch.nan)
         return split
 
-    monkeypatch.setattr(test_error, "draw", spoiled)
-    pieces, _ = run_study(tmp_path / "study", RECIPE, stacked=True)
+    monkeypatch.setattr(repeated_seeds, "draw_split", spoiled)
+    pieces, _ = run_study(tmp_path / "study", RECIPE, vectorized=True)
     states = {work.part: work.state for work in pieces if work.kind == "test"}
     assert states == {0: "complete", 1: "complete", 2: "complete", 3: "failed", 4: "complete"}
 
@@ -290,7 +294,7 @@ def test_test_runs_are_given_back_where_the_database_goes_away_while_more_are_as
 
     monkeypatch.setattr(claims, "claim", away)
     with pytest.raises(UnreachableError):
-        Worker(db, Limits(storage_timeout_s=0.1), stacked=True).run("siamese")
+        Worker(db, Limits(storage_timeout_s=0.1), vectorized=True).run("siamese")
     pieces = catalog.work(db, open_study(db, "siamese").id)
     assert [work.is_held for work in pieces if work.kind == "test"] == [False, False]
     db.close()

@@ -11,8 +11,9 @@ from hpo.datasets import Examples, load
 from hpo.errors import InputError
 from hpo.machine import find_device
 from hpo.protocol import Precision
-from hpo.setting import Setting
-from hpo.training import DivergedError, Split, Standardize, Training, batches, evaluate, repeatable
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import DivergedError, Training, batches, evaluate, repeatable
+from hpo.training.split import Split, Standardize
 
 
 CPU = torch.device("cpu")
@@ -31,8 +32,8 @@ def split(n: int = 60) -> Split:
     return Split.of(examples(n), held_out(), CPU)
 
 
-def setting(batch_size: int = 16, precision: Precision = "float32", **params: Any) -> Setting:
-    return Setting(
+def config(batch_size: int = 16, precision: Precision = "float32", **params: Any) -> TrainingConfig:
+    return TrainingConfig(
         architecture=architectures.get("siamese"),
         params=SMALL | params,
         epochs=3,
@@ -41,8 +42,8 @@ def setting(batch_size: int = 16, precision: Precision = "float32", **params: An
     )
 
 
-def start(*seed: str | int, of: Setting | None = None, on: Split | None = None) -> Training:
-    return Training(of or setting(), on or split(), CPU, seed or ("a", 1))
+def start(*seed: str | int, of: TrainingConfig | None = None, on: Split | None = None) -> Training:
+    return Training(of or config(), on or split(), CPU, seed or ("a", 1))
 
 
 def run(training: Training, n_epochs: int = 3) -> list[float]:
@@ -67,7 +68,7 @@ class TestPrecision:
         kinds = {}
         for precision in ("float32", "bfloat16"):
             seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
-            training = start(of=setting(precision=precision))
+            training = start(of=config(precision=precision))
             for layer in training.model.modules():
                 if isinstance(layer, (nn.Linear, nn.Conv2d)):
                     layer.register_forward_hook(
@@ -87,12 +88,14 @@ class TestPrecision:
             return outputs.logits.square().mean()
 
         entry = Architecture(build=architectures.get("siamese").build, loss=loss)
-        of = Setting(architecture=entry, params={}, epochs=1, batch_size=16, precision="bfloat16")
+        of = TrainingConfig(
+            architecture=entry, params={}, epochs=1, batch_size=16, precision="bfloat16"
+        )
         start(of=of).run_epoch()
         assert seen == {torch.float32}
 
     def test_a_training_in_bfloat16_repeats_bit_for_bit_and_is_another_one(self) -> None:
-        one, again = (start(of=setting(precision="bfloat16")) for _ in range(2))
+        one, again = (start(of=config(precision="bfloat16")) for _ in range(2))
         run(one), run(again)
         assert same(one.model, again.model)
         other = start()
@@ -127,7 +130,7 @@ class TestBatches:
         assert not torch.equal(order, torch.cat(list(batches(101, 10))))
 
     def test_a_network_with_batch_norm_trains_where_one_is_left_over(self) -> None:
-        assert len(run(start(of=setting(batch_size=20), on=split(61)))) == 3
+        assert len(run(start(of=config(batch_size=20), on=split(61)))) == 3
 
 
 class TestRepeatability:
@@ -167,7 +170,7 @@ class TestRepeatability:
 
     def test_epochs_are_shuffled_differently(self) -> None:
         """With no learning, what BatchNorm saw last tells the order."""
-        training = start(of=setting(learning_rate=0.0, dropout=0.0, batch_size=10))
+        training = start(of=config(learning_rate=0.0, dropout=0.0, batch_size=10))
         seen = []
         for _ in range(2):
             training.run_epoch()
@@ -208,7 +211,7 @@ def test_a_network_of_volumes_trains() -> None:
     inputs = torch.randn(40, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     drawn = Examples(inputs, (inputs.mean(dim=(1, 2, 3, 4)) > 0).long())
     entry = Architecture(build=build)
-    of = Setting(architecture=entry, params={"learning_rate": 0.01}, epochs=20, batch_size=8)
+    of = TrainingConfig(architecture=entry, params={"learning_rate": 0.01}, epochs=20, batch_size=8)
     curve = run(start(of=of, on=Split.of(drawn, drawn, CPU)), 20)
     assert curve[-1] < 0.1 < curve[0]
 
@@ -292,7 +295,7 @@ class TestStandardization:
 class TestAugmentation:
     def test_pairs_are_moved_otherwise_in_each_epoch_and_alike_for_a_seed(self) -> None:
         def curve(shift: float) -> tuple[list[float], float]:
-            training = start(of=setting(shift=shift, repair=True))
+            training = start(of=config(shift=shift, repair=True))
             run(training)
             return training.curve, next(training.model.parameters()).sum().item()
 
@@ -321,12 +324,12 @@ class TestErrors:
     def test_training_learns(self) -> None:
         easy = Split.of(load("digits").draw_train(600, 0), held_out(250), CPU)
         params: dict[str, Any] = {"channels": [16, 32, 64], "learning_rate": 0.005, "dropout": 0.0}
-        training = start(of=setting(batch_size=50, **params), on=easy)
+        training = start(of=config(batch_size=50, **params), on=easy)
         run(training, 8)
         assert training.curve[-1] < 0.25
 
     def test_a_loss_that_is_no_number_is_told_with_its_epoch(self) -> None:
-        training = start(of=setting(learning_rate=1e30))
+        training = start(of=config(learning_rate=1e30))
         with pytest.raises(DivergedError, match=r"^the loss became (nan|inf) in epoch 1$"):
             run(training)
         assert training.curve == []

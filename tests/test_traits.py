@@ -11,8 +11,9 @@ from hpo.architectures import architectures
 from hpo.architectures.blocks import ACTIVATIONS, MERGES, Merge, activate
 from hpo.datasets import Examples
 from hpo.errors import InputError
-from hpo.setting import Setting
-from hpo.training import Split, Training, outputs_of
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import Training, outputs_of
+from hpo.training.split import Split
 from tests.networks import (
     CPU,
     asymmetric,
@@ -41,13 +42,13 @@ def trained(name: str, data: Examples, n_epochs: int, **params: Any) -> nn.Modul
     entry = architectures.get(name)
     own = entry.hyperparameters
     rates = {key: 0.0 for key in own if key.endswith("dropout")}
-    setting = Setting(
+    config = TrainingConfig(
         architecture=entry,
         params=rates | {"learning_rate": 0.003} | params,
         epochs=n_epochs,
         batch_size=32,
     )
-    training = Training(setting, Split.of(data, data, CPU), CPU, ("trained",))
+    training = Training(config, Split.of(data, data, CPU), CPU, ("trained",))
     for _ in range(n_epochs):
         training.run_epoch()
     return training.model.eval()

@@ -45,9 +45,9 @@ class DataSet(Protocol):
     size below 1 or over the maximum is an `InputError`; two data sets of one fingerprint draw the
     same. Sizes count examples (pairs, for digit pairs). Any class with these members will do.
 
-    It may also define `error(answers, targets)`, a float from 0, which is best: how wrong a
-    network's answers [N, K] or [N, D] to all held-out examples are (see `hpo.metrics`). It belongs
-    to the data, so that all networks on them are measured alike.
+    It may also define `error(answers, targets)`: how wrong a network's answers [N, K] or [N, D] to
+    all held-out examples are, a float from 0, which is best (see `hpo.training.metrics`). The error
+    belongs to the data, so that all networks on them are measured alike.
     """
 
     @property

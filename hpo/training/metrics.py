@@ -21,7 +21,7 @@ def default_error(answers: Tensor, targets: Tensor) -> float:
     return error(answers, targets)
 
 
-def error_of(data: DataSet) -> Error:
+def error_function(data: DataSet) -> Error:
     """The error that a data set defines, else the default one."""
     own: Error = getattr(data, "error", default_error)
     return own

@@ -7,12 +7,12 @@ from typing import Any, Self
 
 from torch import nn
 
-from hpo import optimization
 from hpo.architectures import Architecture, architectures
 from hpo.datasets import Examples
 from hpo.errors import HpoError, InputError
-from hpo.optimization import Optimization, initialize
 from hpo.protocol import Precision, Protocol
+from hpo.training import optimization
+from hpo.training.optimization import Optimization, initialize
 
 
 DURATION = ("epochs", "batch_size")
@@ -40,7 +40,7 @@ def _without(names: dict[str, Any], gone: tuple[str, ...]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class TrainingConfig:
     """What one training is of: a network, its hyperparameters, how long and precisely it trains.
 
     `params` are in the recipe's form; epochs and batch size among them are already in the fields.

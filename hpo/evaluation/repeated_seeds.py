@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from hpo.datasets import load
-from hpo.metrics import error_of
 from hpo.protocol import Protocol
 from hpo.seeds import derive
-from hpo.setting import Setting
-from hpo.stacking import together
-from hpo.training import Split, Training
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import Training
+from hpo.training.metrics import error_function
+from hpo.training.split import Split
+from hpo.training.vectorized import together
 
 
 def run(
@@ -44,24 +45,27 @@ def run_together(
     Raises:
         DivergedError: a loss is not finite.
     """
-    setting = Setting.of(protocol, params)
+    config = TrainingConfig.of(protocol, params)
     trainings = [
         Training(
-            setting, draw(protocol, seed, device), device, ("test", protocol.seed, trial, seed)
+            config,
+            draw_split(protocol, seed, device),
+            device,
+            ("test", protocol.seed, trial, seed),
         )
         for seed in seeds
     ]
     units = together(trainings)
-    for _ in range(setting.epochs):
+    for _ in range(config.epochs):
         for unit in units:
             unit.run_epoch()
         yield trainings
 
 
-def draw(protocol: Protocol, seed: int, device: torch.device) -> Split:
+def draw_split(protocol: Protocol, seed: int, device: torch.device) -> Split:
     """The training and test examples of test run `seed`, standardized by the training ones."""
     data = load(protocol.dataset)
     purpose = derive("test run", seed)
     train = data.draw_train(protocol.train_size, purpose)
     test = data.draw_test(protocol.test_size, purpose)
-    return Split.of(train, test, device, error_of(data))
+    return Split.of(train, test, device, error_function(data))

@@ -7,8 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +15,13 @@ from torch import Tensor, nn
 from hpo.architectures import Outputs
 from hpo.datasets import Examples
 from hpo.errors import HpoError
-from hpo.losses import make_loss
-from hpo.metrics import Error, default_error
-from hpo.optimization import Schedule, make_optimizer
 from hpo.protocol import Precision
 from hpo.seeds import derive
-from hpo.setting import Setting
+from hpo.training.config import TrainingConfig
+from hpo.training.losses import make_loss
+from hpo.training.metrics import Error, default_error
+from hpo.training.optimization import Schedule, make_optimizer
+from hpo.training.split import Split
 
 
 EVALUATION_BATCH = 200
@@ -46,74 +46,6 @@ def repeatable() -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-class Standardize(nn.Module):
-    """Subtracts a mean and divides by a standard deviation, those of the training inputs."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Tensor | None = None, std: Tensor | None = None) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(()) if mean is None else mean)
-        self.register_buffer("std", torch.ones(()) if std is None else std)
-
-    @classmethod
-    def of(cls, inputs: Tensor) -> Self:
-        """Measured on `inputs`: feature by feature where they are [N, F], else one for all values.
-
-        Inputs that are no floating-point numbers, such as the indexes of words, stay as they are.
-        """
-        if not inputs.is_floating_point():
-            return cls()
-        dims = (0,) if inputs.dim() == 2 else None
-        std = inputs.std(dim=dims)
-        return cls(inputs.mean(dim=dims), torch.where(std > 0, std, torch.ones_like(std)))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Any shape, which stays."""
-        return (inputs - self.mean) / self.std if inputs.is_floating_point() else inputs
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Training and held-out examples, both standardized by the training ones alone.
-
-    `error` is how wrong answers to the held-out ones are counted.
-    """
-
-    train: Examples
-    held_out: Examples
-    standardize: Standardize
-    error: Error = default_error
-
-    @classmethod
-    def of(
-        cls,
-        train: Examples,
-        held_out: Examples,
-        device: torch.device,
-        error: Error = default_error,
-    ) -> Self:
-        """Standardizes both and moves them to the device."""
-        standardize = Standardize.of(train.inputs)
-        return cls(
-            standardized(train, standardize).to(device),
-            standardized(held_out, standardize).to(device),
-            standardize,
-            error,
-        )
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """How many examples there are to train on, and held out."""
-        return len(self.train), len(self.held_out)
-
-
-def standardized(examples: Examples, standardize: Standardize) -> Examples:
-    """The examples with their inputs standardized."""
-    return Examples(standardize(examples.inputs), examples.targets, examples.auxiliary)
-
-
 class Training:
     """One fit: `run_epoch` trains an epoch and gives the error on the held-out examples.
 
@@ -124,16 +56,20 @@ class Training:
     """
 
     def __init__(
-        self, setting: Setting, split: Split, device: torch.device, seed: tuple[str | int, ...]
+        self,
+        config: TrainingConfig,
+        split: Split,
+        device: torch.device,
+        seed: tuple[str | int, ...],
     ) -> None:
-        self.setting, self.split, self._seed = setting, split, seed
+        self.config, self.split, self._seed = config, split, seed
         torch.manual_seed(derive(*seed, "initialization"))
-        self.model = setting.build().to(device)
+        self.model = config.build().to(device)
         images_last(self.model)
-        fit, n_batches = setting.optimization, len(starts(len(split.train), setting.batch_size))
-        self.loss = setting.architecture.loss or make_loss(fit, split.train)
+        fit, n_batches = config.optimization, len(starts(len(split.train), config.batch_size))
+        self.loss = config.architecture.loss or make_loss(fit, split.train)
         self._optimizer = make_optimizer(self.model, fit)
-        self._schedule = Schedule(self._optimizer, fit, epochs=setting.epochs, n_batches=n_batches)
+        self._schedule = Schedule(self._optimizer, fit, epochs=config.epochs, n_batches=n_batches)
         self.curve: list[float] = []
         self.train_s = 0.0
 
@@ -155,7 +91,7 @@ class Training:
         Drawn next are their order and then, batch by batch, what the network draws.
         """
         torch.manual_seed(derive(*self._seed, "epoch", len(self.curve)))
-        return self.setting.augment(self.split.train)
+        return self.config.augment(self.split.train)
 
     def add(self, error: float, seconds: float) -> None:
         """An epoch is done, in so many seconds, with this error on the held-out examples.
@@ -181,9 +117,9 @@ class Training:
         self.model.train()
         train = self.begin_epoch()
         total = torch.zeros((), device=train.inputs.device)
-        for indices in batches(len(train), self.setting.batch_size):
+        for indices in batches(len(train), self.config.batch_size):
             batch = train.subset(indices.to(train.inputs.device))
-            outputs = outputs_in(self.setting.precision, self.model, batch.inputs)
+            outputs = outputs_in(self.config.precision, self.model, batch.inputs)
             loss = self.loss(outputs, batch)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

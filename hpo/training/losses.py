@@ -12,7 +12,7 @@ from torch.nn import functional
 from hpo.architectures import Outputs
 from hpo.datasets import Examples
 from hpo.errors import InputError
-from hpo.optimization import Optimization
+from hpo.training.optimization import Optimization
 
 
 Loss = Callable[[Outputs, Examples], Tensor]

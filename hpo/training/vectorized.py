@@ -18,18 +18,18 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from hpo import events
-from hpo.cuda_graphs import Recorded
 from hpo.datasets import Examples
-from hpo.dropouts import Dropouts, Mask, noted, replayed
 from hpo.errors import HpoError
-from hpo.optimization import Schedule, make_optimizer
-from hpo.training import EVALUATION_BATCH, Training, outputs_in, outputs_of, starts
+from hpo.training.cuda_graphs import Recorded
+from hpo.training.dropout_masks import Dropouts, Mask, noted, replayed
+from hpo.training.fit import EVALUATION_BATCH, Training, outputs_in, outputs_of, starts
+from hpo.training.optimization import Schedule, make_optimizer
 
 
-State = dict[str, Tensor]
+Tensors = dict[str, Tensor]
 
 
-class NotStackableError(HpoError):
+class NotVectorizableError(HpoError):
     """The network or its loss does something that cannot be done for several members at once."""
 
 
@@ -41,7 +41,7 @@ class Beginning(NamedTuple):
     generator: torch.Generator
 
 
-def together(trainings: Sequence[Training]) -> "list[Stack | Training]":
+def together(trainings: Sequence[Training]) -> "list[VectorizedTraining | Training]":
     """Trainings of one setting, stacked where they have as many examples each.
 
     Folds differ by one example at most. A network that cannot be stacked is trained alone.
@@ -50,9 +50,9 @@ def together(trainings: Sequence[Training]) -> "list[Stack | Training]":
     for training in trainings:
         groups[training.split.sizes].append(training)
     try:
-        return [Stack(each) if len(each) > 1 else each[0] for each in groups.values()]
-    except NotStackableError as error:
-        _tell_alone(trainings[0].setting.architecture.name, str(error))
+        return [VectorizedTraining(each) if len(each) > 1 else each[0] for each in groups.values()]
+    except NotVectorizableError as error:
+        _tell_alone(trainings[0].config.architecture.name, str(error))
         return list(trainings)
 
 
@@ -63,7 +63,7 @@ def _tell_alone(name: str, reason: str) -> None:
     events.warn("not_stacked", words, architecture=name)
 
 
-class Stack:
+class VectorizedTraining:
     """Trainings of one setting on as many examples each, trained together epoch by epoch.
 
     Weights and buffers of the members' models become views of the stacked ones.
@@ -73,7 +73,7 @@ class Stack:
         """Stack them as they are before their first epoch.
 
         Raises:
-            NotStackableError: the network cannot be trained so; the trainings are untouched.
+            NotVectorizableError: the network cannot be trained so; the trainings are untouched.
         """
         self._members, self._first = trainings, trainings[0]
         self._device = self._first.split.train.inputs.device
@@ -83,7 +83,7 @@ class Stack:
         self._trained = [each for each in self._weights.values() if each.requires_grad]
         self._masks = {n: self._rehearse(n) for n in sorted(set(self._sizes()))}
         self._recorded: dict[int, Recorded] = {}
-        fit, epochs = self._first.setting.optimization, self._first.setting.epochs
+        fit, epochs = self._first.config.optimization, self._first.config.epochs
         self._optimizer = make_optimizer(nn.ParameterList(self._trained), fit)
         n_batches = len(self._sizes())
         self._schedule = Schedule(self._optimizer, fit, epochs=epochs, n_batches=n_batches)
@@ -109,7 +109,7 @@ class Stack:
     def _sizes(self) -> list[int]:
         """How many examples the batches of an epoch have."""
         n = len(self._first.split.train)
-        begins = starts(n, self._first.setting.batch_size)
+        begins = starts(n, self._first.config.batch_size)
         return [end - begin for begin, end in zip(begins, [*begins[1:], n], strict=True)]
 
     def _train(self) -> Tensor:
@@ -167,7 +167,7 @@ class Stack:
         n_fields = len(_fields(self._first.split.train))
         fields, masks = arguments[:n_fields], arguments[n_fields:]
 
-        def loss_of(weights: State, buffers: State, fields: Any, masks: Any) -> Tensor:
+        def loss_of(weights: Tensors, buffers: Tensors, fields: Any, masks: Any) -> Tensor:
             return self._loss(weights, buffers, fields, replayed(masks))
 
         losses = vmap(loss_of)(self._weights, self._buffers, fields, masks)
@@ -177,7 +177,7 @@ class Stack:
         return [losses.detach(), *laid_out]
 
     def _loss(
-        self, weights: State, buffers: State, fields: Sequence[Tensor], dropout: Dropouts
+        self, weights: Tensors, buffers: Tensors, fields: Sequence[Tensor], dropout: Dropouts
     ) -> Tensor:
         """One member's loss of one batch."""
         batch = Examples(*fields)
@@ -186,22 +186,22 @@ class Stack:
             return functional_call(self._first.model, (weights, buffers), (inputs,))
 
         with dropout:
-            outputs = outputs_in(self._first.setting.precision, model, batch.inputs)
+            outputs = outputs_in(self._first.config.precision, model, batch.inputs)
         return self._first.loss(outputs, batch)
 
     def _rehearse(self, n: int) -> list[Mask]:
         """Compute a batch of that size, for nothing; the dropouts that the network asks for.
 
         Raises:
-            NotStackableError: the stacked network cannot compute it.
+            NotVectorizableError: the stacked network cannot compute it.
         """
         fields = [each[:, :n] for each in _stacked_fields([t.split.train for t in self._members])]
         buffers = {name: each.clone() for name, each in self._buffers.items()}
         alone, masks = deepcopy(self._first.model).train(), list[Mask]()
         with torch.no_grad(), noted(masks):
-            outputs_in(self._first.setting.precision, alone, fields[0][0])
+            outputs_in(self._first.config.precision, alone, fields[0][0])
 
-        def loss_of(weights: State, buffers: State, fields: Any) -> Tensor:
+        def loss_of(weights: Tensors, buffers: Tensors, fields: Any) -> Tensor:
             return self._loss(weights, buffers, fields, noted([]))
 
         self._first.model.train()
@@ -209,7 +209,7 @@ class Stack:
             losses = vmap(loss_of)(self._weights, buffers, fields)
             torch.autograd.grad(losses.sum(), self._trained, allow_unused=True)
         except RuntimeError as error:
-            raise NotStackableError(" ".join(str(error).split())) from error
+            raise NotVectorizableError(" ".join(str(error).split())) from error
         return masks
 
     @torch.inference_mode()
@@ -218,7 +218,7 @@ class Stack:
         model = self._first.model
         model.eval()
 
-        def answers_of(weights: State, buffers: State, inputs: Tensor) -> Tensor:
+        def answers_of(weights: Tensors, buffers: Tensors, inputs: Tensor) -> Tensor:
             def call(inputs: Tensor) -> Any:
                 return functional_call(model, (weights, buffers), (inputs,))
 
@@ -242,7 +242,7 @@ def _stacked_fields(of_members: Sequence[Examples]) -> list[Tensor]:
     return [torch.stack(each) for each in zip(*map(_fields, of_members), strict=True)]
 
 
-def _stacked(states: Sequence[Mapping[str, Tensor]]) -> State:
+def _stacked(states: Sequence[Mapping[str, Tensor]]) -> Tensors:
     """Of the same names; what is trained in the models is trained here."""
     return {
         name: nn.Parameter(
@@ -253,7 +253,7 @@ def _stacked(states: Sequence[Mapping[str, Tensor]]) -> State:
     }
 
 
-def _show(model: nn.Module, member: int, state: State) -> None:
+def _show(model: nn.Module, member: int, state: Tensors) -> None:
     """Make a model's weights and buffers views of the stacked ones."""
     for name, tensor in _tensors(model):
         tensor.data = state[name].data[member]

@@ -11,11 +11,12 @@ from sklearn.model_selection import KFold, StratifiedKFold
 
 from hpo.datasets import Examples
 from hpo.errors import InputError
-from hpo.metrics import Error, default_error
 from hpo.seeds import derive_32
-from hpo.setting import Setting
-from hpo.stacking import Stack, together
-from hpo.training import Split, Training
+from hpo.training.config import TrainingConfig
+from hpo.training.fit import Training
+from hpo.training.metrics import Error, default_error
+from hpo.training.split import Split
+from hpo.training.vectorized import VectorizedTraining, together
 
 
 class CrossValidation:
@@ -29,10 +30,10 @@ class CrossValidation:
         device: torch.device,
         error: Error = default_error,
         *,
-        stacked: bool = False,
+        vectorized: bool = False,
     ) -> None:
         """Cut the examples into folds; `stacked` trains those side by side as one model."""
-        self._device, self._is_stacked = device, stacked
+        self._device, self._is_vectorized = device, vectorized
         self.splits = [
             Split.of(examples.subset(train), examples.subset(held_out), device, error)
             for train, held_out in fold_indices(examples, n_folds, seed)
@@ -40,7 +41,7 @@ class CrossValidation:
 
     def run(
         self,
-        setting: Setting,
+        config: TrainingConfig,
         seed: tuple[str | int, ...],
         pause: Callable[[], None] = lambda: None,
         *,
@@ -55,8 +56,8 @@ class CrossValidation:
             DivergedError: a fold's loss is not finite.
         """
         begun: list[Training] = []
-        for units in self._units(setting, seed, begun, in_turn=in_turn):
-            for _ in range(setting.epochs):
+        for units in self._units(config, seed, begun, in_turn=in_turn):
+            for _ in range(config.epochs):
                 for unit in units:
                     unit.run_epoch()
                     pause()
@@ -64,24 +65,24 @@ class CrossValidation:
 
     def _units(
         self,
-        setting: Setting,
+        config: TrainingConfig,
         seed: tuple[str | int, ...],
         begun: list[Training],
         *,
         in_turn: bool,
-    ) -> Iterator[Sequence[Stack | Training]]:
+    ) -> Iterator[Sequence[VectorizedTraining | Training]]:
         """What is trained side by side, one after another; adds to `begun` the folds in it."""
 
         def begin(fold: int) -> Training:
-            begun.append(Training(setting, self.splits[fold], self._device, (*seed, "fold", fold)))
+            begun.append(Training(config, self.splits[fold], self._device, (*seed, "fold", fold)))
             return begun[-1]
 
         folds = range(len(self.splits))
-        if in_turn and not self._is_stacked:
+        if in_turn and not self._is_vectorized:
             yield from ([begin(fold)] for fold in folds)
             return
         trainings = [begin(fold) for fold in folds]
-        units = together(trainings) if self._is_stacked else trainings
+        units = together(trainings) if self._is_vectorized else trainings
         yield from [[unit] for unit in units] if in_turn else [units]
 
 

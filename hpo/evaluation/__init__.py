@@ -1,0 +1,1 @@
+"""Errors of a configuration: cross-validation, and test runs over repeated seeds."""

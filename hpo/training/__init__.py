@@ -1,0 +1,1 @@
+"""One fit of one network: its configuration, loss, optimizer and epochs."""
