@@ -115,11 +115,11 @@ def study_create(
     }
     settings = {key: value for key, value in given.items() if value is not None}
     if dry_run:
-        from hpo.cost import estimate
+        from hpo.studies.cost import estimate
 
         screen.print_record(asdict(estimate(architecture, **settings)), as_json)
         return
-    from hpo.studies import create_study
+    from hpo.studies.lifecycle import create_study
 
     study = create_study(architecture, storage=storage, if_not_exists=if_not_exists, **settings)
     screen.print_study(study, as_json)
@@ -132,7 +132,7 @@ def study_list(storage: Storage = None, as_json: Json = False) -> None:
 
     Example: hpo study list --json
     """
-    from hpo.status import list_studies
+    from hpo.studies.status import list_studies
 
     screen.print_studies(list_studies(storage), as_json)
 
@@ -143,7 +143,7 @@ def study_show(name: Name, storage: Storage = None, as_json: Json = False) -> No
 
     Example: hpo study show siamese --json
     """
-    from hpo.status import show_study
+    from hpo.studies.status import show_study
 
     screen.print_status(show_study(name, storage), as_json)
 
@@ -154,7 +154,7 @@ def study_trials(name: Name, storage: Storage = None, as_json: Json = False) -> 
 
     Example: hpo study trials siamese --json
     """
-    from hpo.status import study_trials as trials
+    from hpo.studies.status import study_trials as trials
 
     screen.print_trials(trials(name, storage), as_json)
 
@@ -170,7 +170,7 @@ def study_extend(
 
     Example: hpo study extend siamese --trials 100
     """
-    from hpo.studies import extend_study
+    from hpo.studies.lifecycle import extend_study
 
     study = extend_study(name, trials, storage)
     screen.print_record({"name": study.name, "n_trials": study.n_trials}, as_json)
@@ -182,7 +182,7 @@ def study_pause(name: Name, storage: Storage = None, as_json: Json = False) -> N
 
     Example: hpo study pause siamese
     """
-    from hpo.studies import pause_study
+    from hpo.studies.lifecycle import pause_study
 
     study = pause_study(name, storage)
     screen.print_record({"name": study.name, "paused": study.paused}, as_json)
@@ -194,7 +194,7 @@ def study_resume(name: Name, storage: Storage = None, as_json: Json = False) -> 
 
     Example: hpo study resume siamese
     """
-    from hpo.studies import resume_study
+    from hpo.studies.lifecycle import resume_study
 
     study = resume_study(name, storage)
     screen.print_record({"name": study.name, "paused": study.paused}, as_json)
@@ -229,7 +229,7 @@ def study_delete(
     Example: hpo study delete siamese --yes
     """
     from hpo.errors import InputError
-    from hpo.studies import delete_study
+    from hpo.studies.lifecycle import delete_study
 
     if not yes:
         raise InputError(f"this deletes all that was recorded for {name!r}: add --yes")

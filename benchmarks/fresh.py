@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from benchmarks.searches import FOLDS, recipe, write
-from hpo import creation
+from hpo.architectures import architectures
 from hpo.evaluation.cross_validation import CrossValidation
 from hpo.protocol import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS
 from hpo.seeds import derive
 from hpo.statistics import mean
+from hpo.studies import recipes
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import DivergedError, repeatable
 from hpo.training.metrics import error_function
@@ -30,7 +31,7 @@ PURPOSE = "fresh"
 
 @cache
 def _folds(architecture: str, repeat: int) -> CrossValidation:
-    _, data = creation.dataset(None, creation.architecture(architecture))
+    _, data = recipes.find_dataset(None, architectures.get(architecture))
     seed = derive(PURPOSE, repeat)
     examples = data.draw_train(data.default_train_size, seed)
     return CrossValidation(examples, FOLDS, seed, torch.device("cpu"), error_function(data))
@@ -53,7 +54,7 @@ def errors(architecture: str, params: dict[str, Any], folder: Path) -> list[floa
 def _measure(architecture: str, params: dict[str, Any]) -> list[float]:
     own = recipe(architecture)
     config = TrainingConfig(
-        architecture=creation.architecture(architecture),
+        architecture=architectures.get(architecture),
         params=params,
         epochs=params.get("epochs", own.epochs or DEFAULT_EPOCHS),
         batch_size=params.get("batch_size", own.batch_size or DEFAULT_BATCH_SIZE),

@@ -16,10 +16,11 @@ import torch
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
-from hpo import machine, protocol, studies
+from hpo import machine, protocol
 from hpo.objective import Objective
 from hpo.protocol import Protocol
 from hpo.search import pruners, samplers
+from hpo.studies import lifecycle
 from hpo.workers.plan import make_plan
 from storage import leases
 from storage.claims import claim
@@ -74,7 +75,7 @@ class Ours:
 
     def __init__(self, db: Database, name: str, worker: str) -> None:
         self._db, self._worker = db, worker
-        self._study = studies.open_study(db, name)
+        self._study = lifecycle.open_study(db, name)
         self._retry = partial(db.retry, timeout_s=PATIENCE_S)
         cpu = torch.device("cpu")
         self._objective = Objective(db, self._study, cpu, self._retry)

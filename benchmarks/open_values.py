@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import yaml
 
-from hpo import creation
+from hpo.architectures import architectures
 from hpo.datasets import load
 from hpo.errors import HpoError, InputError
 from hpo.formatting import params, percent, summary
@@ -31,6 +31,7 @@ from hpo.protocol import Protocol
 from hpo.registry import unknown
 from hpo.repeats import Piece, Plan, Repeats, Run, configuration, finish, pieces, plan
 from hpo.seeds import derive
+from hpo.studies import recipes
 from hpo.subprocesses.pool import spread
 from hpo.training.config import DURATION, TrainingConfig
 from hpo.training.fit import Training
@@ -90,7 +91,7 @@ def planned(name: str, candidate: dict[str, Any], repeats: int) -> Plan:
 
 def reported(name: str) -> float | None:
     """The error that the architecture's report gives, if any."""
-    found = creation.own_recipe(creation.architecture(name))
+    found = recipes.own_recipe(architectures.get(name))
     return None if found is None or found.reported is None else found.reported.test_error
 
 

@@ -21,8 +21,9 @@ from typing import Any
 
 import yaml
 
-from hpo import creation, studies
-from hpo.status import study_trials
+from hpo.architectures import architectures
+from hpo.studies import lifecycle, recipes
+from hpo.studies.status import study_trials
 from hpo.subprocesses.spawn import SIGNALS
 from search_spaces.recipe import Recipe
 
@@ -69,7 +70,7 @@ class Trial:
 @cache
 def recipe(architecture: str) -> Recipe:
     """The architecture's own, as hpo has it."""
-    found = creation.own_recipe(creation.architecture(architecture))
+    found = recipes.own_recipe(architectures.get(architecture))
     assert found is not None
     return found
 
@@ -85,7 +86,7 @@ def run(search: Search, *, trials: int, fold_epochs: float = math.inf) -> list[T
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "hpo.db"
         url = f"sqlite:///{database}"
-        studies.create_study(
+        lifecycle.create_study(
             search.architecture,
             name="search",
             storage=url,

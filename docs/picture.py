@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from hpo.progress import Progress
-from hpo.status import show
-from hpo.studies import open_database, open_study
+from hpo.studies.status import show
+from hpo.studies.lifecycle import open_database, open_study
 
 
 PICTURE = Path(__file__).parent / "picture.svg"

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from hpo.export import export_study
     from hpo.loading import load
     from hpo.processes import run_worker
-    from hpo.status import list_studies, show_study, study_trials
-    from hpo.studies import (
+    from hpo.studies.lifecycle import (
         create_study,
         delete_study,
         extend_study,
         pause_study,
         resume_study,
     )
+    from hpo.studies.status import list_studies, show_study, study_trials
     from hpo.upkeep import check_storage, copy_study, upgrade_storage
 
 __all__ = [

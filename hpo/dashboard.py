@@ -9,7 +9,7 @@ import sys
 import optuna_dashboard
 
 from hpo.errors import InputError
-from hpo.studies import open_database
+from hpo.studies.lifecycle import open_database
 
 
 def serve(storage: str | None = None, *, host: str = "127.0.0.1", port: int = 8080) -> None:

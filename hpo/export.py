@@ -19,8 +19,8 @@ import yaml
 
 from hpo.errors import HpoError, InputError
 from hpo.protocol import Protocol
-from hpo.status import Best, Status, error_of, show, test_runs
-from hpo.studies import Study, open_database, open_study
+from hpo.studies.lifecycle import Study, open_database, open_study
+from hpo.studies.status import Best, Status, recorded_error, show, test_runs
 from search_spaces import recipe
 from storage import catalog
 from storage.engine import Database
@@ -214,7 +214,7 @@ def _write_weights(
 
     if not (runs := test_runs(catalog.work(db, study.id), best.trial)):
         raise HpoError(f"study {study.name!r} has no test run yet, so there are no weights")
-    seed, recorded = runs[0].part, error_of(runs[0])
+    seed, recorded = runs[0].part, recorded_error(runs[0])
     training, split = test_run(study.protocol, best.trial, best.params, seed)
     if (found := training.curve[-1]) != recorded:
         print(

@@ -7,12 +7,9 @@ import optuna
 import torch
 
 from hpo import machine
-from hpo.architectures import architectures, count_parameters
-from hpo.creation import check_names, check_strategies
-from hpo.datasets import datasets, fingerprint, load
-from hpo.errors import DataError, InputError
+from hpo.architectures import count_parameters
+from hpo.datasets import load
 from hpo.evaluation.cross_validation import CrossValidation
-from hpo.protocol import Protocol
 from hpo.registry import foreign
 from hpo.reporting import Reporter, Retry
 from hpo.search.pruners import make_pruning
@@ -20,7 +17,7 @@ from hpo.search.samplers import make_sampler
 from hpo.search.suggest import suggest
 from hpo.seeds import derive
 from hpo.statistics import mean
-from hpo.studies import Study
+from hpo.studies.lifecycle import Study
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import Training
 from hpo.training.metrics import error_function
@@ -28,30 +25,6 @@ from hpo.training.optimization import warm_up
 from storage import leases
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord
-
-
-def check_machine(protocol: Protocol) -> None:
-    """See that this machine has the network and the data that the study was created with.
-
-    Raises:
-        InputError: it lacks one of them, or has another version of the network, or the program is
-            too old for the study's sampler or pruner.
-        DataError: it has other data, or none.
-    """
-    for registry, name in ((architectures, protocol.architecture), (datasets, protocol.dataset)):
-        if not registry.is_known(name):
-            raise InputError(
-                f"this machine has no {registry.kind} {name}, which the study needs; install here "
-                "the package that it comes from"
-            )
-    check_names(protocol.search_space, architectures.get(protocol.architecture))
-    check_strategies(protocol.sampler, protocol.pruner, protocol.search_space)
-    found = fingerprint(protocol.dataset)
-    if found != protocol.fingerprint:
-        raise DataError(
-            f"the data set {protocol.dataset} on this machine is not the study's (fingerprint "
-            f"{found[:12]} instead of {protocol.fingerprint[:12]}); fetch the same files"
-        )
 
 
 class Objective:

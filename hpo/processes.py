@@ -10,13 +10,14 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
-from hpo import events, studies
+from hpo import events
 from hpo.errors import InputError
 from hpo.events import LOG_FORMATS
 from hpo.limits import Limits
 from hpo.machine import DEVICES, count_cores
 from hpo.progress import Progress
 from hpo.registry import unknown
+from hpo.studies import lifecycle
 from hpo.subprocesses.spawn import SIGNALS, Handler, handled
 from hpo.subprocesses.stop import Stop
 from hpo.supervision import Assignment, Supervisor
@@ -73,7 +74,7 @@ def run_worker(
         events.heard(events.printer(log_format), worker=own_name),
         events.warnings_told(),
         handled(_asking(stop, second_ends=n_workers == 1), *SIGNALS),
-        closing(_opened(studies.storage_url(storage), study, limits, stop)) as db,
+        closing(_opened(lifecycle.storage_url(storage), study, limits, stop)) as db,
         _watched(db, metrics_host, metrics_port),
         Progress(db, study) if progress and log_format == "text" else nullcontext(),
     ):
@@ -94,7 +95,7 @@ def _opened(url: str, study: str | None, limits: Limits, stop: Stop) -> Database
         db = Database.when_it_answers(url, create=limits.wait, **patience)
         opened.callback(db.close)
         if study is not None:
-            db.retry(lambda: studies.open_study(db, study), **patience)
+            db.retry(lambda: lifecycle.open_study(db, study), **patience)
         opened.pop_all()
     return db
 

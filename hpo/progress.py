@@ -14,12 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpo import studies
 from hpo.errors import HpoError
 from hpo.formatting import duration, percent
 from hpo.progress_of_runs import QUIET_S
-from hpo.status import Status, WorkerStatus, show
-from hpo.studies import Study
+from hpo.studies import lifecycle
+from hpo.studies.lifecycle import Study
+from hpo.studies.status import Status, WorkerStatus, show
 from storage.engine import Database
 from storage.errors import StorageError
 
@@ -88,9 +88,9 @@ class Progress:
         """The studies to show; none where they cannot be read, which workers tell of."""
         try:
             if self._name is not None:
-                found = [studies.open_study(self._db, self._name)]
+                found = [lifecycle.open_study(self._db, self._name)]
             else:
-                found, _ = studies.every(self._db)
+                found, _ = lifecycle.every(self._db)
             shown = [(study, show(self._db, study)) for study in found]
         except (StorageError, HpoError):
             return []

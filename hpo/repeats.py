@@ -79,13 +79,14 @@ def plan(name: str, params: dict[str, Any], *, repeats: int, **training: Any) ->
         RecipeError: a parameter is no fixed value, or the architecture's own recipe is wrong.
         DataError: the files of the data set are missing or damaged.
     """
-    from hpo import creation  # loads Optuna, which no spawned process needs
+    from hpo.architectures import architectures
+    from hpo.studies import checks, recipes  # loads Optuna, which no spawned process needs
 
-    entry = creation.architecture(name)
-    found = creation.own_recipe(entry)
-    dataset, data = creation.dataset(None, entry)
-    recipes = {"epochs": found.epochs, "batch_size": found.batch_size} if found else {}
-    usual = {name: value for name, value in recipes.items() if value is not None}
+    entry = architectures.get(name)
+    found = recipes.own_recipe(entry)
+    dataset, data = recipes.find_dataset(None, entry)
+    durations = {"epochs": found.epochs, "batch_size": found.batch_size} if found else {}
+    usual = {name: value for name, value in durations.items() if value is not None}
     protocol = protocols.make(
         architecture=name,
         dataset=dataset,
@@ -96,7 +97,7 @@ def plan(name: str, params: dict[str, Any], *, repeats: int, **training: Any) ->
         repeats=repeats,
         **(usual | training),
     )
-    creation.check_names(protocol.search_space, entry)
+    checks.check_names(protocol.search_space, entry)
     model = TrainingConfig.of(protocol, configuration(protocol)).try_build()
     return Plan(protocol=protocol, n_parameters=count_parameters(model))
 

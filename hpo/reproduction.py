@@ -158,9 +158,9 @@ def reported_names() -> list[str]:
 
 
 def _report(name: str, repeats: int | None, precision: str) -> Report:
-    from hpo import creation  # loads Optuna, which no spawned process needs
+    from hpo.studies import recipes  # loads Optuna, which no spawned process needs
 
-    found = creation.own_recipe(creation.architecture(name))
+    found = recipes.own_recipe(architectures.get(name))
     if found is None or found.reported is None:
         raise InputError(f"no report is known for {name}: its recipe has no reported section")
     reported = found.reported

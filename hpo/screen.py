@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from hpo.protocol import Protocol
     from hpo.reproduction import Reproduction
     from hpo.search.boundary_check import CrowdedEdge
-    from hpo.status import Status
-    from hpo.studies import Study
+    from hpo.studies.lifecycle import Study
+    from hpo.studies.status import Status
     from hpo.upkeep import Finding
     from hpo.zoo import Entry
 

@@ -11,7 +11,8 @@ from typing import Literal
 
 from hpo import protocol as protocols
 from hpo.errors import HpoError
-from hpo.studies import checked_name, open_database, storage_url
+from hpo.studies.lifecycle import open_database, storage_url
+from hpo.studies.settings import checked_name
 from storage import audit, catalog, copying, upkeep
 from storage.catalog import StudyRow
 from storage.engine import Database

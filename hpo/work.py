@@ -15,7 +15,7 @@ from hpo.evaluation import repeated_seeds
 from hpo.formatting import last_line
 from hpo.objective import Objective, result
 from hpo.reporting import Reporter, Retry
-from hpo.studies import Study
+from hpo.studies.lifecycle import Study
 from hpo.subprocesses.stop import Stop
 from hpo.training.fit import DivergedError, Training
 from storage import catalog, leases

@@ -7,15 +7,16 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from hpo import events, studies
-from hpo.creation import check_own_code
+from hpo import events
 from hpo.errors import HpoError, InputError
 from hpo.formatting import last_line
 from hpo.limits import Limits
 from hpo.machine import find_device
-from hpo.objective import Objective, check_machine
-from hpo.status import Status, show
-from hpo.studies import Study, Unreadable
+from hpo.objective import Objective
+from hpo.studies import lifecycle
+from hpo.studies.checks import check_machine, check_own_code
+from hpo.studies.lifecycle import Study, Unreadable
+from hpo.studies.status import Status, show
 from hpo.subprocesses.stop import Stop
 from hpo.training.fit import repeatable
 from hpo.work import Work
@@ -102,9 +103,9 @@ class Worker:
     def _next(self, name: str | None) -> Study | None:
         """The named study, else the one that is least done; None where nothing is left to do."""
         if name is not None:
-            found = [self._retry(lambda: studies.open_study(self.db, name))]
+            found = [self._retry(lambda: lifecycle.open_study(self.db, name))]
         else:
-            found, unreadable = self._retry(lambda: studies.every(self.db))
+            found, unreadable = self._retry(lambda: lifecycle.every(self.db))
             for each in unreadable:
                 self._leave_out(each, each.error)
         standing = []

@@ -7,9 +7,9 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from hpo.architectures import Architecture, architectures, count_parameters
-from hpo.creation import own_recipe
 from hpo.errors import InputError
 from hpo.registry import foreign, origin
+from hpo.studies.recipes import own_recipe
 from hpo.training.config import TrainingConfig
 from search_spaces import RecipeError
 from search_spaces.recipe import Reported

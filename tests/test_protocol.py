@@ -11,7 +11,7 @@ import hpo
 from hpo import protocol
 from hpo.datasets import fingerprint
 from hpo.errors import HpoError
-from hpo.studies import open_database
+from hpo.studies.lifecycle import open_database
 from storage import catalog
 from tests.tiny_studies import RECIPE, TINY, must, write_recipe
 

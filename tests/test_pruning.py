@@ -16,8 +16,8 @@ import hpo
 from hpo import protocol
 from hpo.search.pruners import ForgivingPruner, pruners
 from hpo.statistics import mean
-from hpo.status import list_trials
-from hpo.studies import open_database, open_study
+from hpo.studies.lifecycle import open_database, open_study
+from hpo.studies.status import list_trials
 from hpo.worker import Worker
 from storage import catalog
 from tests.own_code import POINTS, write

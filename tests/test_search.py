@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import hpo
-from hpo.status import list_trials
-from hpo.studies import open_database, open_study
+from hpo.studies.lifecycle import open_database, open_study
+from hpo.studies.status import list_trials
 from hpo.workers.plan import make_plan
 from storage import catalog, claims, leases
 from tests.tiny_studies import TINY, write_recipe

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from hpo.studies import open_database
+from hpo.studies.lifecycle import open_database
 from storage import catalog
 from tests import tiny_studies
 from tests.commands import HPO, clean_environment

@@ -15,7 +15,7 @@ from hpo.architectures import Architecture, Outputs, architectures
 from hpo.datasets import Examples, load
 from hpo.errors import InputError
 from hpo.protocol import Protocol
-from hpo.studies import open_database, open_study
+from hpo.studies.lifecycle import open_database, open_study
 from hpo.training.config import TrainingConfig, hyperparameters
 from storage import catalog
 from tests.tiny_studies import hpo, must, tiny_flags, write_recipe

@@ -18,7 +18,7 @@ from hpo.evaluation import repeated_seeds
 from hpo.evaluation.cross_validation import CrossValidation
 from hpo.limits import Limits
 from hpo.protocol import Precision, Protocol
-from hpo.studies import open_database, open_study
+from hpo.studies.lifecycle import open_database, open_study
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import DivergedError, Training, repeatable
 from hpo.training.split import Split

@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import optuna
 import torch
 
 from hpo.architectures import Architecture, architectures
-from hpo.datasets import DataSet, Examples, datasets, load
-from hpo.errors import InputError
+from hpo.datasets import DataSet, Examples, datasets, fingerprint
+from hpo.errors import DataError, InputError
 from hpo.evaluation.cross_validation import fold_indices
 from hpo.protocol import Protocol
 from hpo.registry import foreign, unknown
@@ -24,22 +23,11 @@ from hpo.training.config import DURATION, TrainingConfig, hyperparameters
 from hpo.training.fit import DivergedError, Training, outputs_of
 from hpo.training.metrics import error_function
 from hpo.training.split import Split
-from search_spaces import recipe
-from search_spaces.recipe import Recipe
 from search_spaces.space import SearchSpace
 
 
 N_TRIED = 8
 """So many examples tell whether a network takes the data."""
-
-
-def architecture(name: str) -> Architecture:
-    """The architecture of that name.
-
-    Raises:
-        InputError: there is none.
-    """
-    return architectures.get(name)
 
 
 def check_own_code(architecture_name: str, dataset_name: str) -> None:
@@ -52,51 +40,28 @@ def check_own_code(architecture_name: str, dataset_name: str) -> None:
     datasets.check_own(dataset_name)
 
 
-def dataset(name: str | None, entry: Architecture) -> tuple[str, DataSet]:
-    """The data set of that name, else the architecture's own, under the name that finds it again.
+def check_machine(protocol: Protocol) -> None:
+    """See that this machine has the network and the data that the study was created with.
 
     Raises:
-        InputError: there is none, or it is made for another task.
-        DataError: its files are missing or damaged.
+        InputError: it lacks one of them, or has another version of the network, or the program is
+            too old for the study's sampler or pruner.
+        DataError: it has other data, or none.
     """
-    name = entry.dataset if name is None else name
-    if name is None:
-        raise InputError(f"dataset: {entry.name} has none of its own; name one with --dataset")
-    data = load(name)
-    if entry.task not in (None, data.task):
-        raise InputError(
-            f"dataset: {name} holds {data.task}, but {entry.name} is made for {entry.task}"
+    for registry, name in ((architectures, protocol.architecture), (datasets, protocol.dataset)):
+        if not registry.is_known(name):
+            raise InputError(
+                f"this machine has no {registry.kind} {name}, which the study needs; install here "
+                "the package that it comes from"
+            )
+    check_names(protocol.search_space, architectures.get(protocol.architecture))
+    check_strategies(protocol.sampler, protocol.pruner, protocol.search_space)
+    found = fingerprint(protocol.dataset)
+    if found != protocol.fingerprint:
+        raise DataError(
+            f"the data set {protocol.dataset} on this machine is not the study's (fingerprint "
+            f"{found[:12]} instead of {protocol.fingerprint[:12]}); fetch the same files"
         )
-    return name, data
-
-
-def find_recipe(entry: Architecture, space: Path | str | None) -> Recipe:
-    """The recipe in the file `space`, else the architecture's own.
-
-    Raises:
-        RecipeError: the file is wrong.
-        InputError: there is no file and no recipe.
-    """
-    if space is not None:
-        return recipe.read(Path(space), entry.name)
-    if (found := own_recipe(entry)) is None:
-        raise InputError(f"there is no recipe for {entry.name}; give one with --space FILE")
-    return found
-
-
-def own_recipe(entry: Architecture) -> Recipe | None:
-    """The recipe that comes with an architecture; None where there is none.
-
-    In a file that holds a single one it need not be called by the name that was asked for.
-
-    Raises:
-        RecipeError: the file is wrong.
-    """
-    if entry.recipe is None:
-        return recipe.bundled(entry.name)
-    path = Path(entry.recipe)
-    is_family = len(recipe.architectures(path)) > 1
-    return recipe.read(path, entry.name if is_family else None)
 
 
 def check(protocol: Protocol, entry: Architecture, data: DataSet) -> None:

@@ -10,7 +10,7 @@ from hpo.evaluation.cross_validation import CrossValidation
 from hpo.protocol import Protocol
 from hpo.search.samplers import planned_trials
 from hpo.seeds import derive
-from hpo.studies import draft_study
+from hpo.studies.draft import draft_study
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import Training, repeatable
 from hpo.training.metrics import error_function

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from hpo import events
 from hpo.search.boundary_check import CrowdedEdge, crowded_edges
 from hpo.statistics import Summary, mean, summarize
-from hpo.studies import Study, every, open_database, open_study
+from hpo.studies.lifecycle import Study, every, open_database, open_study
 from storage import catalog
 from storage.catalog import Work
 from storage.engine import Database
@@ -140,7 +140,10 @@ def _edges(db: Database, study: Study) -> list[CrowdedEdge]:
     return crowded_edges(
         space,
         [
-            (space.decode(params[w.trial]), error_of(w) if w.state == "complete" else math.inf)
+            (
+                space.decode(params[w.trial]),
+                recorded_error(w) if w.state == "complete" else math.inf,
+            )
             for w in drawn
         ],
     )
@@ -197,8 +200,8 @@ def _best(db: Database, study: Study, work: Sequence[Work], choice: int | None) 
         trial=best.trial,
         params=study.protocol.search_space.decode(params),
         n_parameters=best.n_parameters,
-        validation_error=error_of(best),
-        test_error=summarize([error_of(w) for w in test_runs(work, best.trial)]),
+        validation_error=recorded_error(best),
+        test_error=summarize([recorded_error(w) for w in test_runs(work, best.trial)]),
     )
 
 
@@ -208,7 +211,7 @@ def test_runs(work: Sequence[Work], trial: int) -> list[Work]:
     return sorted(tested, key=lambda w: w.part)
 
 
-def error_of(work: Work) -> float:
+def recorded_error(work: Work) -> float:
     """The error of finished work.
 
     Raises:

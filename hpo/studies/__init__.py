@@ -1,0 +1,1 @@
+"""Studies: their settings, creation, life and state."""
