@@ -17,10 +17,10 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
 from hpo import machine, protocol
-from hpo.objective import Objective
 from hpo.protocol import Protocol
 from hpo.search import pruners, samplers
 from hpo.studies import lifecycle
+from hpo.workers.objective import Objective
 from hpo.workers.plan import make_plan
 from storage import leases
 from storage.claims import claim

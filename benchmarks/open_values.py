@@ -25,11 +25,11 @@ import yaml
 from hpo.architectures import architectures
 from hpo.datasets import load
 from hpo.errors import HpoError, InputError
-from hpo.formatting import params, percent, summary
 from hpo.machine import count_cores
 from hpo.protocol import Protocol
 from hpo.registry import unknown
-from hpo.repeats import Piece, Plan, Repeats, Run, configuration, finish, pieces, plan
+from hpo.reports.formatting import params, percent, summary
+from hpo.reproduction.runs import Piece, Repeats, Run, RunPlan, configuration, finish, pieces, plan
 from hpo.seeds import derive
 from hpo.studies import recipes
 from hpo.subprocesses.pool import spread
@@ -82,7 +82,7 @@ def read(path: Path, names: list[str]) -> list[tuple[str, dict[str, Any]]]:
     return [(name, each) for name in names or written for each in written[name]]
 
 
-def planned(name: str, candidate: dict[str, Any], repeats: int) -> Plan:
+def planned(name: str, candidate: dict[str, Any], repeats: int) -> RunPlan:
     """What is to be run for a candidate."""
     duration = {each: candidate[each] for each in DURATION if each in candidate}
     params = {each: value for each, value in candidate.items() if each not in DURATION}
@@ -95,7 +95,7 @@ def reported(name: str) -> float | None:
     return None if found is None or found.reported is None else found.reported.test_error
 
 
-def row(plan: Plan, done: Repeats) -> dict[str, Any]:
+def row(plan: RunPlan, done: Repeats) -> dict[str, Any]:
     """One candidate's result."""
     error, config = done.measured, TrainingConfig.of(plan.protocol, configuration(plan.protocol))
     name = plan.protocol.architecture
@@ -131,7 +131,7 @@ def line(row: dict[str, Any], done: Repeats) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def tell(plans: list[Plan], runs: dict[int, dict[int, Run]]) -> None:
+def tell(plans: list[RunPlan], runs: dict[int, dict[int, Run]]) -> None:
     """Print all that is done, candidate by candidate."""
     rows = []
     for number in sorted(runs):

@@ -14,7 +14,7 @@ from threading import Event
 from rich.console import Console
 from rich.text import Text
 
-from hpo.progress import Progress
+from hpo.reports.study_progress import StudyProgress
 from hpo.studies.status import show
 from hpo.studies.lifecycle import open_database, open_study
 
@@ -55,7 +55,7 @@ def _worker_halfway(console: Console) -> None:
     """Start the workers, draw their progress once two thirds of the trials are done, wait."""
     workers = subprocess.Popen([sys.executable, "-m", "cli", "worker", "--study", "siamese"])
     db = open_database()
-    study, progress = open_study(db, "siamese"), Progress(db, "siamese")
+    study, progress = open_study(db, "siamese"), StudyProgress(db, "siamese")
     progress.frame()
     while show(db, study).trials.finished < 2 * study.n_trials // 3 and workers.poll() is None:
         Event().wait(0.2)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hpo.screen import REPRODUCTION_HEAD, reproduction_row
+from hpo.commands.tables import REPRODUCTION_HEAD, reproduction_row
 
 
 TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from hpo.architectures import Architecture, Outputs
     from hpo.datasets import DataSet, Examples
     from hpo.errors import HpoError
-    from hpo.export import export_study
-    from hpo.loading import load
-    from hpo.processes import run_worker
+    from hpo.export.export import export_study
+    from hpo.export.load import load
+    from hpo.operations.databases import check_storage, copy_study, upgrade_storage
     from hpo.studies.lifecycle import (
         create_study,
         delete_study,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         resume_study,
     )
     from hpo.studies.status import list_studies, show_study, study_trials
-    from hpo.upkeep import check_storage, copy_study, upgrade_storage
+    from hpo.workers.command import run_worker
 
 __all__ = [
     "Architecture",
@@ -62,13 +62,20 @@ _HOMES = {
     "architectures": ("Architecture", "Outputs"),
     "datasets": ("DataSet", "Examples"),
     "errors": ("HpoError",),
-    "export": ("export_study",),
-    "loading": ("load",),
-    "processes": ("run_worker",),
-    "status": ("list_studies", "show_study", "study_trials"),
-    "studies": ("create_study", "delete_study", "extend_study", "pause_study", "resume_study"),
-    "upkeep": ("check_storage", "copy_study", "upgrade_storage"),
+    "export.export": ("export_study",),
+    "export.load": ("load",),
+    "operations.databases": ("check_storage", "copy_study", "upgrade_storage"),
+    "studies.lifecycle": (
+        "create_study",
+        "delete_study",
+        "extend_study",
+        "pause_study",
+        "resume_study",
+    ),
+    "studies.status": ("list_studies", "show_study", "study_trials"),
+    "workers.command": ("run_worker",),
 }
+"""The public names, by the module that holds them."""
 
 
 def __getattr__(name: str) -> Any:

@@ -3,30 +3,39 @@
 The budget of trials stands beside it in the study's row, because `hpo study extend` raises it.
 """
 
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hpo.errors import HpoError, InputError
+from hpo.errors import HpoError
+from hpo.settings import (
+    Attempts,
+    BatchSize,
+    Epochs,
+    Folds,
+    LeaseSeconds,
+    Precision,
+    Repeats,
+    Seed,
+    Size,
+    defaults,
+    out_of_range,
+    settings,
+)
 from search_spaces import RecipeError
 from search_spaces.space import SearchSpace
 
 
 DEFAULT_EPOCHS = 25
 DEFAULT_BATCH_SIZE = 100
-MAX_COUNT = 1_000_000
-LONGEST = 200
-"""Characters of the reason why a stored protocol cannot be read."""
+
+MAX_REASON_LENGTH = 200
+"""Characters of the reason why a stored protocol cannot be read; the rest is cut off."""
 
 VERSION: Literal[4] = 4
-"""1 had no hyperparameters of a fit but learning rate, weight decay and auxiliary weight; 1 and 2
-had no precision and no pruner that has the folds trained in turn; 1 to 3 did not begin with the
-centre of the space."""
-
-Precision = Literal["float32", "bfloat16"]
-"""bfloat16: the training pass computes in it where torch's autocast finds it safe, while weights,
-gradients and the optimizer stay float32. Errors are always measured in float32."""
-
+"""Version 1 had no hyperparameters of a fit but learning rate, weight decay and auxiliary weight.
+Versions 1 and 2 had no precision, and no pruner that trains the folds in turn. Versions 1 to 3 did
+not begin with the centre of the space."""
 
 Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 """Without control characters, which a terminal would obey."""
@@ -35,9 +44,9 @@ Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f
 class Protocol(BaseModel):
     """One study's frozen settings; durations in seconds, sizes in examples.
 
-    `space` and `known` are in the recipe's form (see `search_spaces`), `fingerprint` is the data
-    set's. The first trials are `first`, whatever the sampler; with `centre` the search space's
-    is among them.
+    `space` and `known` are in the recipe's form (see `search_spaces`). `fingerprint` is the data
+    set's. A default below is what a study had whose version did not store the field; the default of
+    a new study is in `hpo.settings`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,22 +55,28 @@ class Protocol(BaseModel):
     architecture: Name
     dataset: Name
     fingerprint: str
-    train_size: int = Field(ge=1)
-    test_size: int = Field(ge=1)
+    train_size: Size
+    test_size: Size
     space: dict[str, Any]
     known: tuple[dict[str, Any], ...] = ()
     centre: bool = False
-    folds: int = Field(default=5, ge=2)
-    epochs: int = Field(default=DEFAULT_EPOCHS, ge=1, le=MAX_COUNT)
-    batch_size: int = Field(default=DEFAULT_BATCH_SIZE, ge=2)
+    folds: Folds
+    epochs: Epochs
+    batch_size: BatchSize
     precision: Precision = "float32"
-    confirm: int = Field(default=0, ge=0, le=0)
-    repeats: int = Field(default=15, ge=1, le=MAX_COUNT)
-    max_attempts: int = Field(default=3, ge=1, le=MAX_COUNT)
-    sampler: str = "tpe"
-    pruner: str = "forgiving"
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    lease_s: float = Field(default=60.0, gt=0, le=86400, allow_inf_nan=False)
+    confirm: Literal[0] = 0
+    repeats: Repeats
+    max_attempts: Attempts
+    sampler: str
+    pruner: str
+    seed: Seed
+    lease_s: LeaseSeconds
+
+    @property
+    def frozen(self) -> dict[str, Any]:
+        """The settings of a study that the protocol holds, but for the space: values by name."""
+        names = [name for name in settings() if name in Protocol.model_fields and name != "space"]
+        return {name: getattr(self, name) for name in names}
 
     @property
     def search_space(self) -> SearchSpace:
@@ -77,16 +92,18 @@ class Protocol(BaseModel):
         return [*self.known, space.centre] if is_new else list(self.known)
 
 
-def make(**settings: Any) -> Protocol:
-    """A protocol from settings that a user gave.
+def make(**values: Any) -> Protocol:
+    """A protocol of these values; a setting that is left out has its default.
 
     Raises:
-        InputError: one is out of its range; the message names it.
+        InputError: a value is out of its range; the message names it.
     """
+    usual = {"epochs": DEFAULT_EPOCHS, "batch_size": DEFAULT_BATCH_SIZE}
     try:
-        return Protocol(**settings)
+        return Protocol(**(defaults() | usual | values))
     except ValidationError as error:
-        _refuse(error)
+        name = ".".join(map(str, error.errors()[0]["loc"])) or "protocol"
+        raise out_of_range(name, error) from error
 
 
 def read(text: str, study: str) -> Protocol:
@@ -112,17 +129,9 @@ def read(text: str, study: str) -> Protocol:
 def _unreadable(study: str, reason: str) -> HpoError:
     words = " ".join(reason.split())
     words = words if words.isprintable() else ascii(words)
+    if len(words) > MAX_REASON_LENGTH:
+        words = f"{words[:MAX_REASON_LENGTH]}..."
     return HpoError(
-        f"the stored protocol of study {study!r} cannot be read "
-        f"({words if len(words) <= LONGEST else words[:LONGEST] + '...'}); it was made by a newer "
+        f"the stored protocol of study {study!r} cannot be read ({words}); it was made by a newer "
         "hpo or was changed by hand: use that hpo, or remove it with hpo study delete"
     )
-
-
-def _refuse(error: ValidationError) -> NoReturn:
-    first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else "protocol"
-    if name == "confirm" and isinstance(first["input"], int) and first["input"] > 0:
-        raise InputError("confirm: there is no confirmation stage yet; the only value is 0")
-    wanted = first["msg"].removeprefix("Input ")
-    raise InputError(f"{name}: {wanted}, but it is {first['input']!r}") from error

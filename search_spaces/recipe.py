@@ -91,6 +91,11 @@ def bundled(architecture: str) -> Recipe | None:
     return None if path is None else read(path, architecture)
 
 
+def bundled_names() -> tuple[str, ...]:
+    """The architectures that have a recipe in this package."""
+    return tuple(_bundled_paths())
+
+
 @cache
 def _bundled_paths() -> dict[str, Path]:
     return {name: path for path in bundled_files() for name in architectures(path)}

@@ -15,7 +15,7 @@ import typer.main
 import cli
 import hpo
 from hpo.architectures import architectures
-from hpo.monitoring import Monitor
+from hpo.workers.prometheus import Monitor
 from search_spaces import recipe
 from storage.engine import Database
 from tests.commands import run_hpo
@@ -153,7 +153,7 @@ def first_cells(page: str, heading: str) -> set[str]:
 
 
 def test_the_table_of_events_names_those_that_the_program_tells() -> None:
-    sources = [*(ROOT / "hpo").glob("*.py"), *(ROOT / "storage").glob("*.py")]
+    sources = [*(ROOT / "hpo").rglob("*.py"), *(ROOT / "storage").rglob("*.py")]
     told = {
         name
         for path in sources

@@ -5,6 +5,7 @@ import stat
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
@@ -17,14 +18,35 @@ from hpo.architectures import count_parameters
 from hpo.datasets import load
 from hpo.errors import InputError
 from hpo.evaluation import repeated_seeds
-from hpo.export import write_whole
+from hpo.export.export import write_whole
 from hpo.seeds import derive
+from hpo.settings import StudySettings, defaults
 from hpo.training.fit import evaluate
 from search_spaces import recipe
 from storage import catalog
 from storage.engine import Database
 from tests import tiny_studies
 from tests.tiny_studies import TINY, must, write_recipe
+
+
+OTHER: dict[str, Any] = {
+    "dataset": "digits",
+    "trials": 3,
+    "folds": 2,
+    "epochs": 3,
+    "batch_size": 17,
+    "precision": "bfloat16",
+    "repeats": 2,
+    "max_attempts": 4,
+    "train_size": 61,
+    "test_size": 41,
+    "sampler": "random",
+    "pruner": "median",
+    "centre": False,
+    "seed": 5,
+    "lease_s": 45.5,
+}
+"""Every setting but name and space, at a value that is not its default."""
 
 
 @pytest.fixture(scope="module")
@@ -120,15 +142,18 @@ class TestText:
         hpo.run_worker("baseline")
         assert "--space" not in yaml.safe_load(hpo.export_study("baseline"))["repeat"]
 
-    def test_a_study_that_leaves_out_the_centre_says_so(self) -> None:
-        settings = TINY | {"trials": 1, "repeats": 1, "centre": False}
-        hpo.create_study("baseline", **settings)
-        hpo.run_worker("baseline")
+    def test_the_command_recreates_every_setting(self) -> None:
+        """Each setting has a value that is not its default."""
+        assert OTHER.keys() | {"name", "space"} == StudySettings.__annotations__.keys()
+        assert all(OTHER[name] != value for name, value in defaults().items())
+        made = hpo.create_study("baseline", **OTHER)
+        hpo.run_worker("baseline", max_trials=1)
         found = yaml.safe_load(hpo.export_study("baseline"))
-        assert found["repeat"].endswith(" --no-centre")
-        assert found["conditions"]["centre"] is False
+        assert found["conditions"].items() >= (made.protocol.frozen | {"trials": ANY}).items()
         must(f"{found['repeat'].removeprefix('hpo ')} --name again")
-        assert frozen("sqlite:///hpo.db", "again") == frozen("sqlite:///hpo.db", "baseline")
+        again = json.loads(must("study list --json"))[1]
+        assert frozen("sqlite:///hpo.db", "again") == made.protocol
+        assert again["trials"]["target"] == made.n_trials == OTHER["trials"]
 
 
 SEARCHED = """\

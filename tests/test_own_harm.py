@@ -141,8 +141,8 @@ def test_a_warning_of_several_lines_is_one_line_in_words() -> None:
 
 def test_a_study_made_anew_under_a_worker_is_worked_on_with_its_own_parameters() -> None:
     """SQLite gives the numbers of a deleted study and its trials to the next."""
-    from hpo.limits import Limits
-    from hpo.worker import Worker
+    from hpo.workers.limits import Limits
+    from hpo.workers.loop import Worker
     from storage.engine import Database
 
     create("own", "sevens.yaml", "--trials", "2", "--pruner", "none")

@@ -18,7 +18,7 @@ from hpo.search.pruners import ForgivingPruner, pruners
 from hpo.statistics import mean
 from hpo.studies.lifecycle import open_database, open_study
 from hpo.studies.status import list_trials
-from hpo.worker import Worker
+from hpo.workers.loop import Worker
 from storage import catalog
 from tests.own_code import POINTS, write
 from tests.own_code import TINY as OWN

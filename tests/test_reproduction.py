@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from hpo.datasets import load
-from hpo.repeats import plan
-from hpo.reproduction import reported_names, verdict
+from hpo.reproduction.reproduce import reported_names, verdict
+from hpo.reproduction.runs import plan
 from hpo.statistics import summarize
 from search_spaces import recipe
 from search_spaces.recipe import Reported

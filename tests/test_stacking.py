@@ -16,14 +16,15 @@ from hpo.architectures import Architecture, architectures
 from hpo.datasets import Examples, load
 from hpo.evaluation import repeated_seeds
 from hpo.evaluation.cross_validation import CrossValidation
-from hpo.limits import Limits
-from hpo.protocol import Precision, Protocol
+from hpo.protocol import Protocol
+from hpo.settings import Precision
 from hpo.studies.lifecycle import open_database, open_study
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import DivergedError, Training, repeatable
 from hpo.training.split import Split
 from hpo.training.vectorized import NotVectorizableError, VectorizedTraining, together
-from hpo.worker import Worker
+from hpo.workers.limits import Limits
+from hpo.workers.loop import Worker
 from storage import audit, catalog, claims
 from storage.catalog import Work
 from storage.errors import UnreachableError

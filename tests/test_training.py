@@ -10,7 +10,7 @@ from hpo.architectures import Architecture, Outputs, architectures
 from hpo.datasets import Examples, load
 from hpo.errors import InputError
 from hpo.machine import find_device
-from hpo.protocol import Precision
+from hpo.settings import Precision
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import DivergedError, Training, batches, evaluate, repeatable
 from hpo.training.split import Split, Standardize

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from optuna.storages import RDBStorage
 
-from hpo import upkeep
+from hpo.operations import databases
 from storage import audit, catalog, schema
 from storage.engine import Database
 from storage.upkeep import upgrade
@@ -351,7 +351,7 @@ class TestCheck:
         assert done.code == 1
         assert findings["study tiny"]["verdict"] == "bad"
         words = findings["study tiny"]["words"]
-        assert words.count("FAIL in Optuna's") == upkeep.MOST_TOLD
+        assert words.count("FAIL in Optuna's") == databases.MOST_TOLD
         assert "; and 1 more; " in words
         assert "restore a backup, or run hpo study delete tiny --yes" in words
 
@@ -411,7 +411,7 @@ class TestCheck:
     ) -> None:
         create()
         assert checked()[1]["room"]["verdict"] == "good"
-        monkeypatch.setattr(upkeep, "LITTLE_ROOM", 1 << 80)
+        monkeypatch.setattr(databases, "LITTLE_ROOM", 1 << 80)
         done, findings = checked()
         assert done.code == 0
         assert findings["room"]["verdict"] == "note"

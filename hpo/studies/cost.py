@@ -1,7 +1,7 @@
 """What a study would cost, before it is created: counted in fold-epochs, timed on this machine."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Unpack
 
 import torch
 
@@ -10,6 +10,7 @@ from hpo.evaluation.cross_validation import CrossValidation
 from hpo.protocol import Protocol
 from hpo.search.samplers import planned_trials
 from hpo.seeds import derive
+from hpo.settings import StudySettings
 from hpo.studies.draft import draft_study
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import Training, repeatable
@@ -32,7 +33,7 @@ class Cost:
     core_hours: float
 
 
-def estimate(architecture: str, **settings: Any) -> Cost:
+def estimate(architecture: str, **settings: Unpack[StudySettings]) -> Cost:
     """Check the settings of a study as creating it would, and say what it would cost.
 
     Raises:

@@ -7,12 +7,12 @@ can be worked on.
 import os
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, Unpack
 
 from hpo import protocol as protocols
 from hpo.errors import ConflictError, HpoError, InputError
 from hpo.protocol import Protocol
-from hpo.studies.settings import MAX_TRIALS
+from hpo.settings import MAX_COUNT, StudySettings
 from storage import catalog
 from storage.engine import Database
 from storage.errors import StudyExistsError
@@ -55,14 +55,16 @@ def create_study(
     *,
     storage: str | None = None,
     if_not_exists: bool = False,
-    **settings: Any,
+    **settings: Unpack[StudySettings],
 ) -> Study:
-    """Create a study; `settings` are those of `draft_study`.
+    """Create a study of an architecture; a setting that is left out has its default.
 
-    With `if_not_exists` a study of that name is given back as it is.
+    `architecture` is a name that `hpo architectures` lists, or `package.module:attribute`. With
+    `if_not_exists` a study of that name is given back as it is.
 
     Raises:
-        InputError, RecipeError: a setting is wrong; nothing was written.
+        InputError: a setting is wrong; nothing was written.
+        RecipeError: the recipe is wrong; nothing was written.
         StudyExistsError: the name is taken.
         StorageError: the database cannot be used.
     """
@@ -130,10 +132,10 @@ def extend_study(name: str, trials: int, storage: str | None = None) -> Study:
 
 
 def _extend(db: Database, study: Study, trials: int) -> Study:
-    if not study.n_trials <= trials <= MAX_TRIALS:
+    if not study.n_trials <= trials <= MAX_COUNT:
         raise InputError(
             f"trials: {trials} is the new total, so it should be from the present "
-            f"{study.n_trials} to {MAX_TRIALS}"
+            f"{study.n_trials} to {MAX_COUNT}"
         )
     from hpo.search.samplers import count_configurations
 

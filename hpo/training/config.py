@@ -10,7 +10,8 @@ from torch import nn
 from hpo.architectures import Architecture, architectures
 from hpo.datasets import Examples
 from hpo.errors import HpoError, InputError
-from hpo.protocol import Precision, Protocol
+from hpo.protocol import Protocol
+from hpo.settings import Precision
 from hpo.training import optimization
 from hpo.training.optimization import Optimization, initialize
 

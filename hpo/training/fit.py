@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from hpo.architectures import Outputs
 from hpo.datasets import Examples
 from hpo.errors import HpoError
-from hpo.protocol import Precision
 from hpo.seeds import derive
+from hpo.settings import Precision
 from hpo.training.config import TrainingConfig
 from hpo.training.losses import make_loss
 from hpo.training.metrics import Error, default_error

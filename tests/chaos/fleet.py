@@ -27,8 +27,8 @@ from tests.storage_kills import FORKS, Moments
 IMPORTED = (
     "tests.chaos.fleet",
     "tests.chaos.network",
-    "hpo.processes",
-    "hpo.worker",
+    "hpo.workers.command",
+    "hpo.workers.loop",
     "torch._dynamo",  # which torch imports when a training begins
     "sqlalchemy.dialects.postgresql",
     "psycopg",

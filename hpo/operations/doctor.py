@@ -7,8 +7,8 @@ from hpo import machine
 from hpo.datasets import datasets, is_here, load
 from hpo.errors import HpoError
 from hpo.machine import count_cores
+from hpo.operations.databases import Finding, findings_of
 from hpo.studies.lifecycle import every, open_database, storage_url
-from hpo.upkeep import Finding, findings_of
 from storage import upkeep
 from storage.errors import EmptyStorageError, StorageError
 

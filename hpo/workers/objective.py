@@ -11,7 +11,6 @@ from hpo.architectures import count_parameters
 from hpo.datasets import load
 from hpo.evaluation.cross_validation import CrossValidation
 from hpo.registry import foreign
-from hpo.reporting import Reporter, Retry
 from hpo.search.pruners import make_pruning
 from hpo.search.samplers import make_sampler
 from hpo.search.suggest import suggest
@@ -22,6 +21,7 @@ from hpo.training.config import TrainingConfig
 from hpo.training.fit import Training
 from hpo.training.metrics import error_function
 from hpo.training.optimization import warm_up
+from hpo.workers.reporter import Reporter, Retry
 from storage import leases
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord

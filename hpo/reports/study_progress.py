@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.errors import HpoError
-from hpo.formatting import duration, percent
-from hpo.progress_of_runs import QUIET_S
+from hpo.reports.formatting import duration, percent
+from hpo.reports.run_progress import QUIET_S
 from hpo.studies import lifecycle
 from hpo.studies.lifecycle import Study
 from hpo.studies.status import Status, WorkerStatus, show
@@ -34,7 +34,7 @@ PLAIN_REFRESH_S = 2.0
 """How often it is read for plain lines, of which changed ones and long quiet ones are printed."""
 
 
-class Progress:
+class StudyProgress:
     """Shows how the named study goes, or all that are worked on, until the `with` block ends."""
 
     def __init__(self, db: Database, name: str | None) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 from hpo import protocol as protocols
 from hpo.errors import HpoError
 from hpo.studies.lifecycle import open_database, storage_url
-from hpo.studies.settings import checked_name
+from hpo.studies.names import checked_name
 from storage import audit, catalog, copying, upkeep
 from storage.catalog import StudyRow
 from storage.engine import Database

@@ -11,7 +11,7 @@ QUIET_S = 60.0
 """A log gets a line at least this often while something is done."""
 
 
-class ProgressOfRuns:
+class RunProgress:
     """On a terminal a bar below the lines that are told, else those lines and how far it is."""
 
     def __init__(self, n_runs: int, *, is_silent: bool = False) -> None:

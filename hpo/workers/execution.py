@@ -12,12 +12,12 @@ import torch
 from hpo import events
 from hpo.errors import NOT_GIVEN_BACK, DataError, HpoError, InputError, StoppedError
 from hpo.evaluation import repeated_seeds
-from hpo.formatting import last_line
-from hpo.objective import Objective, result
-from hpo.reporting import Reporter, Retry
+from hpo.reports.formatting import last_line
 from hpo.studies.lifecycle import Study
 from hpo.subprocesses.stop import Stop
 from hpo.training.fit import DivergedError, Training
+from hpo.workers.objective import Objective, result
+from hpo.workers.reporter import Reporter, Retry
 from storage import catalog, leases
 from storage.engine import Database
 from storage.errors import LeaseLostError, StorageError, StudyMissingError, UnreachableError
@@ -29,7 +29,7 @@ RELEASE_S = 3.0
 
 
 @dataclass(frozen=True)
-class Work:
+class Executor:
     """Does pieces of one study's work; `retry` does something on the database, again if need be."""
 
     db: Database

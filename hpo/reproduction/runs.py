@@ -16,7 +16,7 @@ from hpo.training.config import TrainingConfig
 from hpo.training.fit import DivergedError, Training, repeatable
 
 
-class Plan(NamedTuple):
+class RunPlan(NamedTuple):
     """What is to be run: the only configuration of the protocol's space, `repeats` times."""
 
     protocol: Protocol
@@ -68,7 +68,7 @@ class Repeats:
         return tuple(each.failure for each in self.runs if each.failure is not None)
 
 
-def plan(name: str, params: dict[str, Any], *, repeats: int, **training: Any) -> Plan:
+def plan(name: str, params: dict[str, Any], *, repeats: int, **training: Any) -> RunPlan:
     """A configuration of an architecture on its own data set, in the sizes that this has.
 
     `training` holds epochs, batch size and precision; without them the first two are the recipe's,
@@ -99,7 +99,7 @@ def plan(name: str, params: dict[str, Any], *, repeats: int, **training: Any) ->
     )
     checks.check_names(protocol.search_space, entry)
     model = TrainingConfig.of(protocol, configuration(protocol)).try_build()
-    return Plan(protocol=protocol, n_parameters=count_parameters(model))
+    return RunPlan(protocol=protocol, n_parameters=count_parameters(model))
 
 
 def configuration(protocol: Protocol) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def configuration(protocol: Protocol) -> dict[str, Any]:
     return protocol.search_space.decode({})
 
 
-def pieces(plans: Sequence[Plan], device: str) -> list[Piece]:
+def pieces(plans: Sequence[RunPlan], device: str) -> list[Piece]:
     """Every run, plan by plan."""
     return [
         Piece(plan=number, protocol=each.protocol, seed=seed, device=device)

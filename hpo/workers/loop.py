@@ -9,17 +9,17 @@ from typing import TypeVar
 
 from hpo import events
 from hpo.errors import HpoError, InputError
-from hpo.formatting import last_line
-from hpo.limits import Limits
 from hpo.machine import find_device
-from hpo.objective import Objective
+from hpo.reports.formatting import last_line
 from hpo.studies import lifecycle
 from hpo.studies.checks import check_machine, check_own_code
 from hpo.studies.lifecycle import Study, Unreadable
 from hpo.studies.status import Status, show
 from hpo.subprocesses.stop import Stop
 from hpo.training.fit import repeatable
-from hpo.work import Work
+from hpo.workers.execution import Executor
+from hpo.workers.limits import Limits
+from hpo.workers.objective import Objective
 from hpo.workers.plan import make_plan
 from storage import claims
 from storage.claims import Idle
@@ -67,7 +67,7 @@ class Worker:
         self._started = time.monotonic()
 
     def run(self, study_name: str | None) -> None:
-        """Work on the study until it is complete; on the least done ones where none is named.
+        """Executor on the study until it is complete; on the least done ones where none is named.
 
         Raises:
             HpoError: a study has ended with no trial complete, or too many trials failed in a row.
@@ -152,12 +152,12 @@ class Worker:
         return self._retry(lambda: show(self.db, study))
 
     def _work_on(self, study: Study, objective: Objective, *, named: bool) -> None:
-        """Work on one study until nothing is missing, a limit is reached or it was deleted.
+        """Executor on one study until nothing is missing, a limit is reached or it was deleted.
 
         One that was not named is left, too, while others hold the rest of it.
         """
         wanted = make_plan(study.protocol)
-        work = Work(self.db, study, objective, self.device, self.stop, self._retry)
+        work = Executor(self.db, study, objective, self.device, self.stop, self._retry)
 
         def ask() -> Claim | Idle:
             created_at = study.created_at
@@ -191,7 +191,7 @@ class Worker:
             self._pause()
 
     def _with_others(
-        self, claim: Claim, work: Work, ask: Callable[[], Claim | Idle]
+        self, claim: Claim, work: Executor, ask: Callable[[], Claim | Idle]
     ) -> list[Claim]:
         """The claim; where models are stacked, a test run with further ones of the same trial."""
         held = [claim]
@@ -211,7 +211,7 @@ class Worker:
             held.append(more)
         return held
 
-    def _do(self, work: Work, held: Sequence[Claim]) -> None:
+    def _do(self, work: Executor, held: Sequence[Claim]) -> None:
         for outcome in work.do(held):
             if held[0].kind == "trial":
                 self._count(outcome, work.study)

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
-    from hpo.protocol import Protocol
-    from hpo.reproduction import Reproduction
+    from hpo.operations.databases import Finding
+    from hpo.reports.architectures import Entry
+    from hpo.reproduction.reproduce import Reproduction
     from hpo.search.boundary_check import CrowdedEdge
     from hpo.studies.lifecycle import Study
     from hpo.studies.status import Status
-    from hpo.upkeep import Finding
-    from hpo.zoo import Entry
 
 
 def say(words: str) -> None:
@@ -61,38 +60,27 @@ def print_study(study: "Study", as_json: bool) -> None:
         frozen = protocol.model_dump(mode="json")
         print_json({"name": study.name, "n_trials": study.n_trials} | frozen)
         return
-    searched = ", ".join(protocol.search_space.names)
-    n_known, n_first = len(protocol.known), len(protocol.first)
+    print_table(("", ""), _study_rows(study))
+
+
+def _study_rows(study: "Study") -> Iterable[tuple[str, str]]:
+    """A new study in short, then each of its settings."""
+    protocol = study.protocol
+    space, n_known, n_first = protocol.search_space, len(protocol.known), len(protocol.first)
     centre = ", 1 the space's centre" if n_first > n_known else ""
-    data = f"{protocol.train_size} training and {protocol.test_size} test examples"
-    print_table(
-        ("", ""),
-        (
-            ("study", f"{study.name}: {protocol.architecture} on {protocol.dataset}"),
-            ("data", f"{data}, fingerprint {protocol.fingerprint[:12]}"),
-            ("parameters", searched),
-            ("trials", f"{study.n_trials}, {n_known} of them known configurations{centre}"),
-            ("each", f"{protocol.folds} folds, {_training(protocol)}"),
-            ("search", f"sampler {protocol.sampler}, pruner {protocol.pruner}"),
-            ("test runs", str(protocol.repeats)),
-            ("seed", str(protocol.seed)),
-        ),
-    )
-
-
-def _training(protocol: "Protocol") -> str:
-    """Epochs, batch size and precision; of what is searched, the most that it can be."""
-    most = {
-        name: "up to " if name in protocol.search_space.names else ""
-        for name in ("epochs", "batch_size")
-    }
-    epochs = f"{most['epochs']}{protocol.epochs} epochs"
-    return f"{epochs} of {most['batch_size']}{protocol.batch_size}, {protocol.precision}"
+    yield "study", f"{study.name}: {protocol.architecture} on {protocol.dataset}"
+    yield "fingerprint", protocol.fingerprint[:12]
+    yield "parameters", ", ".join(space.names)
+    yield "trials", f"{study.n_trials}, {n_known} of them known configurations{centre}"
+    for name, value in protocol.frozen.items():
+        if name not in ("dataset", "centre"):
+            most = "up to " if name in space.names else ""
+            yield name.replace("_", " "), f"{most}{value}"
 
 
 def print_studies(studies: "list[Status]", as_json: bool) -> None:
     """One row a study."""
-    from hpo.formatting import percent, summary
+    from hpo.reports.formatting import percent, summary
 
     if as_json:
         print_json([status.to_json() for status in studies])
@@ -120,7 +108,7 @@ def _state(status: "Status") -> str:
 
 def print_status(status: "Status", as_json: bool) -> None:
     """A study as tables: what is known, who works, and edges where a range may be too narrow."""
-    from hpo.formatting import duration
+    from hpo.reports.formatting import duration
 
     if as_json:
         print_json(status.to_json())
@@ -139,7 +127,7 @@ def print_status(status: "Status", as_json: bool) -> None:
 
 
 def _edge(crowded: "CrowdedEdge") -> str:
-    from hpo.formatting import value
+    from hpo.reports.formatting import value
 
     name, end = crowded.parameter, "upper" if crowded.edge == "high" else "lower"
     layer = "" if crowded.layer is None else f"[{crowded.layer}]"
@@ -150,7 +138,7 @@ def _edge(crowded: "CrowdedEdge") -> str:
 
 
 def _status_rows(status: "Status") -> Iterable[tuple[str, str]]:
-    from hpo.formatting import interval, percent, summary, value
+    from hpo.reports.formatting import interval, percent, summary, value
 
     yield "study", f"{status.name}: {status.architecture} on {status.dataset}"
     yield "state", _state(status)
@@ -169,7 +157,7 @@ def _status_rows(status: "Status") -> Iterable[tuple[str, str]]:
 
 def print_trials(trials: list[dict[str, Any]], as_json: bool) -> None:
     """One row a trial."""
-    from hpo.formatting import duration, last_line, params, percent
+    from hpo.reports.formatting import duration, last_line, params, percent
 
     if as_json:
         print_json(trials)
@@ -193,7 +181,7 @@ def print_trials(trials: list[dict[str, Any]], as_json: bool) -> None:
 
 def print_architectures(entries: "list[Entry]", as_json: bool) -> None:
     """One row an architecture."""
-    from hpo.formatting import percent
+    from hpo.reports.formatting import percent
 
     if as_json:
         print_json([asdict(entry) for entry in entries])
@@ -251,7 +239,7 @@ def reproduction_row(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _error(mean: float | None, std: float | None) -> str:
-    from hpo.formatting import percent
+    from hpo.reports.formatting import percent
 
     if mean is None or std is None:
         return percent(mean)

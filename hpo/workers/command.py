@@ -13,14 +13,14 @@ from typing import Any
 from hpo import events
 from hpo.errors import InputError
 from hpo.events import LOG_FORMATS
-from hpo.limits import Limits
 from hpo.machine import DEVICES, count_cores
-from hpo.progress import Progress
 from hpo.registry import unknown
+from hpo.reports.study_progress import StudyProgress
 from hpo.studies import lifecycle
 from hpo.subprocesses.spawn import SIGNALS, Handler, handled
 from hpo.subprocesses.stop import Stop
-from hpo.supervision import Assignment, Supervisor
+from hpo.workers.limits import Limits
+from hpo.workers.supervisor import Assignment, Supervisor
 from storage.engine import Database
 
 
@@ -76,10 +76,10 @@ def run_worker(
         handled(_asking(stop, second_ends=n_workers == 1), *SIGNALS),
         closing(_opened(lifecycle.storage_url(storage), study, limits, stop)) as db,
         _watched(db, metrics_host, metrics_port),
-        Progress(db, study) if progress and log_format == "text" else nullcontext(),
+        StudyProgress(db, study) if progress and log_format == "text" else nullcontext(),
     ):
         if n_workers == 1:
-            from hpo.worker import Worker  # loads torch
+            from hpo.workers.loop import Worker  # loads torch
 
             Worker(db, limits, device, 0, stop).run(study)
         else:
@@ -125,7 +125,7 @@ def _watched(db: Database, host: str, port: int | None) -> Iterator[None]:
     if port is None:
         yield
         return
-    from hpo.monitoring import Monitor, served
+    from hpo.workers.prometheus import Monitor, served
 
     monitor = Monitor(db)
     with events.heard(monitor), served(monitor, host, port):

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from hpo import events
 from hpo.errors import NOT_GIVEN_BACK, HpoError, StoppedError
-from hpo.limits import Limits
 from hpo.subprocesses.spawn import SPAWN, held_back, leave_with_parent
 from hpo.subprocesses.stop import Stop
+from hpo.workers.limits import Limits
 from search_spaces import RecipeError
 from storage import leases
 from storage.engine import Database
@@ -249,7 +249,7 @@ def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> No
 
 
 def _work(index: int, assignment: Assignment, stop: Stop) -> None:
-    from hpo.worker import Worker  # loads torch
+    from hpo.workers.loop import Worker  # loads torch
 
     limits = assignment.limits
     db = Database.when_it_answers(

@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 from hpo.architectures import architectures
 from hpo.errors import HpoError, InputError
 from hpo.evaluation import repeated_seeds
-from hpo.formatting import duration, percent, summary
 from hpo.machine import count_cores, find_device
-from hpo.progress_of_runs import ProgressOfRuns
 from hpo.registry import unknown
-from hpo.repeats import Piece, Plan, Repeats, Run, configuration, finish, pieces, plan
+from hpo.reports.formatting import duration, percent, summary
+from hpo.reports.run_progress import RunProgress
+from hpo.reproduction.runs import Piece, Repeats, Run, RunPlan, configuration, finish, pieces, plan
 from hpo.statistics import Summary
 from hpo.subprocesses.pool import spread
 from search_spaces import recipe
@@ -30,7 +30,7 @@ REPORTED = ("test_error", "std", "n", "n_parameters", "train_s", "source")
 
 ROUNDING = 1e-9
 
-Verdict = Literal["yes", "better", "no", ""]
+Agreement = Literal["yes", "better", "no", ""]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Reproduction:
     train_s: float | None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Agreement:
         """Whether both agree, in a word; none where the report gives no error."""
         return verdict(self.reported, self.measured)
 
@@ -67,7 +67,7 @@ class Reproduction:
         }
 
 
-class Outcome(NamedTuple):
+class ReproductionRun(NamedTuple):
     """The architectures whose runs are all done, and what ended the rest, if anything."""
 
     results: list[Reproduction]
@@ -78,7 +78,7 @@ class Report(NamedTuple):
     """What an architecture's report says, and what is to be run for it."""
 
     reported: Reported
-    plan: Plan
+    plan: RunPlan
 
 
 def reproduce(
@@ -89,7 +89,7 @@ def reproduce(
     precision: str = "float32",
     device: str = "cpu",
     progress: bool = False,
-) -> Outcome:
+) -> ReproductionRun:
     """Do the test runs of the reported configurations; of all architectures where none is named.
 
     `repeats` runs each, else as many as the report has, else 15; `processes` side by side, None
@@ -108,17 +108,17 @@ def reproduce(
     todo = pieces([each.plan for each in reports], device)
     found: dict[str, Reproduction] = {}
     ended_by = None
-    with ProgressOfRuns(len(todo), is_silent=not progress) as shown:
+    with RunProgress(len(todo), is_silent=not progress) as shown:
         try:
             for result in _results(reports, todo, min(n_processes, len(todo)), shown):
                 found[result.architecture] = result
         except HpoError as error:
             ended_by = error
     in_order = [each.plan.protocol.architecture for each in reports]
-    return Outcome([found[name] for name in in_order if name in found], ended_by)
+    return ReproductionRun([found[name] for name in in_order if name in found], ended_by)
 
 
-def verdict(reported: Reported, measured: Summary | None) -> Verdict:
+def verdict(reported: Reported, measured: Summary | None) -> Agreement:
     """Whether a measured mean lies within two reported standard deviations of the reported one.
 
     "better" is below that, "no" above it or no mean at all; "" where the report gives no error.
@@ -170,7 +170,7 @@ def _report(name: str, repeats: int | None, precision: str) -> Report:
 
 
 def _results(
-    reports: list[Report], todo: list[Piece], n_processes: int, shown: ProgressOfRuns
+    reports: list[Report], todo: list[Piece], n_processes: int, shown: RunProgress
 ) -> Iterator[Reproduction]:
     """Do all pieces; gives each architecture's result as soon as it is complete."""
     runs: list[dict[int, Run]] = [{} for _ in reports]

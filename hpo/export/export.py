@@ -6,27 +6,19 @@ compared with what was recorded.
 
 import json
 import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hpo.errors import HpoError, InputError
-from hpo.protocol import Protocol
+from hpo.export.formats import document, to_text
 from hpo.studies.lifecycle import Study, open_database, open_study
-from hpo.studies.status import Best, Status, recorded_error, show, test_runs
-from search_spaces import recipe
+from hpo.studies.status import Best, recorded_error, show, test_runs
 from storage import catalog
 from storage.engine import Database
-
-
-FORMAT = 1
 
 
 def export_study(
@@ -53,7 +45,7 @@ def export_study(
     file = Path(output) if output else Path("best.yaml")
     with closing(open_database(storage)) as db:
         exported = _exported(db, open_study(db, name), weights, file)
-    text = _dump(exported, file_format)
+    text = to_text(exported, file_format)
     if output is not None:
         write_whole(Path(output), lambda path: path.write_text(text, encoding="utf-8"))
     return text
@@ -79,92 +71,6 @@ def recorded_versions(db: Database, study: Study, trial: int) -> list[dict[str, 
     curves = catalog.curves(db, study.id)
     found = dict.fromkeys(curve.versions for curve in curves if curve.claim_id in work)
     return [json.loads(versions) for versions in found]
-
-
-def document(
-    study: Study, status: Status, best: Best, made_with: list[dict[str, str]], file: str
-) -> dict[str, Any]:
-    """What an export holds; errors are fractions from 0 to 1."""
-    protocol = study.protocol
-    return {
-        "hpo_export": FORMAT,
-        "study": study.name,
-        "state": status.state,
-        "architecture": protocol.architecture,
-        "hyperparameters": best.params,
-        "n_parameters": best.n_parameters,
-        "trial": best.trial,
-        "validation_error": best.validation_error,
-        "test_error": None if best.test_error is None else _plain(asdict(best.test_error)),
-        "conditions": {
-            "dataset": protocol.dataset,
-            "fingerprint": protocol.fingerprint,
-            "train_size": protocol.train_size,
-            "test_size": protocol.test_size,
-            "folds": protocol.folds,
-            "epochs": best.params.get("epochs", protocol.epochs),
-            "batch_size": best.params.get("batch_size", protocol.batch_size),
-            "precision": protocol.precision,
-            "trials": asdict(status.trials),
-            "sampler": protocol.sampler,
-            "pruner": protocol.pruner,
-            "centre": protocol.centre,
-            "seed": protocol.seed,
-            "versions": made_with,
-        },
-        "repeat": command(study.name, protocol, study.n_trials, file),
-        "recipe": {
-            "architecture": protocol.architecture,
-            "parameters": protocol.space,
-            "known": list(protocol.known),
-        },
-    }
-
-
-def command(name: str, protocol: Protocol, n_trials: int, file: str) -> str:
-    """The command that creates the same study.
-
-    A recipe other than hpo's own is read from the export, `file`: best.yaml if it is printed.
-    """
-    flags: dict[str, str | int] = {
-        "architecture": protocol.architecture,
-        "name": name,
-        "dataset": protocol.dataset,
-        "trials": n_trials,
-        "folds": protocol.folds,
-        "epochs": protocol.epochs,
-        "batch-size": protocol.batch_size,
-        "precision": protocol.precision,
-        "repeats": protocol.repeats,
-        "max-attempts": protocol.max_attempts,
-        "train-size": protocol.train_size,
-        "test-size": protocol.test_size,
-        "sampler": protocol.sampler,
-        "pruner": protocol.pruner,
-        "seed": protocol.seed,
-    }
-    bundled = recipe.bundled(protocol.architecture)
-    own = (protocol.search_space, protocol.known)
-    if bundled is None or (bundled.space, bundled.known) != own:
-        flags["space"] = file
-    searched = protocol.search_space.names
-    given = {flag: value for flag, value in flags.items() if flag.replace("-", "_") not in searched}
-    words = [word for flag, value in given.items() for word in (f"--{flag}", str(value))]
-    if not protocol.centre:
-        words.append("--no-centre")
-    return shlex.join(["hpo", "study", "create", *words])
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
-def _dump(exported: dict[str, Any], file_format: str) -> str:
-    if file_format == "json":
-        return json.dumps(exported, indent=2) + "\n"
-    return yaml.safe_dump(
-        exported, sort_keys=False, allow_unicode=True, width=sys.maxsize
-    )  # a command stays on its line
 
 
 def _check_writable(path: Path | str | None) -> None:
@@ -210,7 +116,7 @@ def _write_weights(
     from safetensors.torch import save_file
     from torch import contiguous_format
 
-    from hpo.loading import network, test_run
+    from hpo.export.load import network, test_run
 
     if not (runs := test_runs(catalog.work(db, study.id), best.trial)):
         raise HpoError(f"study {study.name!r} has no test run yet, so there are no weights")

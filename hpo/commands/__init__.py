@@ -1,0 +1,1 @@
+"""The command line: what `hpo COMMAND` does, and the tables that it prints."""

@@ -1,0 +1,38 @@
+"""What the shell completes: names of studies and of architectures."""
+
+from collections.abc import Iterable
+
+import typer
+
+
+def study_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The studies of the database whose names begin so; none where it cannot be read."""
+    from contextlib import closing
+
+    from hpo.studies.lifecycle import open_database
+    from storage import catalog
+    from storage.errors import StorageError
+
+    try:
+        with closing(open_database(context.params.get("storage"))) as db:
+            names = [row.name for row in catalog.every(db)]
+    except StorageError:
+        return []  # a shell that completes a word shows no error
+    return _beginning(incomplete, names)
+
+
+def architecture_names(incomplete: str) -> list[str]:
+    """The architectures whose names begin so: those with a bundled recipe, those of packages.
+
+    The recipes are read in place of the registry, which takes seconds to load torch.
+    """
+    from importlib.metadata import entry_points
+
+    from search_spaces import recipe
+
+    offered = [point.name for point in entry_points(group="hpo.architectures")]
+    return _beginning(incomplete, [*recipe.bundled_names(), *offered])
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]

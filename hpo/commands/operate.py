@@ -1,0 +1,99 @@
+"""Commands for whoever sets hpo up and keeps it running."""
+
+from typing import Annotated
+
+import typer
+
+from hpo.commands import tables
+from hpo.commands.options import Json, Storage, option
+
+
+operate_app = typer.Typer()
+data_app = typer.Typer(help="Fetch the files of data sets.")
+storage_app = typer.Typer(help="Check the database of studies, upgrade its tables.")
+operate_app.add_typer(data_app, name="data")
+operate_app.add_typer(storage_app, name="storage")
+
+
+@operate_app.command()
+def architectures(as_json: Json = False) -> None:
+    """List the networks that can be searched.
+
+    Example: hpo architectures --json
+    """
+    from hpo.reports.architectures import list_architectures
+
+    tables.print_architectures(list_architectures(), as_json)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    dataset: Annotated[
+        str, typer.Argument(help="A name, or package.module:factory.", show_default=False)
+    ],
+) -> None:
+    """See that a data set's files are on this machine, downloading what is missing.
+
+    Example: hpo data fetch mnist
+    """
+    from hpo.datasets import fetch
+
+    folder = fetch(dataset)
+    tables.say(f"{dataset} needs no files" if folder is None else f"{dataset} is in {folder}")
+
+
+@operate_app.command()
+def dashboard(
+    host: Annotated[str, option("Default: 127.0.0.1. It has no login.")] = "127.0.0.1",
+    port: Annotated[int, option("Default: 8080.", min=1, max=65535)] = 8080,
+    storage: Storage = None,
+) -> None:
+    """Serve optuna-dashboard on the database.
+
+    Example: hpo dashboard --port 8080
+    """
+    from hpo.operations.dashboard import serve
+
+    serve(storage, host=host, port=port)
+
+
+@storage_app.command("check")
+def storage_check(storage: Storage = None, as_json: Json = False) -> None:
+    """Look at the database, and audit every study in it; changes nothing.
+
+    Example: hpo storage check
+    """
+    from hpo.operations.databases import check_storage
+
+    check = check_storage(storage)
+    tables.print_findings(check.findings, as_json)
+    if check.unusable is not None:
+        raise check.unusable
+    if not check.is_good:
+        raise typer.Exit(1)
+
+
+@storage_app.command("upgrade")
+def storage_upgrade(storage: Storage = None) -> None:
+    """Bring the tables to the versions of this program; workers may go on meanwhile.
+
+    Example: hpo storage upgrade
+    """
+    from hpo.operations.databases import upgrade_storage
+
+    for upgraded in upgrade_storage(storage):
+        tables.say(f"tables of {upgraded.package}: {upgraded.way}")
+
+
+@operate_app.command()
+def doctor(storage: Storage = None, as_json: Json = False) -> None:
+    """Check versions, cores, storage and data, and say what mends what is wrong.
+
+    Example: hpo doctor
+    """
+    from hpo.operations.doctor import examine
+
+    findings = examine(storage)
+    tables.print_findings(findings, as_json)
+    if any(finding.verdict == "bad" for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,160 @@
+"""`hpo study`: create, list, show, extend, pause, copy and delete studies."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from hpo.commands import tables
+from hpo.commands.completion import architecture_names
+from hpo.commands.options import Json, Storage, StudyName, option, with_settings
+
+
+study_app = typer.Typer(help="Create, list, show, extend, pause, copy and delete studies.")
+
+
+@study_app.command("create")
+@with_settings
+def study_create(
+    architecture: Annotated[
+        str,
+        option(
+            "What to search: a name of `hpo architectures`, or package.module:factory.",
+            autocompletion=architecture_names,
+        ),
+    ],
+    if_not_exists: Annotated[
+        bool, option("Keep a study of that name as it is.", "--if-not-exists")
+    ] = False,
+    dry_run: Annotated[
+        bool, option("Check everything, say what it would cost.", "--dry-run")
+    ] = False,
+    storage: Storage = None,
+    as_json: Json = False,
+    **settings: Any,
+) -> None:
+    """Freeze a study: its search space, data, folds, budget and seeds.
+
+    Example: hpo study create --architecture siamese --trials 50
+    """
+    if dry_run:
+        from hpo.studies.cost import estimate
+
+        tables.print_record(asdict(estimate(architecture, **settings)), as_json)
+        return
+    from hpo.studies.lifecycle import create_study
+
+    study = create_study(architecture, storage=storage, if_not_exists=if_not_exists, **settings)
+    tables.print_study(study, as_json)
+    tables.say(f"next: hpo worker --study {study.name}")
+
+
+@study_app.command("list")
+def study_list(storage: Storage = None, as_json: Json = False) -> None:
+    """List the studies of a database.
+
+    Example: hpo study list --json
+    """
+    from hpo.studies.status import list_studies
+
+    tables.print_studies(list_studies(storage), as_json)
+
+
+@study_app.command("show")
+def study_show(name: StudyName, storage: Storage = None, as_json: Json = False) -> None:
+    """Show how a study stands: its state, its best configuration, who works on it.
+
+    Example: hpo study show siamese --json
+    """
+    from hpo.studies.status import show_study
+
+    tables.print_status(show_study(name, storage), as_json)
+
+
+@study_app.command("trials")
+def study_trials(name: StudyName, storage: Storage = None, as_json: Json = False) -> None:
+    """List a study's trials with their configurations and errors.
+
+    Example: hpo study trials siamese --json
+    """
+    from hpo.studies.status import study_trials as trials
+
+    tables.print_trials(trials(name, storage), as_json)
+
+
+@study_app.command("extend")
+def study_extend(
+    name: StudyName,
+    trials: Annotated[int, option("The new total.")],
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Raise a study's budget; the choice is made again when the search is over.
+
+    Example: hpo study extend siamese --trials 100
+    """
+    from hpo.studies.lifecycle import extend_study
+
+    study = extend_study(name, trials, storage)
+    tables.print_record({"name": study.name, "n_trials": study.n_trials}, as_json)
+
+
+@study_app.command("pause")
+def study_pause(name: StudyName, storage: Storage = None, as_json: Json = False) -> None:
+    """Give out no more of a study's work until it is resumed; what is under way goes on.
+
+    Example: hpo study pause siamese
+    """
+    from hpo.studies.lifecycle import pause_study
+
+    study = pause_study(name, storage)
+    tables.print_record({"name": study.name, "paused": study.paused}, as_json)
+
+
+@study_app.command("resume")
+def study_resume(name: StudyName, storage: Storage = None, as_json: Json = False) -> None:
+    """Give out a paused study's work again.
+
+    Example: hpo study resume siamese
+    """
+    from hpo.studies.lifecycle import resume_study
+
+    study = resume_study(name, storage)
+    tables.print_record({"name": study.name, "paused": study.paused}, as_json)
+
+
+@study_app.command("copy")
+def study_copy(
+    name: StudyName,
+    to: Annotated[str, option("URL of the database to copy it to.")],
+    new_name: Annotated[str | None, option("Its name there. Default: the same.", "--name")] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Copy a study with all that was recorded for it to another database, where it can go on.
+
+    Example: hpo study copy siamese --to postgresql://user:password@host/database
+    """
+    from hpo.operations.databases import copy_study
+
+    copied = copy_study(name, to, storage, new_name=new_name, progress=True)
+    tables.print_record(asdict(copied), as_json)
+
+
+@study_app.command("delete")
+def study_delete(
+    name: StudyName,
+    yes: Annotated[bool, option("Really delete all that was recorded.", "--yes")] = False,
+    storage: Storage = None,
+) -> None:
+    """Delete a study and everything that was recorded for it.
+
+    Example: hpo study delete siamese --yes
+    """
+    from hpo.errors import InputError
+    from hpo.studies.lifecycle import delete_study
+
+    if not yes:
+        raise InputError(f"this deletes all that was recorded for {name!r}: add --yes")
+    delete_study(name, storage)
+    tables.say(f"deleted {name}")

@@ -1,0 +1,1 @@
+"""The best configuration as a file, and back as a network."""

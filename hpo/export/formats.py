@@ -1,0 +1,91 @@
+"""What an export holds, as YAML or JSON."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import yaml
+
+from hpo.protocol import Protocol
+from hpo.settings import settings
+from hpo.studies.lifecycle import Study
+from hpo.studies.status import Best, Status
+from search_spaces import recipe
+
+
+FORMAT = 1
+
+
+def document(
+    study: Study, status: Status, best: Best, made_with: list[dict[str, str]], file: str
+) -> dict[str, Any]:
+    """What an export holds; errors are fractions from 0 to 1.
+
+    `file` is the name of the export itself. The command in it may read its recipe from there.
+    """
+    protocol = study.protocol
+    return {
+        "hpo_export": FORMAT,
+        "study": study.name,
+        "state": status.state,
+        "architecture": protocol.architecture,
+        "hyperparameters": best.params,
+        "n_parameters": best.n_parameters,
+        "trial": best.trial,
+        "validation_error": best.validation_error,
+        "test_error": None if best.test_error is None else _plain(asdict(best.test_error)),
+        "conditions": protocol.frozen
+        | {
+            "fingerprint": protocol.fingerprint,
+            "epochs": best.params.get("epochs", protocol.epochs),
+            "batch_size": best.params.get("batch_size", protocol.batch_size),
+            "trials": asdict(status.trials),
+            "versions": made_with,
+        },
+        "repeat": create_command(study.name, protocol, study.n_trials, file),
+        "recipe": {
+            "architecture": protocol.architecture,
+            "parameters": protocol.space,
+            "known": list(protocol.known),
+        },
+    }
+
+
+def create_command(name: str, protocol: Protocol, n_trials: int, file: str) -> str:
+    """The command that creates the same study: each setting is an option.
+
+    A recipe other than hpo's own is read from the export `file`.
+    """
+    values = {"architecture": protocol.architecture, "name": name, "trials": n_trials}
+    searched = protocol.search_space.names
+    values |= {key: value for key, value in protocol.frozen.items() if key not in searched}
+    bundled = recipe.bundled(protocol.architecture)
+    if bundled is None or (bundled.space, bundled.known) != (protocol.search_space, protocol.known):
+        values["space"] = file
+    return shlex.join(["hpo", "study", "create", *_options(values)])
+
+
+def _options(values: Mapping[str, Any]) -> Iterator[str]:
+    flags = {name: setting.flag for name, setting in settings().items()}
+    for name, value in values.items():
+        flag = flags.get(name) or name.replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{flag}" if value else f"--no-{flag}"
+        else:
+            yield from (f"--{flag}", str(value))
+
+
+def to_text(exported: dict[str, Any], file_format: str) -> str:
+    """The document as YAML or JSON."""
+    if file_format == "json":
+        return json.dumps(exported, indent=2) + "\n"
+    return yaml.safe_dump(
+        exported, sort_keys=False, allow_unicode=True, width=sys.maxsize
+    )  # a command stays on its line
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))

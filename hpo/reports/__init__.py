@@ -1,0 +1,1 @@
+"""What people look at: progress, listings and how numbers are written."""

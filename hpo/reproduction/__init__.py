@@ -1,0 +1,1 @@
+"""The reports' own configurations, run again without a search."""
