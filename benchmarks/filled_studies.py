@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 from benchmarks.noop_trials import FOLDS, error_of
 from hpo import machine
 from hpo.protocol import Protocol
-from storage import catalog
+from storage import studies
 from storage.engine import Database
-from storage.tables import NO_PART, claims, clock, studies, trainings
+from storage.tables import NO_PART, clock, hpo_claims, hpo_studies, hpo_trainings
 
 
 _TRIALS: sa.Table = optuna_tables.TrialModel.__table__
@@ -27,11 +27,11 @@ _NOTES: sa.Table = optuna_tables.TrialSystemAttributeModel.__table__
 def create_ours(db: Database, name: str, protocol: Protocol, n_finished: int, n_more: int) -> int:
     """A study of hpo with so many finished trials and a budget for so many more; gives its id."""
     text = protocol.model_dump_json()
-    study_id = catalog.add(db, name, text, n_finished + n_more)
+    study_id = studies.add(db, name, text, n_finished + n_more)
     with db.engine.begin() as connection:
         errors = _write_trials(connection, study_id, protocol, n_finished)
         _write_claims(connection, study_id, errors)
-        started = sa.update(studies).where(studies.c.study_id == study_id)
+        started = sa.update(hpo_studies).where(hpo_studies.c.study_id == study_id)
         connection.execute(started.values(n_started=n_finished))
     return study_id
 
@@ -111,15 +111,15 @@ def _write_claims(connection: sa.Connection, study_id: int, errors: Errors) -> N
         {**work, **held, "trial": number, "trial_id": trial_id, "error": error, "n_epochs": 1}
         for number, (trial_id, error) in errors.items()
     ]
-    _insert(connection, claims, rows)
+    _insert(connection, hpo_claims, rows)
     row = {"curve": "[0.5]", "train_s": 0.0, "token": 1, "worker": "filled"}
     row["versions"] = machine.versions_json()
     literals = [sa.literal(value).label(name) for name, value in row.items()]
     for fold in range(FOLDS):
-        of_fold = sa.select(claims.c.id, sa.literal(fold), claims.c.error, *literals)
-        query = of_fold.where(claims.c.study_id == study_id)
+        of_fold = sa.select(hpo_claims.c.id, sa.literal(fold), hpo_claims.c.error, *literals)
+        query = of_fold.where(hpo_claims.c.study_id == study_id)
         names = ["claim_id", "fold", "error", *row]
-        connection.execute(sa.insert(trainings).from_select(names, query))
+        connection.execute(sa.insert(hpo_trainings).from_select(names, query))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import torch
 import yaml
 
 from hpo.architectures import architectures
-from hpo.datasets import load
+from hpo.datasets import load_dataset
 from hpo.errors import HpoError, InputError
 from hpo.machine import count_cores
 from hpo.protocol import Protocol
@@ -62,7 +62,7 @@ def train(piece: Piece) -> Iterator[Training]:
 
 def draw(protocol: Protocol, seed: int, device: torch.device) -> Split:
     """Two disjoint halves of one draw, of the sizes that a test run has; no test example in it."""
-    data, n_train = load(protocol.dataset), protocol.train_size
+    data, n_train = load_dataset(protocol.dataset), protocol.train_size
     drawn = data.draw_train(n_train + protocol.test_size, derive(PURPOSE, seed))
     first, second = torch.arange(n_train), torch.arange(n_train, len(drawn))
     return Split.of(drawn.subset(first), drawn.subset(second), device, error_function(data))

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.plain_networks import FITS, Fit
-from hpo.datasets import load
+from hpo.datasets import load_dataset
 
 
 def train_fold(
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     options = parser.parse_args()
     fit = FITS[options.network]
-    examples = load("mnist").draw_train(1000, seed=0)
+    examples = load_dataset("mnist").draw_train(1000, seed=0)
     images = (examples.inputs - examples.inputs.mean()) / examples.inputs.std()
     assert examples.auxiliary is not None
     data = TensorDataset(images, examples.targets, examples.auxiliary)

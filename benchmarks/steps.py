@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.conditions import conditions
 from benchmarks.plain_networks import FITS, Fit
 from hpo.architectures import architectures
-from hpo.datasets import load
+from hpo.datasets import load_dataset
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import Training, repeatable, starts
 from hpo.training.split import Split
@@ -44,7 +44,7 @@ class Steps:
     def of(cls, network: str) -> "Steps":
         """Made ready, warmed up."""
         fit = FITS[network]
-        examples = load("mnist").draw_train(1000, seed=0)
+        examples = load_dataset("mnist").draw_train(1000, seed=0)
         order = torch.arange(len(examples))
         split = Split.of(examples.subset(order[:667]), examples.subset(order[667:]), CPU)
         config = TrainingConfig(

@@ -22,7 +22,7 @@ LOG_FORMATS = ("text", "json")
 logger = logging.getLogger("hpo")
 
 
-def tell(event: str, **facts: Any) -> None:
+def emit(event: str, **facts: Any) -> None:
     """Something went as it should."""
     logger.info(event, extra={"event": event, "facts": facts})
 

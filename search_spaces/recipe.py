@@ -106,7 +106,7 @@ def _label(path: Path) -> str:
 
 
 def _load(path: Path) -> Written:
-    file = yaml_file.load(path)
+    file = yaml_file.read(path)
     if file is None:
         raise RecipeError("the file is empty; see search_spaces/siamese.yaml for an example")
     written = checks.mapping(file)

@@ -19,7 +19,7 @@ MAX_DEPTH = 20
 MAX_SCALAR = 1_000
 
 
-def load(path: Path) -> object:
+def read(path: Path) -> object:
     """What the file holds, of plain types.
 
     Raises:

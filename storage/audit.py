@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from storage.engine import Database
 from storage.errors import StudyMissingError
-from storage.tables import IN_OPTUNA, AnyRow, claims, studies, trainings
+from storage.tables import IN_OPTUNA, AnyRow, hpo_claims, hpo_studies, hpo_trainings
 
 
 STATES = {
@@ -74,7 +74,7 @@ def _one_moment(db: Database) -> Iterator[sa.Connection]:
 
 def _read(connection: sa.Connection, study_id: int) -> _Story:
     study = connection.execute(
-        sa.select(studies).where(studies.c.study_id == study_id, IN_OPTUNA)
+        sa.select(hpo_studies).where(hpo_studies.c.study_id == study_id, IN_OPTUNA)
     ).first()
     if study is None:
         raise StudyMissingError("the study was deleted")
@@ -85,11 +85,11 @@ def _read(connection: sa.Connection, study_id: int) -> _Story:
         .where(trial.study_id == study_id)
         .order_by(trial.number)
     )
-    work = sa.select(claims).where(claims.c.study_id == study_id).order_by(claims.c.id)
+    work = sa.select(hpo_claims).where(hpo_claims.c.study_id == study_id).order_by(hpo_claims.c.id)
     recorded = (
-        sa.select(trainings.c.claim_id, trainings.c.fold, trainings.c.token)
-        .join(claims, claims.c.id == trainings.c.claim_id)
-        .where(claims.c.study_id == study_id)
+        sa.select(hpo_trainings.c.claim_id, hpo_trainings.c.fold, hpo_trainings.c.token)
+        .join(hpo_claims, hpo_claims.c.id == hpo_trainings.c.claim_id)
+        .where(hpo_claims.c.study_id == study_id)
     )
     rows = connection.execute(work).all()
     by_claim: dict[int, list[AnyRow]] = defaultdict(list)

@@ -20,8 +20,8 @@ from sqlalchemy.engine import Connection, Row
 
 from storage.engine import Database
 from storage.errors import StudyMissingError
-from storage.leases import Claim, Kind, tell
-from storage.tables import GIVEN_BACK, IN_OPTUNA, NO_PART, AnyRow, claims, clock, studies
+from storage.leases import Claim, WorkKind, finish_trial
+from storage.tables import GIVEN_BACK, IN_OPTUNA, NO_PART, AnyRow, clock, hpo_claims, hpo_studies
 
 
 JUST_GIVEN_BACK = GIVEN_BACK + 1
@@ -72,7 +72,7 @@ def claim(
 
 
 def _locked(connection: Connection, study_id: int) -> AnyRow:
-    query = sa.select(studies).where(studies.c.study_id == study_id, IN_OPTUNA)
+    query = sa.select(hpo_studies).where(hpo_studies.c.study_id == study_id, IN_OPTUNA)
     row = connection.execute(query.with_for_update(key_share=True)).first()
     if row is None:
         raise StudyMissingError("the study was deleted")
@@ -135,10 +135,10 @@ class _Desk:
         """The chosen trial and the first seed without a row; None while a trial is live."""
         if self._is_live("trial") or (chosen := self._chosen()) is None:
             return None
-        query = sa.select(claims.c.part).where(
-            claims.c.study_id == self.study.study_id,
-            claims.c.kind == "test",
-            claims.c.trial == chosen.trial,
+        query = sa.select(hpo_claims.c.part).where(
+            hpo_claims.c.study_id == self.study.study_id,
+            hpo_claims.c.kind == "test",
+            hpo_claims.c.trial == chosen.trial,
         )
         taken = set(self.connection.execute(query).scalars())
         missing = (seed for seed in range(self.plan.n_repeats) if seed not in taken)
@@ -148,20 +148,22 @@ class _Desk:
     def _expired(self) -> AnyRow | None:
         ended_before = self.now if self.db.outages.are_over(self.plan.lease_s) else JUST_GIVEN_BACK
         query = (
-            sa.select(claims)
+            sa.select(hpo_claims)
             .where(
-                claims.c.study_id == self.study.study_id,
-                claims.c.state == "live",
-                claims.c.expires_at < ended_before,
+                hpo_claims.c.study_id == self.study.study_id,
+                hpo_claims.c.state == "live",
+                hpo_claims.c.expires_at < ended_before,
             )
-            .order_by(claims.c.expires_at, claims.c.id)
+            .order_by(hpo_claims.c.expires_at, hpo_claims.c.id)
             .limit(1)
         )
         return self.connection.execute(query.with_for_update(skip_locked=True)).first()
 
     def _take_over(self, row: AnyRow) -> Claim:
         again = self._lease() | {"token": row.token + 1, "n_attempts": row.n_attempts + 1}
-        self.connection.execute(sa.update(claims).where(claims.c.id == row.id).values(again))
+        self.connection.execute(
+            sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(again)
+        )
         if row.kind == "trial":
             self._forget_reports(row.trial_id)
         late_s = None if row.expires_at == GIVEN_BACK else self.now - row.expires_at
@@ -182,11 +184,13 @@ class _Desk:
         )
         self._fail(row, reason)
         if row.kind == "trial":
-            tell(self.db, row.trial_id, "failed", None)
+            finish_trial(self.db, row.trial_id, "failed", None)
 
     def _fail(self, row: AnyRow, reason: str) -> None:
         failed = {"state": "failed", "failure": reason, "token": row.token + 1}
-        self.connection.execute(sa.update(claims).where(claims.c.id == row.id).values(failed))
+        self.connection.execute(
+            sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(failed)
+        )
 
     def _is_ended(self, trial_id: int) -> bool:
         trials = optuna_tables.TrialModel
@@ -197,23 +201,25 @@ class _Desk:
     def _chosen(self) -> AnyRow | None:
         """The chosen trial; chosen now, once for all, where it is not yet."""
         done = (
-            claims.c.study_id == self.study.study_id,
-            claims.c.kind == "trial",
-            claims.c.state == "complete",
+            hpo_claims.c.study_id == self.study.study_id,
+            hpo_claims.c.kind == "trial",
+            hpo_claims.c.state == "complete",
         )
-        query = sa.select(claims.c.trial, claims.c.trial_id).where(*done)
+        query = sa.select(hpo_claims.c.trial, hpo_claims.c.trial_id).where(*done)
         if self.study.choice is not None:
-            return self.connection.execute(query.where(claims.c.trial == self.study.choice)).one()
-        best = query.order_by(claims.c.error, claims.c.trial).limit(1)
+            return self.connection.execute(
+                query.where(hpo_claims.c.trial == self.study.choice)
+            ).one()
+        best = query.order_by(hpo_claims.c.error, hpo_claims.c.trial).limit(1)
         if (row := self.connection.execute(best).first()) is not None:
             self._update_study(choice=row.trial)
         return row
 
-    def _is_live(self, kind: Kind | None = None) -> bool:
-        live = [claims.c.study_id == self.study.study_id, claims.c.state == "live"]
+    def _is_live(self, kind: WorkKind | None = None) -> bool:
+        live = [hpo_claims.c.study_id == self.study.study_id, hpo_claims.c.state == "live"]
         if kind is not None:
-            live.append(claims.c.kind == kind)
-        query = sa.select(claims.c.id).where(*live).limit(1)
+            live.append(hpo_claims.c.kind == kind)
+        query = sa.select(hpo_claims.c.id).where(*live).limit(1)
         return self.connection.execute(query).first() is not None
 
     def _number(self, trial_id: int) -> int:
@@ -222,8 +228,8 @@ class _Desk:
         return int(self.connection.execute(query).scalar_one())
 
     def _update_study(self, **values: Any) -> None:
-        row = studies.c.study_id == self.study.study_id
-        self.connection.execute(sa.update(studies).where(row).values(values))
+        row = hpo_studies.c.study_id == self.study.study_id
+        self.connection.execute(sa.update(hpo_studies).where(row).values(values))
 
     def _lease(self) -> dict[str, Any]:
         return {
@@ -234,10 +240,10 @@ class _Desk:
             "n_epochs": 0,
         }
 
-    def _insert(self, kind: Kind, trial: int, part: int, trial_id: int) -> Claim:
+    def _insert(self, kind: WorkKind, trial: int, part: int, trial_id: int) -> Claim:
         work = {"kind": kind, "trial": trial, "part": part, "trial_id": trial_id}
         first = {"study_id": self.study.study_id, "token": 1, "n_attempts": 1}
-        row = sa.insert(claims).values(work | first | self._lease())
+        row = sa.insert(hpo_claims).values(work | first | self._lease())
         row_id = cast(Row[int], self.connection.execute(row).inserted_primary_key)[0]
         return self._claim(row_id, work, 1)
 

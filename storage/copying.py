@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from optuna.storages._rdb import models as optuna_tables
 
-from storage import catalog
+from storage import studies
 from storage.engine import Database
 from storage.errors import CopyError, StudyBusyError
-from storage.tables import GIVEN_BACK, claims, clock, studies, trainings
+from storage.tables import GIVEN_BACK, clock, hpo_claims, hpo_studies, hpo_trainings
 
 
 Rows: TypeAlias = list[dict[str, Any]]
@@ -72,11 +72,11 @@ def _of_trials(model: Any) -> _Part:
 
 _DIRECTIONS = _Part(optuna_tables.StudyDirectionModel.__table__)
 _TRIALS = _Part(_trials)
-_CLAIMS = _Part(claims)
+_CLAIMS = _Part(hpo_claims)
 _NOTES = _Part(optuna_tables.StudySystemAttributeModel.__table__)
 PARTS = (
     _DIRECTIONS,
-    _Part(studies),
+    _Part(hpo_studies),
     _Part(optuna_tables.StudyUserAttributeModel.__table__),
     _TRIALS,
     _NOTES,  # its keys may name trials
@@ -87,7 +87,7 @@ PARTS = (
     _of_trials(optuna_tables.TrialSystemAttributeModel),
     _of_trials(optuna_tables.TrialHeartbeatModel),
     _CLAIMS,
-    _Part(trainings, "claim_id", claims),
+    _Part(hpo_trainings, "claim_id", hpo_claims),
 )
 """Everything that a study is, those first that others belong to."""
 
@@ -117,13 +117,17 @@ def take(db: Database, name: str) -> Contents:
         StudyBusyError: workers are at work on it.
     """
     with db.errors_translated(), db.transaction() as connection:
-        study_id = catalog.locked(connection, db, name).study_id
+        study_id = studies.locked(connection, db, name).study_id
         _check_idle(connection, study_id, name)
         return _read(connection, study_id)
 
 
-def put(db: Database, name: str, contents: Contents, tell: Callable[[int, int], None]) -> None:
-    """Write a study under this name, in one transaction; `tell(done, of_all)` counts its rows.
+def put(
+    db: Database, name: str, contents: Contents, count_rows: Callable[[int, int], None]
+) -> None:
+    """Write a study under this name, in one transaction.
+
+    `count_rows(done, of_all)` is called as rows are written.
 
     Work that was left unfinished can be taken up there at once. A copy is not paused.
 
@@ -133,8 +137,8 @@ def put(db: Database, name: str, contents: Contents, tell: Callable[[int, int], 
     """
     fitted = _fit(contents, name, db.engine.name)
     directions = [row["direction"] for row in fitted.rows[_DIRECTIONS]]
-    with catalog.entering(db, name, directions) as (connection, study_id):
-        _write(connection, study_id, fitted, tell)
+    with studies.entering(db, name, directions) as (connection, study_id):
+        _write(connection, study_id, fitted, count_rows)
         there = _read(connection, study_id)
         for part, rows in fitted.rows.items():
             if there.rows[part] != rows:
@@ -146,9 +150,9 @@ def put(db: Database, name: str, contents: Contents, tell: Callable[[int, int], 
 
 def _check_idle(connection: sa.Connection, study_id: int, name: str) -> None:
     """See that no lease is running, and let nobody who lost one record anything meanwhile."""
-    live = sa.select(claims.c.worker, (claims.c.expires_at > clock()).label("is_held")).where(
-        claims.c.study_id == study_id, claims.c.state == "live"
-    )
+    live = sa.select(
+        hpo_claims.c.worker, (hpo_claims.c.expires_at > clock()).label("is_held")
+    ).where(hpo_claims.c.study_id == study_id, hpo_claims.c.state == "live")
     rows = connection.execute(live.with_for_update()).all()
     if workers := sorted({row.worker for row in rows if row.is_held}):
         raise StudyBusyError(
@@ -185,7 +189,7 @@ def _fit(contents: Contents, name: str, backend: str) -> Contents:
     """The study as it is to stand in a database of this kind."""
     rows = {part: [dict(row) for row in rows] for part, rows in contents.rows.items()}
     for part, own in rows.items():
-        if part.table is studies:
+        if part.table is hpo_studies:
             own[0] |= {"name": name, "is_paused": False}
         if part is _CLAIMS:  # by the target's clock a lease that ran out might be running
             for row in own:
@@ -202,7 +206,10 @@ def _seconds(value: Any) -> Any:
 
 
 def _write(
-    connection: sa.Connection, study_id: int, contents: Contents, tell: Callable[[int, int], None]
+    connection: sa.Connection,
+    study_id: int,
+    contents: Contents,
+    count_rows: Callable[[int, int], None],
 ) -> None:
     ids: dict[str, Ids] = {"study_id": {(): study_id}}
     done = len(contents.rows[_DIRECTIONS])  # Optuna has written them with the study
@@ -211,7 +218,7 @@ def _write(
             rows = _with_ids(part, contents.rows[part], ids)
             while batch := list(islice(rows, BATCH)):
                 connection.execute(sa.insert(part.table), batch)
-                tell(done := done + len(batch), contents.n_rows)
+                count_rows(done := done + len(batch), contents.n_rows)
         if part is _TRIALS:
             ids["trial_id"] = _trial_ids(connection, study_id)
         elif part is _CLAIMS:
@@ -238,6 +245,6 @@ def _trial_ids(connection: sa.Connection, study_id: int) -> Ids:
 
 
 def _claim_ids(connection: sa.Connection, study_id: int) -> Ids:
-    query = sa.select(claims.c.kind, claims.c.trial, claims.c.part, claims.c.id)
-    found = connection.execute(query.where(claims.c.study_id == study_id))
+    query = sa.select(hpo_claims.c.kind, hpo_claims.c.trial, hpo_claims.c.part, hpo_claims.c.id)
+    found = connection.execute(query.where(hpo_claims.c.study_id == study_id))
     return {(kind, trial, part): id_ for kind, trial, part, id_ in found}

@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, Connection
 
 from storage import schema
 from storage.errors import StorageError, UnreachableError
-from storage.outages import Outages
+from storage.retry import Outages
 from storage.urls import check_file, parse_url
 
 
@@ -28,9 +28,9 @@ for library in ("optuna.storages", "psycopg", "sqlalchemy.pool"):  # refusals ar
     logging.getLogger(library).setLevel(logging.CRITICAL)
 
 PATIENCE = "hpo_patience"
-"""What SQLAlchemy finds `storage.patience` by, which is loaded where PostgreSQL is used."""
+"""SQLAlchemy loads `storage.backends.patience` by this name, where PostgreSQL is used."""
 
-plugins.register(PATIENCE, "storage.patience", "Patience")
+plugins.register(PATIENCE, "storage.backends.patience", "Patience")
 
 EXTRAS = {"postgresql+psycopg": "postgres", "mysql+pymysql": "mysql"}
 

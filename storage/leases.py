@@ -22,10 +22,10 @@ from sqlalchemy.engine import Connection
 
 from storage.engine import Database
 from storage.errors import LeaseLostError, UnreachableError
-from storage.tables import GIVEN_BACK, claims, clock, trainings
+from storage.tables import GIVEN_BACK, clock, hpo_claims, hpo_trainings
 
 
-Kind = Literal["trial", "confirmation", "test"]
+WorkKind = Literal["trial", "confirmation", "test"]
 Outcome = Literal["complete", "pruned", "failed"]
 
 REFUSED_S = 1.0
@@ -39,8 +39,8 @@ _OPTUNA_STATES = {
 
 _trials = optuna_tables.TrialModel
 _IS_OPEN = sa.exists().where(
-    _trials.trial_id == claims.c.trial_id,
-    sa.or_(claims.c.kind != "trial", _trials.state == TrialState.RUNNING),
+    _trials.trial_id == hpo_claims.c.trial_id,
+    sa.or_(hpo_claims.c.kind != "trial", _trials.state == TrialState.RUNNING),
 )
 """Whether Optuna's half of the work is still there and open: its dashboard can delete a study."""
 
@@ -55,7 +55,7 @@ class Claim:
 
     id: int
     study_id: int
-    kind: Kind
+    kind: WorkKind
     trial: int
     part: int
     trial_id: int
@@ -108,8 +108,11 @@ def fenced(db: Database, claim: Claim, **values: Any) -> Iterator[Connection]:
         LeaseLostError: another worker has the work now, the study was deleted, or another program
             has ended Optuna's trial.
     """
-    held = sa.update(claims).where(
-        claims.c.id == claim.id, claims.c.token == claim.token, claims.c.state == "live", _IS_OPEN
+    held = sa.update(hpo_claims).where(
+        hpo_claims.c.id == claim.id,
+        hpo_claims.c.token == claim.token,
+        hpo_claims.c.state == "live",
+        _IS_OPEN,
     )
     with db.transaction() as connection:
         renewed = connection.execute(held.values(expires_at=clock() + claim.lease_s, **values))
@@ -208,7 +211,7 @@ def record(db: Database, claim: Claim, result: Result) -> None:
         return
     with fenced(db, claim) as connection:
         if result.trainings:
-            connection.execute(sa.insert(trainings), [_row(claim, t) for t in result.trainings])
+            connection.execute(sa.insert(hpo_trainings), [_row(claim, t) for t in result.trainings])
         ended: dict[str, Any] = {
             "state": result.outcome,
             "error": result.error,
@@ -218,9 +221,9 @@ def record(db: Database, claim: Claim, result: Result) -> None:
         if result.n_epochs is not None:
             ended["n_epochs"] = result.n_epochs
         _write_errors(connection, claim, result.errors)
-        connection.execute(sa.update(claims).where(claims.c.id == claim.id).values(ended))
+        connection.execute(sa.update(hpo_claims).where(hpo_claims.c.id == claim.id).values(ended))
         if claim.kind == "trial":
-            tell(db, claim.trial_id, result.outcome, result.error)
+            finish_trial(db, claim.trial_id, result.outcome, result.error)
 
 
 def storable(text: str) -> str:
@@ -228,7 +231,7 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def tell(db: Database, trial_id: int, outcome: Outcome, error: float | None) -> None:
+def finish_trial(db: Database, trial_id: int, outcome: Outcome, error: float | None) -> None:
     """End Optuna's trial, inside the transaction that ends the claim."""
     values = None if error is None or outcome == "failed" else [error]
     db.optuna.set_trial_state_values(trial_id, _OPTUNA_STATES[outcome], values)
@@ -248,8 +251,8 @@ def _row(claim: Claim, training: TrainingRecord) -> dict[str, Any]:
 
 
 def _is_recorded(db: Database, claim: Claim) -> bool:
-    ours = sa.select(claims.c.id).where(
-        claims.c.id == claim.id, claims.c.token == claim.token, claims.c.state != "live"
+    ours = sa.select(hpo_claims.c.id).where(
+        hpo_claims.c.id == claim.id, hpo_claims.c.token == claim.token, hpo_claims.c.state != "live"
     )
     with db.engine.connect() as connection:
         return connection.execute(ours).first() is not None
@@ -263,10 +266,12 @@ def release(db: Database, claim: Claim) -> None:
     with fenced(db, claim) as connection:
         given_back = {
             "expires_at": GIVEN_BACK,
-            "n_attempts": claims.c.n_attempts - 1,
-            "token": claims.c.token + 1,
+            "n_attempts": hpo_claims.c.n_attempts - 1,
+            "token": hpo_claims.c.token + 1,
         }
-        connection.execute(sa.update(claims).where(claims.c.id == claim.id).values(given_back))
+        connection.execute(
+            sa.update(hpo_claims).where(hpo_claims.c.id == claim.id).values(given_back)
+        )
 
 
 def forsake(db: Database, worker: str, how: str) -> None:
@@ -275,8 +280,10 @@ def forsake(db: Database, worker: str, how: str) -> None:
     `how` it died stands with its work until somebody has done it. The attempt counts.
     """
     died = {"expires_at": clock(), "failure": f"worker {worker} died: {how}"}
-    held = sa.update(claims).where(
-        claims.c.worker == worker, claims.c.state == "live", claims.c.expires_at > clock()
+    held = sa.update(hpo_claims).where(
+        hpo_claims.c.worker == worker,
+        hpo_claims.c.state == "live",
+        hpo_claims.c.expires_at > clock(),
     )
     with db.transaction() as connection:
         connection.execute(held.values(died))

@@ -52,7 +52,7 @@ def _mysql_clock(element: clock, compiler: Any, **options: Any) -> str:
 UTF8 = "utf8mb4"  # MariaDB's charset for what may hold any character, as a traceback does
 _text = sa.Text().with_variant(LONGTEXT(), "mysql")
 
-studies = sa.Table(
+hpo_studies = sa.Table(
     "hpo_studies",
     metadata,
     sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),  # Optuna's
@@ -66,7 +66,7 @@ studies = sa.Table(
     mysql_charset=UTF8,
 )
 
-claims = sa.Table(
+hpo_claims = sa.Table(
     "hpo_claims",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
@@ -93,7 +93,7 @@ claims = sa.Table(
     mysql_charset=UTF8,
 )
 
-trainings = sa.Table(
+hpo_trainings = sa.Table(
     "hpo_trainings",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
@@ -111,6 +111,7 @@ trainings = sa.Table(
 
 _optuna_studies = optuna_tables.StudyModel
 IN_OPTUNA = sa.exists().where(
-    _optuna_studies.study_id == studies.c.study_id, _optuna_studies.study_name == studies.c.name
+    _optuna_studies.study_id == hpo_studies.c.study_id,
+    _optuna_studies.study_name == hpo_studies.c.name,
 )
 """Whether Optuna's half of a study is still there: its dashboard, too, can delete one."""

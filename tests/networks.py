@@ -9,7 +9,7 @@ from torch import nn
 
 from hpo.architectures import Architecture, architectures
 from hpo.architectures.blocks import ComparedPair
-from hpo.datasets import Examples, load
+from hpo.datasets import Examples, load_dataset
 from hpo.training.split import Split
 
 
@@ -50,7 +50,7 @@ def split(name: str, n: int = 8) -> Split:
     """`n` standardized examples, both to train and held out; of pairs, those of bundled digits."""
     entry = architectures.get(name)
     dataset = "digits" if entry.task == "digit pairs" else entry.dataset or "digits"
-    drawn = load(dataset).draw_train(n, seed=0)
+    drawn = load_dataset(dataset).draw_train(n, seed=0)
     return Split.of(drawn, drawn, CPU)
 
 

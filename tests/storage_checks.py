@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Row
 
-from storage import catalog
+from storage import studies
 from storage.claims import Plan
 from storage.engine import Database
-from storage.tables import claims, studies, trainings
+from storage.tables import hpo_claims, hpo_studies, hpo_trainings
 from tests.databases import fresh_database, server_url
 from tests.storage_worker import N_FOLDS, error_of
 
@@ -45,9 +45,11 @@ def url_of(db: Database) -> str:
 
 def work_rows(db: Database, study_id: int, kind: str = "trial") -> list[Row[tuple[object, ...]]]:
     """Our rows of the study's work of one kind, in order."""
-    query = sa.select(claims).where(claims.c.study_id == study_id, claims.c.kind == kind)
+    query = sa.select(hpo_claims).where(
+        hpo_claims.c.study_id == study_id, hpo_claims.c.kind == kind
+    )
     with db.reading() as connection:
-        return list(connection.execute(query.order_by(claims.c.trial, claims.c.part)).all())
+        return list(connection.execute(query.order_by(hpo_claims.c.trial, hpo_claims.c.part)).all())
 
 
 def check_finished(db: Database, study_id: int, plan: Plan, n_trials: int) -> None:
@@ -71,7 +73,7 @@ def check_finished(db: Database, study_id: int, plan: Plan, n_trials: int) -> No
 
 def check_budget(db: Database, study_id: int, n_trials: int) -> None:
     """Every number of the budget was given out, once."""
-    query = sa.select(studies).where(studies.c.study_id == study_id)
+    query = sa.select(hpo_studies).where(hpo_studies.c.study_id == study_id)
     with db.reading() as connection:
         row = connection.execute(query).one()
     assert row.n_trials == row.n_started == n_trials
@@ -109,14 +111,16 @@ def check_test_runs(db: Database, study_id: int, plan: Plan) -> None:
 def check_trainings(db: Database, study_id: int) -> None:
     """Each fold was recorded once, by the worker and the attempt that finished the work."""
     query = (
-        sa.select(trainings, claims.c.token.label("last"), claims.c.worker.label("finisher"))
-        .join(claims, claims.c.id == trainings.c.claim_id)
-        .where(claims.c.study_id == study_id)
+        sa.select(
+            hpo_trainings, hpo_claims.c.token.label("last"), hpo_claims.c.worker.label("finisher")
+        )
+        .join(hpo_claims, hpo_claims.c.id == hpo_trainings.c.claim_id)
+        .where(hpo_claims.c.study_id == study_id)
     )
     with db.reading() as connection:
         rows = connection.execute(query).all()
     assert all(row.token == row.last and row.worker == row.finisher for row in rows)
-    ended = [work for work in catalog.work(db, study_id) if work.state != "failed"]
+    ended = [work for work in studies.work(db, study_id) if work.state != "failed"]
     folds = {"trial": N_FOLDS, "test": 1}
     expected = {(work.id, fold) for work in ended for fold in range(folds[work.kind])}
     assert Counter((row.claim_id, row.fold) for row in rows) == Counter(expected)

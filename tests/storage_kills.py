@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from storage.claims import Plan
 from storage.engine import Database
 from storage.leases import record
-from storage.outages import Outages
+from storage.retry import Outages
 from tests.storage_worker import (
     OVER_S,
     do,

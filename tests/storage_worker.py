@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from optuna.distributions import FloatDistribution
 
-from storage import catalog
+from storage import studies
 from storage.claims import Idle, Plan, claim
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord, record, report, write_parameters
@@ -39,7 +39,7 @@ def make_plan(
 
 def new_study(db: Database, n_trials: int) -> int:
     """A study under a name of its own; gives its id."""
-    return catalog.add(db, f"study-{secrets.token_hex(6)}", "{}", n_trials)
+    return studies.add(db, f"study-{secrets.token_hex(6)}", "{}", n_trials)
 
 
 def must_claim(db: Database, study_id: int, plan: Plan, worker: str = "worker") -> Claim:

@@ -4,11 +4,11 @@ import pytest
 import sqlalchemy as sa
 from optuna.storages._rdb import models as optuna_tables
 
-from storage import audit, catalog
+from storage import audit, studies
 from storage.engine import Database
 from storage.errors import StudyMissingError
 from storage.leases import Result, record, release
-from storage.tables import claims, studies, trainings
+from storage.tables import hpo_claims, hpo_studies, hpo_trainings
 from tests.storage_checks import url_of, work_rows
 from tests.storage_kills import FORKS, JOIN_S
 from tests.storage_worker import (
@@ -40,8 +40,8 @@ def worked_on(db: Database) -> int:
     """A study with a trial in each state, and test runs of the first one; gives its id."""
     study_id = new_study(db, 1)
     play(db, study_id, PLAN, "worker")
-    name = next(row.name for row in catalog.every(db) if row.study_id == study_id)
-    catalog.extend(db, name, 5)
+    name = next(row.name for row in studies.every(db) if row.study_id == study_id)
+    studies.extend(db, name, 5)
     pruned = Result(outcome="pruned", error=0.5, trainings=[training(f, [0.5]) for f in range(2)])
     for result in (pruned, Result(outcome="failed", failure="out of memory")):
         held = must_claim(db, study_id, PLAN)
@@ -122,7 +122,7 @@ def test_work_that_we_tell_otherwise(
 ) -> None:
     study_id = worked_on(db)
     row = work_rows(db, study_id)[number]
-    execute(db, sa.update(claims).where(claims.c.id == row.id).values({column: value}))
+    execute(db, sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values({column: value}))
     assert finding in told(db, study_id)
 
 
@@ -141,7 +141,7 @@ def test_an_error_that_differs_or_is_lost(db: Database, number: int) -> None:
 def test_a_trial_that_has_another_id(db: Database) -> None:
     study_id = worked_on(db)
     row = work_rows(db, study_id)[PRUNED]
-    execute(db, sa.update(claims).where(claims.c.id == row.id).values(trial_id=0))
+    execute(db, sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(trial_id=0))
     assert told(db, study_id) == [
         f"trial 1: Optuna's id is 0 in our tables, {row.trial_id} in Optuna's"
     ]
@@ -150,7 +150,7 @@ def test_a_trial_that_has_another_id(db: Database) -> None:
 def test_a_claim_that_is_lost(db: Database) -> None:
     study_id = worked_on(db)
     row = work_rows(db, study_id)[LIVE]
-    execute(db, sa.delete(claims).where(claims.c.id == row.id))
+    execute(db, sa.delete(hpo_claims).where(hpo_claims.c.id == row.id))
     assert told(db, study_id) == ["trial 3 is missing in our tables"]
 
 
@@ -158,8 +158,8 @@ def test_a_claim_that_is_lost(db: Database) -> None:
 def test_a_training_that_is_lost(db: Database, kind: str) -> None:
     study_id = worked_on(db)
     row = work_rows(db, study_id, kind)[0]
-    of_work = (trainings.c.claim_id == row.id, trainings.c.fold == 0)
-    execute(db, sa.delete(trainings).where(*of_work))
+    of_work = (hpo_trainings.c.claim_id == row.id, hpo_trainings.c.fold == 0)
+    execute(db, sa.delete(hpo_trainings).where(*of_work))
     left = "[1]" if kind == "trial" else "[]"
     (finding,) = told(db, study_id)
     assert finding.endswith(f"is complete with trainings of the folds {left}")
@@ -176,8 +176,8 @@ def test_a_training_that_is_lost(db: Database, kind: str) -> None:
 )
 def test_a_study_that_tells_otherwise(db: Database, column: str, value: int, finding: str) -> None:
     study_id = worked_on(db)
-    of_study = studies.c.study_id == study_id
-    execute(db, sa.update(studies).where(of_study).values({column: value}))
+    of_study = hpo_studies.c.study_id == study_id
+    execute(db, sa.update(hpo_studies).where(of_study).values({column: value}))
     assert finding in told(db, study_id)
 
 
@@ -190,7 +190,7 @@ def test_a_test_run_that_stands_twice(postgresql_url: str) -> None:
     execute(
         db,
         sa.text("ALTER TABLE hpo_claims DROP CONSTRAINT uq_hpo_claims_work"),
-        sa.insert(claims).values(twice),
+        sa.insert(hpo_claims).values(twice),
     )
     assert "test run 0 of trial 0 stands 2 times in our tables" in told(db, study_id)
     db.close()
@@ -228,7 +228,7 @@ def test_an_audit_holds_nobody_up_and_changes_nothing(db: Database) -> None:
     other = Database(url_of(db))
     with audit._one_moment(db) as connection:
         n_live = sa.select(sa.func.count()).where(
-            claims.c.study_id == study_id, claims.c.state == "live"
+            hpo_claims.c.study_id == study_id, hpo_claims.c.state == "live"
         )
         assert connection.execute(n_live).scalar() == 1
         held = must_claim(other, study_id, make_plan())

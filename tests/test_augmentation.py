@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.datasets import Examples, load
+from hpo.datasets import Examples, load_dataset
 from hpo.datasets.augmentation import augment_pairs
 from hpo.errors import InputError
 
@@ -64,7 +64,7 @@ class TestNothingAsked:
     def test_examples_of_any_kind_come_back_untouched_and_no_number_is_drawn(
         self, name: str
     ) -> None:
-        examples, state = load(name).draw_train(5, 0), torch.get_rng_state()
+        examples, state = load_dataset(name).draw_train(5, 0), torch.get_rng_state()
         assert augment_pairs(examples) is examples
         assert augment_pairs(examples, repair=False, shift=0, rotation=0, scale=0) is examples
         assert torch.equal(torch.get_rng_state(), state)
@@ -79,7 +79,7 @@ class TestRandomness:
     def test_each_call_is_new_and_repeats_under_the_global_seed(
         self, settings: dict[str, Any]
     ) -> None:
-        examples = load("digits").draw_train(50, 0)
+        examples = load_dataset("digits").draw_train(50, 0)
         torch.manual_seed(3)
         first, second = (augment_pairs(examples, **settings) for _ in range(2))
         assert not same(first, second)
@@ -88,12 +88,12 @@ class TestRandomness:
         assert same(augment_pairs(examples, **settings), second)
 
     def test_the_examples_given_stay_as_they_were(self) -> None:
-        examples = load("digits").draw_train(50, 0)
+        examples = load_dataset("digits").draw_train(50, 0)
         augmented(examples, **EVERYTHING)
-        assert same(examples, load("digits").draw_train(50, 0))
+        assert same(examples, load_dataset("digits").draw_train(50, 0))
 
     def test_on_another_device_the_same_numbers_are_drawn_and_the_examples_stay_there(self) -> None:
-        examples = load("digits").draw_train(5, 0)
+        examples = load_dataset("digits").draw_train(5, 0)
         augmented(examples, **EVERYTHING)
         state = torch.get_rng_state()
         elsewhere = augmented(examples.to("meta"), **EVERYTHING)  # a device without values
@@ -185,7 +185,7 @@ class TestMoves:
         assert torch.allclose(moved.inputs, examples.inputs)
 
     def test_digits_stay_about_as_bright_and_keep_their_labels(self) -> None:
-        examples = load("digits").draw_train(300, 0)
+        examples = load_dataset("digits").draw_train(300, 0)
         moved = augmented(examples, shift=1.0, rotation=10.0, scale=0.1)
         brightness = examples.inputs.mean().item()
         assert moved.inputs.mean().item() == pytest.approx(brightness, rel=0.1)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from storage import catalog
+from storage import studies
 from storage.claims import Idle, claim
 from storage.engine import Database
 from storage.errors import LeaseLostError, StudyMissingError, UnreachableError
@@ -63,7 +63,7 @@ def finish_trial(db: Database, study_id: int, error: float) -> None:
 
 
 def name_of(db: Database, study_id: int) -> str:
-    return next(row.name for row in catalog.every(db) if row.study_id == study_id)
+    return next(row.name for row in studies.every(db) if row.study_id == study_id)
 
 
 def test_many_workers_do_exactly_the_budget(db: Database) -> None:
@@ -80,7 +80,7 @@ def test_planned_trials_come_first_in_their_order(db: Database, other: Database)
     study_id = new_study(db, 3)
     for place in (db, other, db):
         do(place, must_claim(place, study_id, plan))
-    parameters = catalog.parameters(db, study_id)
+    parameters = studies.parameters(db, study_id)
     assert [parameters[0], parameters[1]] == list(plan.planned)
     assert parameters[2] not in plan.planned
 
@@ -195,7 +195,7 @@ def test_a_takeover_keeps_parameters_and_forgets_reports(db: Database, other: Da
     assert after.user_attrs == {"by": "silent"}
     assert after.intermediate_values == {}
     assert "completed_rung_0" not in after.system_attrs
-    assert [work.n_epochs for work in catalog.work(db, study_id)] == [0]
+    assert [work.n_epochs for work in studies.work(db, study_id)] == [0]
 
 
 def test_a_trial_begun_elsewhere_can_be_given_its_parameters(db: Database) -> None:
@@ -205,7 +205,7 @@ def test_a_trial_begun_elsewhere_can_be_given_its_parameters(db: Database) -> No
     held = must_claim(newcomer, study_id, PLAN, "newcomer")
     assert give_parameters(newcomer, held) == PLANNED[0]["x"]
     newcomer.close()
-    assert catalog.parameters(db, study_id) == {0: PLANNED[0]}
+    assert studies.parameters(db, study_id) == {0: PLANNED[0]}
 
 
 def test_a_result_recorded_again_counts_once(db: Database) -> None:
@@ -249,7 +249,7 @@ def test_the_best_trial_is_chosen_and_of_equals_the_first(
         finish_trial(db, study_id, error)
     held = must_claim(db, study_id, PLAN)
     assert (held.kind, held.trial, held.part) == ("test", chosen, 0)
-    assert catalog.get(db, name_of(db, study_id)).choice == chosen
+    assert studies.get(db, name_of(db, study_id)).choice == chosen
 
 
 def test_a_pruned_or_failed_trial_is_never_chosen(db: Database) -> None:
@@ -279,12 +279,12 @@ def test_an_extended_study_chooses_again_and_keeps_its_old_test_runs(db: Databas
     study_id = new_study(db, 1)
     finish_trial(db, study_id, 0.5)
     play(db, study_id, PLAN, "worker")
-    catalog.extend(db, name_of(db, study_id), 2)
+    studies.extend(db, name_of(db, study_id), 2)
     finish_trial(db, study_id, 0.25)
     play(db, study_id, PLAN, "worker")
     tests = [(row.trial, row.state) for row in work_rows(db, study_id, "test")]
     assert tests == [(0, "complete"), (1, "complete")]
-    assert catalog.get(db, name_of(db, study_id)).choice == 1
+    assert studies.get(db, name_of(db, study_id)).choice == 1
 
 
 @pytest.mark.parametrize("by", ["hpo", "Optuna's dashboard"])
@@ -292,7 +292,7 @@ def test_a_study_deleted_under_a_worker_stops_it(db: Database, other: Database, 
     study_id = new_study(db, 2)
     held = must_claim(db, study_id, PLAN)
     if by == "hpo":
-        catalog.delete(other, name_of(db, study_id))
+        studies.delete(other, name_of(db, study_id))
     else:
         other.optuna.delete_study(study_id)
     for write in (
@@ -327,7 +327,7 @@ def test_a_worker_of_a_deleted_study_cannot_write_to_the_next(
 ) -> None:
     study_id = new_study(db, 1)
     late = must_claim(db, study_id, PLAN)
-    catalog.delete(other, name_of(db, study_id))
+    studies.delete(other, name_of(db, study_id))
     next_id = new_study(other, 1)
     must_claim(other, next_id, PLAN)
     with pytest.raises(LeaseLostError):
@@ -339,9 +339,9 @@ def test_a_transaction_that_optuna_rolled_back_does_not_end_in_silence(db: Datab
     finish_trial(db, study_id, 0.5)
     name = name_of(db, study_id)
     with pinned(db, study_id), pytest.raises(UnreachableError, match="rolled back"):
-        catalog.delete(db, name)
-    assert catalog.get(db, name).study_id == study_id
-    assert len(catalog.curves(db, study_id)) == 1
+        studies.delete(db, name)
+    assert studies.get(db, name).study_id == study_id
+    assert len(studies.curves(db, study_id)) == 1
 
 
 @contextmanager
@@ -376,7 +376,7 @@ def test_nothing_of_a_failed_result_is_kept(db: Database) -> None:
     twice = Result(outcome="complete", error=0.5, trainings=[training(0, [0.5])] * 2)
     with pytest.raises(sa.exc.IntegrityError):
         record(db, held, twice)
-    assert catalog.curves(db, study_id) == []
+    assert studies.curves(db, study_id) == []
     assert db.optuna.get_trial(held.trial_id).state == TrialState.RUNNING
     record(db, held, finished(error_of(0.5, 1, 1)))
     assert [row.state for row in work_rows(db, study_id)] == ["complete"]

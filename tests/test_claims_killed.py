@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from storage import catalog
+from storage import studies
 from storage.engine import Database
 from tests.storage_checks import check_finished, url_of
 from tests.storage_kills import FORKS, SCENES, Scene, die_at_every_moment
@@ -37,8 +37,8 @@ def test_a_worker_killed_at_any_moment_costs_the_study_nothing(
 
 
 def check_survival(db: Database, study_id: int, scene: Scene) -> None:
-    left = {number: got for number, got in catalog.parameters(db, study_id).items() if got}
+    left = {number: got for number, got in studies.parameters(db, study_id).items() if got}
     play(db, study_id, scene.plan, "survivor")
     check_finished(db, study_id, scene.plan, scene.n_trials)
-    kept = catalog.parameters(db, study_id)
+    kept = studies.parameters(db, study_id)
     assert {number: kept[number] for number in left} == left

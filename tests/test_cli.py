@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from storage import catalog
+from storage import studies
 from storage.engine import Database
 from tests.commands import run_hpo, wait_until, worker
 from tests.tiny_studies import FIXED, hpo, must, tiny_flags, write_recipe
@@ -377,9 +377,9 @@ class TestSignals:
 def recorded(storage: str) -> tuple[dict[str, Any], dict[tuple[Any, ...], Any]]:
     """The best configuration of `tiny`, and each curve by kind, trial, part and fold."""
     db = Database(storage)
-    study_id = catalog.get(db, "tiny").study_id
-    of = {each.id: (each.kind, each.trial, each.part) for each in catalog.work(db, study_id)}
-    curves = {(*of[each.claim_id], each.fold): each.curve for each in catalog.curves(db, study_id)}
+    study_id = studies.get(db, "tiny").study_id
+    of = {each.id: (each.kind, each.trial, each.part) for each in studies.work(db, study_id)}
+    curves = {(*of[each.claim_id], each.fold): each.curve for each in studies.curves(db, study_id)}
     db.close()
     best: dict[str, Any] = show("--storage", storage)["best"]
     return best, curves

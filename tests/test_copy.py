@@ -16,11 +16,11 @@ from optuna.storages._rdb.models import BaseModel
 from optuna_dashboard import save_note
 
 from hpo.operations import databases
-from storage import audit, catalog, copying
+from storage import audit, copying, studies
 from storage.engine import Database
 from storage.errors import CopyError, StudyBusyError, StudyExistsError
 from storage.leases import Result, fenced, record, release
-from storage.tables import NO_PART, claims, metadata
+from storage.tables import NO_PART, hpo_claims, metadata
 from tests.storage_checks import shared_database, url_of, work_rows
 from tests.storage_kills import Moments, run_together
 from tests.storage_worker import (
@@ -55,7 +55,7 @@ def pair(
             for kind in request.param
         )
         worked_on(source)
-        play(target, catalog.add(target, "resident", "{}", 2), PLAN, "worker")
+        play(target, studies.add(target, "resident", "{}", 2), PLAN, "worker")
         yield source, target
 
 
@@ -78,9 +78,9 @@ def copy(source: Database, target: Database, name: str = "study", new: str = "st
 
 def worked_on(db: Database) -> int:
     """A study with work in every state, test runs, notes and odd values; gives its id."""
-    study_id = catalog.add(db, "study", '{"note": "ä€😀"}', 1)
+    study_id = studies.add(db, "study", '{"note": "ä€😀"}', 1)
     play(db, study_id, PLAN, "worker")
-    catalog.extend(db, "study", 7)
+    studies.extend(db, "study", 7)
     folds = [training(fold, [0.1 + 0.2, 1 / 3]) for fold in range(N_FOLDS)]
     for result in (
         Result(outcome="pruned", error=0.1 + 0.2, n_parameters=192_601, trainings=folds),
@@ -97,7 +97,7 @@ def worked_on(db: Database) -> int:
     # The silent one was taken over by now: a lease that ran out is left once more.
     assert polite.trial == silent.trial
     with fenced(db, polite) as connection:
-        ran_out = sa.update(claims).where(claims.c.id == polite.id).values(expires_at=1.0)
+        ran_out = sa.update(hpo_claims).where(hpo_claims.c.id == polite.id).values(expires_at=1.0)
         connection.execute(ran_out)
     note(db, study_id)
     with db.engine.begin() as connection:
@@ -119,8 +119,8 @@ def note(db: Database, study_id: int) -> None:
 
 def recorded(db: Database, name: str) -> dict[str, Any]:
     """All that the public doors tell of a study, but for the ids that a database gives."""
-    row = catalog.get(db, name)
-    work = catalog.work(db, row.study_id)
+    row = studies.get(db, name)
+    work = studies.work(db, row.study_id)
     of = {each.id: (each.kind, each.trial, each.part) for each in work}
     changing = ("id", "trial_id", "since_s", "is_silent", "is_given_back")
     return {
@@ -131,7 +131,7 @@ def recorded(db: Database, name: str) -> dict[str, Any]:
         ],
         "curves": [
             (*of[each.claim_id], each.fold, each.error, each.curve, each.train_s, each.versions)
-            for each in catalog.curves(db, row.study_id)
+            for each in studies.curves(db, row.study_id)
         ],
         "trials": [told(trial) for trial in db.optuna.get_all_trials(row.study_id)],
         "directions": db.optuna.get_study_directions(row.study_id),
@@ -165,7 +165,7 @@ def contents(db: Database) -> dict[str, list[Any]]:
 
 
 def audited(db: Database, name: str) -> list[str]:
-    return audit.differences(db, catalog.get(db, name).study_id, n_folds=N_FOLDS)
+    return audit.differences(db, studies.get(db, name).study_id, n_folds=N_FOLDS)
 
 
 def test_a_study_is_copied_whole_to_every_kind_of_database(
@@ -176,7 +176,7 @@ def test_a_study_is_copied_whole_to_every_kind_of_database(
     resident = recorded(target, "resident")
     copy(source, target, new="new name")
     assert recorded(target, "new name") == recorded(source, "study")
-    assert {row.state for row in work_rows(source, catalog.get(source, "study").study_id)} == {
+    assert {row.state for row in work_rows(source, studies.get(source, "study").study_id)} == {
         "complete",
         "pruned",
         "failed",
@@ -190,7 +190,7 @@ def test_a_study_is_copied_whole_to_every_kind_of_database(
 
 def check_notes(target: Database, name: str) -> None:
     """What was noted on a trial stays with it, under its new id."""
-    study_id = catalog.get(target, name).study_id
+    study_id = studies.get(target, name).study_id
     trials = target.optuna.get_all_trials(study_id)
     notes = target.optuna.get_study_system_attrs(study_id)
     assert {key: value for key, value in notes.items() if "note_str" in key} == {
@@ -202,9 +202,9 @@ def check_notes(target: Database, name: str) -> None:
 
 def test_a_copy_is_gone_on_with_at_once(pair: tuple[Database, Database]) -> None:
     source, target = pair
-    study_id = catalog.get(source, "study").study_id
+    study_id = studies.get(source, "study").study_id
     copy(source, target)
-    there = catalog.get(target, "study").study_id
+    there = studies.get(target, "study").study_id
     taken = must_claim(target, there, PLAN, "taker")
     assert (taken.trial, taken.part, taken.token) == (3, NO_PART, 3)
     assert target.optuna.get_trial(taken.trial_id).intermediate_values == {}
@@ -220,37 +220,37 @@ def test_work_whose_lease_runs_by_the_targets_clock_alone_is_free(
 ) -> None:
     """As it is where the source's clock is ahead."""
     source, target = two
-    study_id = catalog.add(source, "study", "{}", 1)
+    study_id = studies.add(source, "study", "{}", 1)
     must_claim(source, study_id, SILENT)
     taken = copying.take(source, "study")
     (row,) = taken.rows[copying._CLAIMS]
     row["expires_at"] += 3600
     copying.put(target, "study", taken, silence)
-    assert must_claim(target, catalog.get(target, "study").study_id, PLAN).trial == 0
+    assert must_claim(target, studies.get(target, "study").study_id, PLAN).trial == 0
 
 
 def test_work_given_back_is_copied_as_such(two: tuple[Database, Database]) -> None:
     source, target = two
-    study_id = catalog.add(source, "study", "{}", 1)
+    study_id = studies.add(source, "study", "{}", 1)
     release(source, must_claim(source, study_id, PLAN))
     copy(source, target)
-    (work,) = catalog.work(target, catalog.get(target, "study").study_id)
+    (work,) = studies.work(target, studies.get(target, "study").study_id)
     assert work.is_given_back
     assert work.n_attempts == 0
 
 
 def test_a_copy_is_not_paused(two: tuple[Database, Database]) -> None:
     source, target = two
-    catalog.add(source, "study", "{}", 1)
-    catalog.set_paused(source, "study", True)
+    studies.add(source, "study", "{}", 1)
+    studies.set_paused(source, "study", True)
     copy(source, target)
-    assert not catalog.get(target, "study").is_paused
-    assert catalog.get(source, "study").is_paused
+    assert not studies.get(target, "study").is_paused
+    assert studies.get(source, "study").is_paused
 
 
 def test_a_study_under_work_is_not_copied(pair: tuple[Database, Database]) -> None:
     source, target = pair
-    study_id, before = catalog.add(source, "busied", "{}", 3), contents(target)
+    study_id, before = studies.add(source, "busied", "{}", 3), contents(target)
     for worker in ("busy", "busier"):
         must_claim(source, study_id, PLAN, worker)
     must_claim(source, study_id, SILENT, "silent")
@@ -264,7 +264,7 @@ def test_a_worker_that_is_late_records_nothing_while_its_study_is_read(
 ) -> None:
     source, worker = Database(database_url, create=True), Database(database_url)
     target = Database(f"sqlite:///{tmp_path / 'target.db'}", create=True)
-    held = must_claim(worker, catalog.add(source, "study", "{}", 1), SILENT, "late")
+    held = must_claim(worker, studies.add(source, "study", "{}", 1), SILENT, "late")
     thread, was_waiting = threading.Thread(target=do, args=(worker, held)), list[bool]()
 
     def begin(*call: Any) -> None:
@@ -284,13 +284,13 @@ def test_a_worker_that_is_late_records_nothing_while_its_study_is_read(
 
 def test_a_result_on_its_way_is_waited_for(database_url: str) -> None:
     source, worker = Database(database_url, create=True), Database(database_url)
-    held = must_claim(worker, catalog.add(source, "study", "{}", 1), SILENT, "late")
+    held = must_claim(worker, studies.add(source, "study", "{}", 1), SILENT, "late")
     taken: list[copying.Contents] = []
     thread = threading.Thread(target=lambda: taken.append(copying.take(source, "study")))
     with fenced(worker, held) as connection:
         thread.start()
         thread.join(1.0)
-        connection.execute(sa.update(claims).values(n_epochs=9))
+        connection.execute(sa.update(hpo_claims).values(n_epochs=9))
     thread.join()
     assert [row["n_epochs"] for row in taken[0].rows[copying._CLAIMS]] == [9]
     for db in (source, worker):
@@ -445,7 +445,7 @@ class TestTheCommand:
 
     def test_a_study_under_work_is_refused(self) -> None:
         db = Database("sqlite:///hpo.db")
-        must_claim(db, catalog.get(db, "tiny").study_id, PLAN, "busy")
+        must_claim(db, studies.get(db, "tiny").study_id, PLAN, "busy")
         db.close()
         done = hpo("study copy tiny --to sqlite:///other.db")
         assert done.code == 5

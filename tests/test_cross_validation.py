@@ -7,7 +7,7 @@ import torch
 
 from hpo import protocol
 from hpo.architectures import architectures
-from hpo.datasets import Examples, load
+from hpo.datasets import Examples, load_dataset
 from hpo.errors import InputError
 from hpo.evaluation import repeated_seeds
 from hpo.evaluation.cross_validation import CrossValidation, fold_indices
@@ -25,7 +25,7 @@ SETTING = TrainingConfig(
 
 
 def examples(n: int = 60) -> Examples:
-    return load("digits").draw_train(n, 0)
+    return load_dataset("digits").draw_train(n, 0)
 
 
 def held_out_of(n_folds: int, seed: int, n: int = 60) -> list[list[int]]:
@@ -158,7 +158,7 @@ def frozen(**settings: Any) -> Protocol:
     base = {
         "architecture": "siamese",
         "dataset": "digits",
-        "fingerprint": load("digits").fingerprint(),
+        "fingerprint": load_dataset("digits").fingerprint(),
         "train_size": 40,
         "test_size": 30,
         "space": PARAMS,
@@ -192,7 +192,7 @@ class TestTestRuns:
         split = repeated_seeds.draw_split(frozen(), 0, CPU)
         assert (len(split.train), len(split.held_out)) == (40, 30)
         raw = split.held_out.inputs * split.standardize.std + split.standardize.mean
-        pool = load("digits").draw_test(298, 0).inputs.reshape(-1, 196)
+        pool = load_dataset("digits").draw_test(298, 0).inputs.reshape(-1, 196)
         drawn = raw.reshape(-1, 196)
         assert torch.cdist(drawn, pool).min(dim=1).values.quantile(0.9).item() < 1e-2
 

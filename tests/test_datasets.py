@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hpo.datasets import DataSet, Examples, disk, fetch, is_here, load
+from hpo.datasets import DataSet, Examples, disk, fetch, is_here, load_dataset
 from hpo.datasets.digits import enlarge
 from hpo.datasets.mnist import shrink
 from hpo.datasets.pairs import PairDataSet, Pool
@@ -50,7 +50,7 @@ def made(n_train: int = 60, n_test: int = 40, first: int = 0) -> PairDataSet:
 @pytest.fixture(params=[pytest.param("mnist", marks=needs_mnist), "digits", "disk", "made"])
 def dataset(request: pytest.FixtureRequest) -> DataSet:
     name: str = request.param
-    return made() if name == "made" else load(name)
+    return made() if name == "made" else load_dataset(name)
 
 
 class TestEveryDataSet:
@@ -177,26 +177,26 @@ class TestExamples:
 
 class TestDigits:
     def test_pools_are_disjoint_and_together_all_images(self) -> None:
-        train = load("digits").draw_train(600, 0).inputs.reshape(-1, 14 * 14)
-        test = load("digits").draw_test(298, 0).inputs.reshape(-1, 14 * 14)
+        train = load_dataset("digits").draw_train(600, 0).inputs.reshape(-1, 14 * 14)
+        test = load_dataset("digits").draw_test(298, 0).inputs.reshape(-1, 14 * 14)
         distinct = {tuple(image) for image in torch.cat([train, test]).tolist()}
         assert len(train) + len(test) == 1796
         assert len(distinct) == 1796
 
     def test_sizes(self) -> None:
-        digits = load("digits")
+        digits = load_dataset("digits")
         assert (digits.default_train_size, digits.default_test_size) == (600, 290)
         assert (digits.max_train_size, digits.max_test_size) == (600, 298)
         assert digits.task == "digit pairs"
 
     def test_data_and_draws_are_the_same_in_every_process_and_release(self) -> None:
-        assert load("digits").fingerprint() == FINGERPRINTS["digits"]
-        drawn = load("digits").draw_train(4, seed=0)
+        assert load_dataset("digits").fingerprint() == FINGERPRINTS["digits"]
+        drawn = load_dataset("digits").draw_train(4, seed=0)
         assert drawn.auxiliary is not None
         assert drawn.auxiliary.tolist() == [[6, 4], [8, 7], [6, 2], [3, 4]]
 
     def test_about_as_many_pairs_are_in_order_as_chance_says(self) -> None:
-        share = load("digits").draw_train(600, 0).targets.float().mean().item()
+        share = load_dataset("digits").draw_train(600, 0).targets.float().mean().item()
         assert share == pytest.approx(0.55, abs=0.07)
 
     def test_enlarging_keeps_range_orientation_and_constant_images(self) -> None:
@@ -221,11 +221,11 @@ class TestMnist:
 
     @needs_mnist
     def test_data_are_those_of_earlier_releases(self) -> None:
-        assert load("mnist").fingerprint() == FINGERPRINTS["mnist"]
+        assert load_dataset("mnist").fingerprint() == FINGERPRINTS["mnist"]
 
     @needs_mnist
     def test_sizes_shapes_and_range(self) -> None:
-        mnist = load("mnist")
+        mnist = load_dataset("mnist")
         assert (mnist.default_train_size, mnist.default_test_size) == (1000, 1000)
         assert (mnist.max_train_size, mnist.max_test_size) == (30_000, 5_000)
         examples = mnist.draw_train(1000, 0)
@@ -238,27 +238,27 @@ class TestMnist:
         folder = fetch("mnist")
         assert folder is not None
         labels = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())[8:]
-        drawn = load("mnist").draw_test(5_000, 0).auxiliary
+        drawn = load_dataset("mnist").draw_test(5_000, 0).auxiliary
         assert drawn is not None
         assert drawn.flatten().bincount().tolist() == [labels.count(digit) for digit in range(10)]
 
 
 class TestDisk:
     def test_a_point_is_1_inside_the_disk_and_0_outside(self) -> None:
-        points = load("disk").draw_train(20_000, 0)
+        points = load_dataset("disk").draw_train(20_000, 0)
         distances = (points.inputs.double() - 0.5).norm(dim=1)
         assert torch.equal(points.targets == 1, distances < 1 / math.sqrt(2 * math.pi))
 
     @pytest.mark.parametrize("seed", range(3))
     def test_about_half_of_the_points_are_inside(self, seed: int) -> None:
         for examples in (
-            load("disk").draw_train(20_000, seed),
-            load("disk").draw_test(20_000, seed),
+            load_dataset("disk").draw_train(20_000, seed),
+            load_dataset("disk").draw_test(20_000, seed),
         ):
             assert examples.targets.float().mean().item() == pytest.approx(0.5, abs=0.02)
 
     def test_points_fill_the_unit_square_evenly(self) -> None:
-        points = load("disk").draw_train(20_000, 0).inputs
+        points = load_dataset("disk").draw_train(20_000, 0).inputs
         assert 0 <= points.min().item() < 0.001
         assert 0.999 < points.max().item() <= 1
         column, row = (points * 4).long().clamp(max=3).T
@@ -266,24 +266,27 @@ class TestDisk:
         assert shares.tolist() == pytest.approx([1 / 16] * 16, abs=0.01)
 
     def test_training_and_test_points_never_meet(self) -> None:
-        both = load("disk").draw_train(5_000, 0), load("disk").draw_test(5_000, 0)
+        both = load_dataset("disk").draw_train(5_000, 0), load_dataset("disk").draw_test(5_000, 0)
         train, test = ((examples.inputs[:, 0] * 2**24).long() % 2 for examples in both)
         assert set(train.tolist()) == {0}  # the places that one part takes, the other cannot
         assert set(test.tolist()) == {1}
 
     def test_a_training_and_a_test_draw_of_one_seed_take_other_places(self) -> None:
-        train, test = load("disk").draw_train(9, 4).inputs, load("disk").draw_test(9, 4).inputs
+        train, test = (
+            load_dataset("disk").draw_train(9, 4).inputs,
+            load_dataset("disk").draw_test(9, 4).inputs,
+        )
         assert not torch.allclose(train, test, atol=1e-3)
 
     def test_sizes(self) -> None:
-        points = load("disk")
+        points = load_dataset("disk")
         assert (points.default_train_size, points.default_test_size) == (1000, 1000)
         assert points.max_train_size == points.max_test_size == 1_000_000
         assert points.task == "disk"
 
     def test_data_and_draws_are_the_same_in_every_process_and_release(self) -> None:
-        assert load("disk").fingerprint() == FINGERPRINTS["disk"]
-        drawn = load("disk").draw_train(3, seed=0)
+        assert load_dataset("disk").fingerprint() == FINGERPRINTS["disk"]
+        drawn = load_dataset("disk").draw_train(3, seed=0)
         assert (drawn.inputs * 2**24).tolist() == [
             [7201730, 4665901],
             [15686958, 15927813],
@@ -300,11 +303,11 @@ class TestDisk:
 
 
 def test_data_sets_are_made_once_a_process() -> None:
-    assert load("digits") is load("digits")
+    assert load_dataset("digits") is load_dataset("digits")
 
 
 def test_an_unknown_name_is_an_input_error_that_lists_near_ones() -> None:
-    for function in (load, fetch):
+    for function in (load_dataset, fetch):
         with pytest.raises(InputError, match="no data set named 'mnits'; did you mean mnist"):
             function("mnits")
 
@@ -314,7 +317,7 @@ def test_a_data_set_of_a_users_own_is_loaded_by_its_name(monkeypatch: pytest.Mon
     registry: Registry[Callable[[], DataSet]] = Registry("data set")
     monkeypatch.setattr("hpo.datasets.datasets", registry)  # entries stay for good, so not in ours
     registry.add(name, made)
-    assert load(name).max_train_size == 30
+    assert load_dataset(name).max_train_size == 30
     assert fetch(name) is None
 
 

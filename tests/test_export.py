@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import hpo
 from hpo import protocol
 from hpo.architectures import count_parameters
-from hpo.datasets import load
+from hpo.datasets import load_dataset
 from hpo.errors import InputError
 from hpo.evaluation import repeated_seeds
 from hpo.export.export import write_whole
@@ -23,7 +23,7 @@ from hpo.seeds import derive
 from hpo.settings import StudySettings, defaults
 from hpo.training.fit import evaluate
 from search_spaces import recipe
-from storage import catalog
+from storage import studies
 from storage.engine import Database
 from tests import tiny_studies
 from tests.tiny_studies import TINY, must, write_recipe
@@ -191,7 +191,7 @@ class TestSearchedDuration:
 
 def frozen(storage: str, name: str = "tiny") -> protocol.Protocol:
     db = Database(storage)
-    found = protocol.read(catalog.get(db, name).protocol, name)
+    found = protocol.read(studies.get(db, name).protocol, name)
     db.close()
     return found
 
@@ -242,7 +242,7 @@ class TestLoading:
         assert found["weights"]["seed"] == 0
         recorded = found["test_error"]["values"][0]
         assert found["weights"]["test_error"] == recorded
-        raw = load("digits").draw_test(40, derive("test run", 0))
+        raw = load_dataset("digits").draw_test(40, derive("test run", 0))
         assert evaluate(hpo.load(exported), raw) == recorded
 
     def test_weights_are_safetensors_of_the_trained_network(self, exported: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_network_with_tied_weights_is_exported_and_loads_again(
     hpo.create_study("tied_net:tied", name="tied", space=space, **TINY)
     hpo.run_worker("tied")
     hpo.export_study("tied", output="best.yaml", weights="best.safetensors")
-    raw = load("digits").draw_test(40, derive("test run", 0))
+    raw = load_dataset("digits").draw_test(40, derive("test run", 0))
     loaded = hpo.load("best.yaml")
     assert evaluate(loaded, raw) == read(folder / "best.yaml")["test_error"]["values"][0]
     weights = loaded.state_dict()

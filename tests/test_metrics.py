@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import r2_score
 from torch import Tensor
 
-from hpo.datasets import load
+from hpo.datasets import load_dataset
 from hpo.datasets.pairs import PairDataSet, Pool
 from hpo.training.metrics import default_error, error_function, misclassified, unexplained_variance
 
@@ -49,7 +49,7 @@ def test_the_kind_of_targets_decides_the_default(targets: Tensor, error: object)
 
 
 def test_a_data_set_without_an_error_of_its_own_has_the_default() -> None:
-    assert error_function(load("digits")) is default_error
+    assert error_function(load_dataset("digits")) is default_error
 
 
 def test_a_data_set_may_define_its_own_error() -> None:

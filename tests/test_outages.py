@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from storage import engine, schema
 from storage.engine import Database
 from storage.errors import StorageError, UnreachableError
-from storage.outages import is_passing
+from storage.retry import is_passing
 from tests.commands import clean_environment, wait_until, worker
 from tests.databases import WaitedError, fresh_database, leave
 from tests.servers import Server, free_port

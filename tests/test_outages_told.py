@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from storage.errors import UnreachableError
-from storage.outages import Outages
+from storage.retry import Outages
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import hpo
-from hpo.datasets import DataSet, load
+from hpo.datasets import DataSet, load_dataset
 from hpo.errors import InputError
 from hpo.seeds import derive
 from hpo.training.fit import evaluate
@@ -112,7 +112,7 @@ class TestExamples:
         best, weights = tmp_path / "best.yaml", tmp_path / "best.safetensors"
         must("export", name, "-o", best, "--weights", weights, "--storage", examples)
         exported = yaml.safe_load(best.read_text())
-        data = load(dataset)
+        data = load_dataset(dataset)
         raw = data.draw_test(data.default_test_size, derive("test run", 0))
         error = evaluate(hpo.load(best), raw, error_function(data))
         assert error == pytest.approx(status["best"]["test_error"]["values"][0], rel=1e-6)
@@ -125,7 +125,7 @@ class TestExamples:
 
     @pytest.mark.parametrize("name", EXAMPLE_NAMES.values())
     def test_their_data_keep_the_laws(self, name: str) -> None:
-        data = load(name)
+        data = load_dataset(name)
         state = torch.get_rng_state()
         train, test = data.draw_train(50, 3), data.draw_test(50, 3)
         assert torch.equal(state, torch.get_rng_state())
@@ -141,7 +141,7 @@ class TestExamples:
         assert len(train) == len(test) == 50
 
     def test_a_data_set_may_define_its_error(self) -> None:
-        error = error_function(load("friedman:Friedman"))
+        error = error_function(load_dataset("friedman:Friedman"))
         targets = torch.tensor([0.0, 2.0])
         assert error(torch.tensor([[1.0], [1.0]]), targets) == pytest.approx(1.0)
         assert error(torch.tensor([[0.0], [1.0]]), targets) == pytest.approx(0.5**0.5)

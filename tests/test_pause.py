@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from storage import catalog
+from storage import studies
 from storage.claims import Idle, claim
 from storage.engine import Database
 from storage.errors import StudyMissingError
@@ -47,8 +47,8 @@ def test_a_paused_study_gives_out_neither_new_work_nor_anothers(db: Database) ->
 
 
 def pause(db: Database, study_id: int, is_paused: bool = True) -> None:
-    name = next(row.name for row in catalog.every(db) if row.study_id == study_id)
-    catalog.set_paused(db, name, is_paused)
+    name = next(row.name for row in studies.every(db) if row.study_id == study_id)
+    studies.set_paused(db, name, is_paused)
 
 
 def test_it_gives_out_no_test_run(db: Database) -> None:
@@ -73,13 +73,13 @@ def test_a_complete_study_is_complete_though_paused(db: Database) -> None:
     play(db, study_id, PLAN, "worker")
     pause(db, study_id)
     assert claim(db, study_id, PLAN, "worker") is Idle.COMPLETE
-    catalog.extend(db, next(r.name for r in catalog.every(db) if r.study_id == study_id), 2)
+    studies.extend(db, next(r.name for r in studies.every(db) if r.study_id == study_id), 2)
     assert claim(db, study_id, PLAN, "worker") is Idle.PAUSED
 
 
 def test_a_missing_study_cannot_be_paused(db: Database) -> None:
     with pytest.raises(StudyMissingError, match="'nobody'"):
-        catalog.set_paused(db, "nobody", True)
+        studies.set_paused(db, "nobody", True)
 
 
 def test_the_command_says_so_and_is_done_once(folder: Path) -> None:
@@ -137,7 +137,7 @@ def test_an_unnamed_worker_leaves_a_study_that_others_have_in_hand(folder: Path)
     create("held", trials=1)
     create("free", trials=1)
     db = Database("sqlite:///hpo.db")
-    must_claim(db, catalog.get(db, "held").study_id, make_plan(planned=(), lease_s=3600))
+    must_claim(db, studies.get(db, "held").study_id, make_plan(planned=(), lease_s=3600))
     db.close()
     must("worker --processes 1 --max-trials 1 --timeout 60")
     shown = {name: json.loads(must(f"study show {name} --json")) for name in ("held", "free")}

@@ -12,7 +12,7 @@ from hpo import protocol
 from hpo.datasets import fingerprint
 from hpo.errors import HpoError
 from hpo.studies.lifecycle import open_database
-from storage import catalog
+from storage import studies
 from tests.tiny_studies import RECIPE, TINY, must, write_recipe
 
 
@@ -51,12 +51,12 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def enter(name: str, stored: dict[str, Any]) -> None:
     with closing(open_database(create=True)) as db:
-        catalog.add(db, name, json.dumps(stored), 2)
+        studies.add(db, name, json.dumps(stored), 2)
 
 
 def stored(name: str) -> dict[str, Any]:
     with closing(open_database()) as db:
-        found: dict[str, Any] = json.loads(catalog.get(db, name).protocol)
+        found: dict[str, Any] = json.loads(studies.get(db, name).protocol)
     return found
 
 

@@ -19,7 +19,7 @@ from hpo.statistics import mean
 from hpo.studies.lifecycle import open_database, open_study
 from hpo.studies.status import list_trials
 from hpo.workers.loop import Worker
-from storage import catalog
+from storage import studies
 from tests.own_code import POINTS, write
 from tests.own_code import TINY as OWN
 from tests.tiny_studies import TINY, must, write_recipe
@@ -192,9 +192,9 @@ def run_study(
     db = open_database(storage)
     Worker(db, vectorized=vectorized).run("siamese")
     study = open_study(db, "siamese")
-    numbers = {w.id: w.trial for w in catalog.work(db, study.id) if w.kind == "trial"}
+    numbers = {w.id: w.trial for w in studies.work(db, study.id) if w.kind == "trial"}
     curves: dict[int, list[Any]] = {number: [] for number in numbers.values()}
-    for each in catalog.curves(db, study.id):
+    for each in studies.curves(db, study.id):
         if each.claim_id in numbers:
             curves[numbers[each.claim_id]].append(each.curve)
     trials = list_trials(db, study)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from storage import catalog, schema
+from storage import schema, studies
 from storage.engine import Database, Unopened
 from storage.errors import (
     EmptyStorageError,
@@ -35,8 +35,8 @@ def plain_engine(url: str) -> sa.Engine:
 def usable(url: str) -> bool:
     """Whether a study can be entered and found."""
     db = Database(url)
-    catalog.add(db, "study", "{}", 1)
-    found = [row.name for row in catalog.every(db)]
+    studies.add(db, "study", "{}", 1)
+    found = [row.name for row in studies.every(db)]
     db.close()
     return found == ["study"]
 
@@ -91,8 +91,8 @@ def test_any_text_is_kept_whatever_the_servers_own_charset(mysql_url: str) -> No
     with plain_engine(mysql_url).begin() as connection:
         connection.execute(sa.text("ALTER DATABASE CHARACTER SET latin1"))
     db = Database(mysql_url, create=True)
-    catalog.add(db, "study", '{"note": "5 € → 😀"}', 1)
-    assert catalog.get(db, "study").protocol == '{"note": "5 € → 😀"}'
+    studies.add(db, "study", '{"note": "5 € → 😀"}', 1)
+    assert studies.get(db, "study").protocol == '{"note": "5 € → 😀"}'
     db.close()
 
 
@@ -125,11 +125,11 @@ def test_an_empty_file_is_told_and_left_empty(sqlite_url: str) -> None:
 
 def test_a_database_is_opened_again_with_all_its_studies(database_url: str) -> None:
     first = Database(database_url, create=True)
-    catalog.add(first, "study", "{}", 3)
+    studies.add(first, "study", "{}", 3)
     first.close()
     for create in (True, False):
         again = Database(database_url, create=create)
-        assert catalog.get(again, "study").n_trials == 3
+        assert studies.get(again, "study").n_trials == 3
         again.close()
 
 

@@ -12,7 +12,7 @@ import hpo
 from hpo.studies.lifecycle import open_database, open_study
 from hpo.studies.status import list_trials
 from hpo.workers.plan import make_plan
-from storage import catalog, claims, leases
+from storage import claims, leases, studies
 from tests.tiny_studies import TINY, write_recipe
 
 
@@ -59,7 +59,7 @@ def run_study(folder: Path, recipe: str, **settings: Any) -> tuple[list[dict[str
     hpo.run_worker("siamese", storage=storage)
     db = open_database(storage)
     study = open_study(db, "siamese")
-    curves = [(c.claim_id, c.fold, c.curve) for c in catalog.curves(db, study.id)]
+    curves = [(c.claim_id, c.fold, c.curve) for c in studies.curves(db, study.id)]
     trials = list_trials(db, study)
     db.close()
     return trials, curves
@@ -119,7 +119,7 @@ def test_what_a_sampler_notes_of_a_trial_is_there_for_the_next_draws(
     settings = {"sampler": sampler, "pruner": "none", "trials": 13, "epochs": 1, "repeats": 1}
     run_study(tmp_path, RECIPE, **settings)
     with closing(open_database(f"sqlite:///{tmp_path / 'hpo.db'}")) as db:
-        trials = db.optuna.get_all_trials(catalog.get(db, "siamese").study_id)
+        trials = db.optuna.get_all_trials(studies.get(db, "siamese").study_id)
     assert note in trials[-1].system_attrs
 
 
@@ -177,7 +177,7 @@ def test_the_choice_is_the_lowest_validation_error_and_the_rest_is_never_tested(
     trials, _ = run_study(tmp_path, RECIPE, pruner="none", trials=6)
     storage = f"sqlite:///{tmp_path / 'hpo.db'}"
     db = open_database(storage)
-    tested = {w.trial for w in catalog.work(db, open_study(db, "siamese").id) if w.kind == "test"}
+    tested = {w.trial for w in studies.work(db, open_study(db, "siamese").id) if w.kind == "test"}
     db.close()
     lowest = min(trials, key=lambda trial: (trial["validation_error"], trial["number"]))
     assert tested == {lowest["number"]}
@@ -206,7 +206,7 @@ def test_a_trial_taken_over_in_the_middle_gives_the_curves_that_it_would_have_gi
     hpo.run_worker("siamese", storage=storage)
     db = open_database(storage)
     trials = list_trials(db, study)
-    curves = [(c.claim_id, c.fold, c.curve) for c in catalog.curves(db, study.id)]
+    curves = [(c.claim_id, c.fold, c.curve) for c in studies.curves(db, study.id)]
     db.close()
     assert curves == whole[1]
     assert trials[0]["n_attempts"] == 2

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from hpo.studies.lifecycle import open_database
-from storage import catalog
+from storage import studies
 from tests import tiny_studies
 from tests.commands import HPO, clean_environment
 from tests.databases import user_with
@@ -179,20 +179,20 @@ MARKUP = "<script>alert(1)</script>"
 def test_a_page_of_the_dashboard_tells_neither_the_password_nor_obeys_a_name(told: Told) -> None:
     """Names that `hpo` refuses may have been made by another program."""
     with closing(open_database(create=True)) as db:
-        catalog.add(db, MARKUP, "{}", 1)
+        studies.add(db, MARKUP, "{}", 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = told.start("dashboard", "--port", str(port))
     try:
         page = fetched(f"http://127.0.0.1:{port}/dashboard/", process)
-        studies = fetched(f"http://127.0.0.1:{port}/api/studies", process)
+        listing = fetched(f"http://127.0.0.1:{port}/api/studies", process)
     finally:
         process.terminate()
         said, _ = process.communicate(timeout=60)
     assert MARKUP not in page, "the page asks for the names and puts them in as text"
-    assert [each["study_name"] for each in json.loads(studies)["study_summaries"]] == [MARKUP]
-    assert SENTINEL not in page + studies + said
+    assert [each["study_name"] for each in json.loads(listing)["study_summaries"]] == [MARKUP]
+    assert SENTINEL not in page + listing + said
 
 
 def fetched(url: str, process: subprocess.Popen[str]) -> str:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from hpo import protocol
 from hpo.architectures import Architecture, Outputs, architectures
-from hpo.datasets import Examples, load
+from hpo.datasets import Examples, load_dataset
 from hpo.errors import InputError
 from hpo.protocol import Protocol
 from hpo.studies.lifecycle import open_database, open_study
 from hpo.training.config import TrainingConfig, hyperparameters
-from storage import catalog
+from storage import studies
 from tests.tiny_studies import hpo, must, tiny_flags, write_recipe
 
 
@@ -83,7 +83,7 @@ def frozen(**settings: Any) -> Protocol:
     return protocol.make(
         architecture="disk-mlp",
         dataset="disk",
-        fingerprint=load("disk").fingerprint(),
+        fingerprint=load_dataset("disk").fingerprint(),
         train_size=40,
         test_size=40,
         space={},
@@ -173,7 +173,7 @@ class TestBuilding:
 
 
 class TestAugmentation:
-    digits = load("digits").draw_train(20, 0)
+    digits = load_dataset("digits").draw_train(20, 0)
 
     def augmented(self, name: str, **params: Any) -> Examples:
         entry = architectures.get(name)
@@ -243,8 +243,8 @@ class TestSearchedDuration:
         assert {trial["params"]["batch_size"] for trial in trials} <= {8, 16, 64}
         with closing(open_database()) as db:
             study = open_study(db, "tiny")
-            tests = {each.id for each in catalog.work(db, study.id) if each.kind == "test"}
-            curves = [c.curve for c in catalog.curves(db, study.id) if c.claim_id in tests]
+            tests = {each.id for each in studies.work(db, study.id) if each.kind == "test"}
+            curves = [c.curve for c in studies.curves(db, study.id) if c.claim_id in tests]
         assert (study.protocol.epochs, study.protocol.batch_size) == (4, 64)
         best = json.loads(must("study", "show", "tiny", "--json"))["best"]
         assert [len(curve) for curve in curves] == [best["params"]["epochs"]] * 2

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import hpo
 from hpo import events
 from hpo.architectures import Architecture, architectures
-from hpo.datasets import Examples, load
+from hpo.datasets import Examples, load_dataset
 from hpo.evaluation import repeated_seeds
 from hpo.evaluation.cross_validation import CrossValidation
 from hpo.protocol import Protocol
@@ -25,9 +25,9 @@ from hpo.training.split import Split
 from hpo.training.vectorized import NotVectorizableError, VectorizedTraining, together
 from hpo.workers.limits import Limits
 from hpo.workers.loop import Worker
-from storage import audit, catalog, claims
-from storage.catalog import Work
+from storage import audit, claims, studies
 from storage.errors import UnreachableError
+from storage.studies import WorkRow
 from tests.tiny_studies import RECIPE, TINY, write_recipe
 
 
@@ -47,7 +47,7 @@ def one_thread() -> Iterator[None]:
 
 def splits(entry: Architecture, n: int, n_folds: int = 3) -> list[Split]:
     name = "digits" if entry.dataset in (None, "mnist") else entry.dataset
-    examples, order = load(name).draw_train(n, seed=0), torch.arange(n)
+    examples, order = load_dataset(name).draw_train(n, seed=0), torch.arange(n)
     folds = [order % n_folds == fold for fold in range(n_folds)]
     return [
         Split.of(examples.subset(order[~fold]), examples.subset(order[fold]), CPU) for fold in folds
@@ -144,7 +144,9 @@ def test_a_cross_validation_gives_the_same_errors_stacked() -> None:
     config = setting_of(entry, optimizer="adam", learning_rate=0.002)
     curves = []
     for vectorized in (False, True):
-        folds = CrossValidation(load("digits").draw_train(200, 0), 5, 0, CPU, vectorized=vectorized)
+        folds = CrossValidation(
+            load_dataset("digits").draw_train(200, 0), 5, 0, CPU, vectorized=vectorized
+        )
         *_, trainings = folds.run(config, ("trial", 1))
         curves.append([each.curve for each in trainings])
     assert len(curves[0]) == 5
@@ -200,7 +202,7 @@ def test_a_network_that_cannot_be_stacked_is_trained_alone_and_it_is_said(
 
 def test_folds_in_turn_stay_in_turn_where_they_cannot_be_stacked() -> None:
     """Else a pruner's first look would cost an epoch of every fold."""
-    examples = load("digits").draw_train(60, 0)
+    examples = load_dataset("digits").draw_train(60, 0)
     folds = CrossValidation(examples, 3, 0, CPU, vectorized=True)
     config = setting_of(Architecture(build=Looking, name="Looking in turn"))
     epochs = folds.run(config, ("trial", 1), in_turn=True)
@@ -218,7 +220,7 @@ def test_a_loss_that_cannot_be_used_is_refused_as_it_is_alone() -> None:
         together(start(setting_of(entry), on))
 
 
-def run_study(folder: Path, text: str, *, vectorized: bool) -> tuple[list[Work], list[str]]:
+def run_study(folder: Path, text: str, *, vectorized: bool) -> tuple[list[WorkRow], list[str]]:
     """A study done by one worker: its pieces, and the events it told, of claims and results."""
     folder.mkdir()
     url = f"sqlite:///{folder / 'hpo.db'}"
@@ -238,7 +240,7 @@ def run_study(folder: Path, text: str, *, vectorized: bool) -> tuple[list[Work],
     db = open_database(url)
     with events.heard(Noted()):
         Worker(db, vectorized=vectorized).run("siamese")
-    pieces = catalog.work(db, open_study(db, "siamese").id)
+    pieces = studies.work(db, open_study(db, "siamese").id)
     assert audit.differences(db, open_study(db, "siamese").id, n_folds=TINY["folds"]) == []
     db.close()
     return pieces, told
@@ -296,6 +298,6 @@ def test_test_runs_are_given_back_where_the_database_goes_away_while_more_are_as
     monkeypatch.setattr(claims, "claim", away)
     with pytest.raises(UnreachableError):
         Worker(db, Limits(storage_timeout_s=0.1), vectorized=True).run("siamese")
-    pieces = catalog.work(db, open_study(db, "siamese").id)
+    pieces = studies.work(db, open_study(db, "siamese").id)
     assert [work.is_held for work in pieces if work.kind == "test"] == [False, False]
     db.close()

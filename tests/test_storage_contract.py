@@ -13,7 +13,7 @@ from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import TrialState
 
 from storage.engine import Database
-from storage.tables import clock, studies
+from storage.tables import clock, hpo_studies
 from tests.storage_checks import url_of
 from tests.storage_worker import new_study
 
@@ -58,8 +58,8 @@ def write_to_both(db: Database, study_id: int, connection: sa.Connection) -> int
     db.optuna.set_trial_system_attr(trial_id, "completed_rung_0", 0.5)
     db.optuna.set_trial_intermediate_value(trial_id, 1, 0.5)
     db.optuna.set_trial_state_values(trial_id, TrialState.COMPLETE, [0.5])
-    ours = studies.c.study_id == study_id
-    connection.execute(sa.update(studies).where(ours).values(n_started=1))
+    ours = hpo_studies.c.study_id == study_id
+    connection.execute(sa.update(hpo_studies).where(ours).values(n_started=1))
     return trial_id
 
 
@@ -73,7 +73,7 @@ def stands(db: Database, study_id: int) -> tuple[int, list[TrialState]]:
     """What the database itself holds, ours and Optuna's."""
     fresh = Database(url_of(db))
     with fresh.reading() as connection:
-        started = sa.select(studies.c.n_started).where(studies.c.study_id == study_id)
+        started = sa.select(hpo_studies.c.n_started).where(hpo_studies.c.study_id == study_id)
         n_started = connection.execute(started).scalar_one()
     states = [trial.state for trial in fresh.optuna.get_all_trials(study_id)]
     fresh.close()

@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from hpo.search.cma_es import GENERATION, CmaEs
 from hpo.search.samplers import Tpe
 from hpo.search.suggest import suggest
-from storage import catalog
+from storage import studies
 from storage.engine import Database
 from storage.errors import StudyMissingError
 from tests.storage_checks import url_of
@@ -89,8 +89,8 @@ def test_a_worker_that_draws_keeps_nobody_from_deleting_the_study(db: Database) 
 
     with closing(Database(url_of(db))) as other:
         sa.event.listen(other.engine, "before_cursor_execute", draw_amid)
-        catalog.delete(other, name)
+        studies.delete(other, name)
     assert noted
     assert all(noted)
     with pytest.raises(StudyMissingError):
-        catalog.get(db, name)
+        studies.get(db, name)

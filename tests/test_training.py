@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hpo.architectures import Architecture, Outputs, architectures
-from hpo.datasets import Examples, load
+from hpo.datasets import Examples, load_dataset
 from hpo.errors import InputError
 from hpo.machine import find_device
 from hpo.settings import Precision
@@ -21,11 +21,11 @@ SMALL = {"channels": [4, 8, 8], "learning_rate": 0.01, "dropout": 0.3}
 
 
 def examples(n: int = 60, seed: int = 0) -> Examples:
-    return load("digits").draw_train(n, seed)
+    return load_dataset("digits").draw_train(n, seed)
 
 
 def held_out(n: int = 50, seed: int = 0) -> Examples:
-    return load("digits").draw_test(n, seed)
+    return load_dataset("digits").draw_test(n, seed)
 
 
 def split(n: int = 60) -> Split:
@@ -315,14 +315,14 @@ class TestErrors:
 
     def test_evaluation_in_blocks_counts_every_example_once(self) -> None:
         model = start().model
-        data = Split.of(examples(), load("digits").draw_train(600, 1), CPU).held_out
+        data = Split.of(examples(), load_dataset("digits").draw_train(600, 1), CPU).held_out
         answers = model.eval()(data.inputs).logits.argmax(dim=1)
         assert evaluate(model, data) == pytest.approx(
             (answers != data.targets).double().mean().item()
         )
 
     def test_training_learns(self) -> None:
-        easy = Split.of(load("digits").draw_train(600, 0), held_out(250), CPU)
+        easy = Split.of(load_dataset("digits").draw_train(600, 0), held_out(250), CPU)
         params: dict[str, Any] = {"channels": [16, 32, 64], "learning_rate": 0.005, "dropout": 0.0}
         training = start(of=config(batch_size=50, **params), on=easy)
         run(training, 8)

@@ -12,9 +12,9 @@ from alembic.config import Config
 from optuna.storages import RDBStorage
 
 from hpo.operations import databases
-from storage import audit, catalog, schema
+from storage import audit, schema, studies
 from storage.engine import Database
-from storage.upkeep import upgrade
+from storage.health import upgrade
 from tests.commands import run_hpo
 from tests.storage_checks import url_of, work_rows
 from tests.storage_kills import FORKS, JOIN_S, run_together
@@ -126,7 +126,7 @@ class TestUpgrade:
         assert rows(database_url) == before
         assert differences(database_url) == []
         db = Database(database_url)
-        assert not any(row.is_paused for row in catalog.every(db))
+        assert not any(row.is_paused for row in studies.every(db))
         play(db, begun, PLAN, "worker")
         assert audit.differences(db, begun, n_folds=N_FOLDS) == []
         db.close()
@@ -157,7 +157,7 @@ class TestUpgrade:
             "INSERT INTO hpo_studies (study_id, name, protocol, n_trials, n_started, created_at) "
             "VALUES (1, 'old', '{}', 1, 0, 0)",
         )
-        assert catalog.get(db, "old").is_paused is False
+        assert studies.get(db, "old").is_paused is False
         db.close()
 
     def test_workers_at_work_outlive_the_upgrade_to_a_newer_version(
@@ -255,7 +255,7 @@ class TestTablesOfAnotherVersion:
         self, sqlite_url: str, table: str, numbers: dict[str, str], what: str, mend: str
     ) -> None:
         db = Database(sqlite_url, create=True)
-        catalog.add(db, "study", "{}", 1)
+        studies.add(db, "study", "{}", 1)
         db.close()
         set_version(sqlite_url, table, numbers[table])
         before = rows(sqlite_url)

@@ -10,12 +10,12 @@ def study_names(context: typer.Context, incomplete: str) -> list[str]:
     from contextlib import closing
 
     from hpo.studies.lifecycle import open_database
-    from storage import catalog
+    from storage import studies
     from storage.errors import StorageError
 
     try:
         with closing(open_database(context.params.get("storage"))) as db:
-            names = [row.name for row in catalog.every(db)]
+            names = [row.name for row in studies.every(db)]
     except StorageError:
         return []  # a shell that completes a word shows no error
     return _beginning(incomplete, names)

@@ -1,4 +1,4 @@
-"""The data sets, by name: `load("digits").draw_train(600, seed=0)` gives `Examples`.
+"""The data sets, by name: `load_dataset("digits").draw_train(600, seed=0)` gives `Examples`.
 
 A package of a user's own offers one under a name in the entry-point group `hpo.datasets`, or it is
 named as `package.module:attribute`. What is found there is a `DataSet` or what makes one when it is
@@ -24,7 +24,7 @@ __all__ = [
     "fetchers",
     "fingerprint",
     "is_here",
-    "load",
+    "load_dataset",
 ]
 
 MEMBERS = tuple(name for name in vars(DataSet) if not name.startswith("_"))
@@ -68,7 +68,7 @@ fetchers: dict[str, Callable[[], Path]] = {"mnist": mnist_files.find}
 
 
 @cache
-def load(name: str) -> DataSet:
+def load_dataset(name: str) -> DataSet:
     """The data set of that name, made once a process.
 
     Raises:
@@ -82,9 +82,9 @@ def fingerprint(name: str) -> str:
     """The fingerprint of the data set of that name.
 
     Raises:
-        InputError, DataError: as for `load`, or it cannot tell.
+        InputError, DataError: as for `load_dataset`, or it cannot tell.
     """
-    data = load(name)
+    data = load_dataset(name)
     with foreign(f"data set {name} has no fingerprint"):
         return data.fingerprint()
 
@@ -112,5 +112,5 @@ def fetch(name: str) -> Path | None:
     """
     if name in fetchers:
         return fetchers[name]()
-    load(name)
+    load_dataset(name)
     return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from hpo.datasets import load
+from hpo.datasets import load_dataset
 from hpo.protocol import Protocol
 from hpo.seeds import derive
 from hpo.training.config import TrainingConfig
@@ -64,7 +64,7 @@ def run_together(
 
 def draw_split(protocol: Protocol, seed: int, device: torch.device) -> Split:
     """The training and test examples of test run `seed`, standardized by the training ones."""
-    data = load(protocol.dataset)
+    data = load_dataset(protocol.dataset)
     purpose = derive("test run", seed)
     train = data.draw_train(protocol.train_size, purpose)
     test = data.draw_test(protocol.test_size, purpose)

@@ -17,7 +17,7 @@ from hpo.errors import HpoError, InputError
 from hpo.export.formats import document, to_text
 from hpo.studies.lifecycle import Study, open_database, open_study
 from hpo.studies.status import Best, recorded_error, show, test_runs
-from storage import catalog
+from storage import studies
 from storage.engine import Database
 
 
@@ -67,8 +67,8 @@ def _exported(db: Database, study: Study, weights: Path | str | None, file: Path
 
 def recorded_versions(db: Database, study: Study, trial: int) -> list[dict[str, str]]:
     """The versions that made a trial's errors: one entry, or one for each that took part."""
-    work = {each.id for each in catalog.work(db, study.id) if each.trial == trial}
-    curves = catalog.curves(db, study.id)
+    work = {each.id for each in studies.work(db, study.id) if each.trial == trial}
+    curves = studies.curves(db, study.id)
     found = dict.fromkeys(curve.versions for curve in curves if curve.claim_id in work)
     return [json.loads(versions) for versions in found]
 
@@ -118,7 +118,7 @@ def _write_weights(
 
     from hpo.export.load import network, test_run
 
-    if not (runs := test_runs(catalog.work(db, study.id), best.trial)):
+    if not (runs := test_runs(studies.work(db, study.id), best.trial)):
         raise HpoError(f"study {study.name!r} has no test run yet, so there are no weights")
     seed, recorded = runs[0].part, recorded_error(runs[0])
     training, split = test_run(study.protocol, best.trial, best.params, seed)

@@ -56,7 +56,7 @@ def test_run(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        exported = yaml_file.load(path)
+        exported = yaml_file.read(path)
     except RecipeError as error:
         raise InputError(f"cannot read {path}: {error}") from error
     if not isinstance(exported, dict) or exported.get("hpo_export") != 1:

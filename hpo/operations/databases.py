@@ -13,12 +13,12 @@ from hpo import protocol as protocols
 from hpo.errors import HpoError
 from hpo.studies.lifecycle import open_database, storage_url
 from hpo.studies.names import checked_name
-from storage import audit, catalog, copying, upkeep
-from storage.catalog import StudyRow
+from storage import audit, copying, health, studies
 from storage.engine import Database
 from storage.errors import StorageError, StudyMissingError
+from storage.health import Health
 from storage.schema import Tables
-from storage.upkeep import Health
+from storage.studies import StudyRow
 
 
 Verdict = Literal["good", "note", "bad"]
@@ -73,12 +73,12 @@ def check_storage(storage: str | None = None) -> Check:
         EmptyStorageError: there is none, or it holds no tables.
         StorageError: it does not answer.
     """
-    health = upkeep.examine(storage_url(storage))
-    findings = list(findings_of(health))
+    found = health.examine(storage_url(storage))
+    findings = list(findings_of(found))
     try:
         with closing(open_database(storage)) as db:
             findings += _damage(db)
-            rows = catalog.every(db)
+            rows = studies.every(db)
             findings.append(_finding("studies", str(len(rows))))
             findings += [finding for row in rows for finding in _audit(db, row)]
     except StorageError as error:
@@ -113,7 +113,7 @@ def _room(folder: Path) -> Finding:
 
 def _damage(db: Database) -> Iterator[Finding]:
     if db.engine.name == "sqlite":
-        damage = upkeep.damage(db)
+        damage = health.damage(db)
         bad = f"{_few(damage)}; restore a backup of {db.name}" if damage else None
         yield _finding("integrity", "SQLite finds its file sound", bad)
 
@@ -148,7 +148,7 @@ def upgrade_storage(storage: str | None = None) -> tuple[Tables, Tables]:
         OutdatedError: they are newer than this program.
         StorageError: the database cannot be used.
     """
-    return upkeep.upgrade(storage_url(storage))
+    return health.upgrade(storage_url(storage))
 
 
 def copy_study(

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from hpo import machine
-from hpo.datasets import datasets, is_here, load
+from hpo.datasets import datasets, is_here, load_dataset
 from hpo.errors import HpoError
 from hpo.machine import count_cores
 from hpo.operations.databases import Finding, findings_of
 from hpo.studies.lifecycle import every, open_database, storage_url
-from storage import upkeep
+from storage import health
 from storage.errors import EmptyStorageError, StorageError
 
 
@@ -37,7 +37,7 @@ def _device() -> Finding:
 
 def _storage(storage: str | None) -> Iterator[Finding]:
     try:
-        yield from findings_of(upkeep.examine(storage_url(storage)))
+        yield from findings_of(health.examine(storage_url(storage)))
         with closing(open_database(storage)) as db:
             readable, unreadable = every(db)
         words = f"{db.name} holds {len(readable) + len(unreadable)} studies"
@@ -57,7 +57,7 @@ def _data() -> Iterator[Finding]:
             yield Finding(what=f"data {name}", verdict="note", words=words)
             continue
         try:
-            data = load(name)
+            data = load_dataset(name)
             words = f"up to {data.max_train_size} training and {data.max_test_size} test examples"
             yield Finding(what=f"data {name}", verdict="good", words=words)
         except HpoError as error:

@@ -40,9 +40,9 @@ class RunProgress:
         self._n_done += 1
         self._bar.advance(self._task)
         if self._bar.disable and time.monotonic() - self._told > QUIET_S:
-            self.tell(f"{self._n_done} of {self._n_runs} runs")
+            self.print_line(f"{self._n_done} of {self._n_runs} runs")
 
-    def tell(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """A line that stays."""
         self._told = time.monotonic()
         if not self._is_silent:

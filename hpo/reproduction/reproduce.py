@@ -179,7 +179,7 @@ def _results(
         shown.advance()
         if len(runs[piece.plan]) == piece.protocol.repeats:
             result = _result(reports[piece.plan], Repeats.of(runs[piece.plan]))
-            shown.tell(_line(result))
+            shown.print_line(_line(result))
             yield result
 
 

@@ -5,7 +5,7 @@ from typing import Unpack
 
 import torch
 
-from hpo.datasets import load
+from hpo.datasets import load_dataset
 from hpo.evaluation.cross_validation import CrossValidation
 from hpo.protocol import Protocol
 from hpo.search.samplers import planned_trials
@@ -58,7 +58,7 @@ def estimate(architecture: str, **settings: Unpack[StudySettings]) -> Cost:
 def _fold_epoch_s(protocol: Protocol) -> float:
     cpu = torch.device("cpu")
     purpose = derive("search", protocol.seed)
-    data = load(protocol.dataset)
+    data = load_dataset(protocol.dataset)
     examples = data.draw_train(protocol.train_size, purpose)
     folds = CrossValidation(examples, protocol.folds, protocol.seed, cpu, error_function(data))
     space, planned = protocol.search_space, planned_trials(protocol)

@@ -13,7 +13,7 @@ from hpo import protocol as protocols
 from hpo.errors import ConflictError, HpoError, InputError
 from hpo.protocol import Protocol
 from hpo.settings import MAX_COUNT, StudySettings
-from storage import catalog
+from storage import studies
 from storage.engine import Database
 from storage.errors import StudyExistsError
 
@@ -74,7 +74,7 @@ def create_study(
     with closing(open_database(storage, create=True)) as db:
         with suppress(StudyExistsError) if if_not_exists else nullcontext():
             frozen = draft.protocol.model_dump_json()
-            catalog.add(db, draft.name, frozen, draft.n_trials)
+            studies.add(db, draft.name, frozen, draft.n_trials)
         return open_study(db, draft.name)
 
 
@@ -84,7 +84,7 @@ def open_study(db: Database, name: str) -> Study:
     Raises:
         StudyMissingError: there is none.
     """
-    return _study(catalog.get(db, name))
+    return _study(studies.get(db, name))
 
 
 class Unreadable(NamedTuple):
@@ -99,7 +99,7 @@ def every(db: Database) -> tuple[list[Study], list[Unreadable]]:
     """All studies of an open database, the oldest first, and those that cannot be read."""
     readable: list[Study] = []
     unreadable: list[Unreadable] = []
-    for row in catalog.every(db):
+    for row in studies.every(db):
         try:
             readable.append(_study(row))
         except HpoError as error:
@@ -107,7 +107,7 @@ def every(db: Database) -> tuple[list[Study], list[Unreadable]]:
     return readable, unreadable
 
 
-def _study(row: catalog.StudyRow) -> Study:
+def _study(row: studies.StudyRow) -> Study:
     frozen = protocols.read(row.protocol, row.name)
     return Study(
         id=row.study_id,
@@ -143,7 +143,7 @@ def _extend(db: Database, study: Study, trials: int) -> Study:
     if most is not None and trials > most:
         raise ConflictError(f"the space of study {study.name!r} has only {most} configurations")
     try:
-        catalog.extend(db, study.name, trials)
+        studies.extend(db, study.name, trials)
     except ValueError as error:  # somebody else has extended it further since
         raise InputError(f"trials: {error}") from error
     return open_study(db, study.name)
@@ -169,7 +169,7 @@ def resume_study(name: str, storage: str | None = None) -> Study:
 
 def _set_paused(name: str, storage: str | None, *, is_paused: bool) -> Study:
     with closing(open_database(storage)) as db:
-        catalog.set_paused(db, name, is_paused)
+        studies.set_paused(db, name, is_paused)
         return open_study(db, name)
 
 
@@ -180,4 +180,4 @@ def delete_study(name: str, storage: str | None = None) -> None:
         StudyMissingError: there is no such study.
     """
     with closing(open_database(storage)) as db:
-        catalog.delete(db, name)
+        studies.delete(db, name)

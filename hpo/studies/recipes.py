@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hpo.architectures import Architecture
-from hpo.datasets import DataSet, load
+from hpo.datasets import DataSet, load_dataset
 from hpo.errors import InputError
 from search_spaces import recipe
 from search_spaces.recipe import Recipe
@@ -19,7 +19,7 @@ def find_dataset(name: str | None, entry: Architecture) -> tuple[str, DataSet]:
     name = entry.dataset if name is None else name
     if name is None:
         raise InputError(f"dataset: {entry.name} has none of its own; name one with --dataset")
-    data = load(name)
+    data = load_dataset(name)
     if entry.task not in (None, data.task):
         raise InputError(
             f"dataset: {name} holds {data.task}, but {entry.name} is made for {entry.task}"

@@ -14,13 +14,13 @@ from hpo import events
 from hpo.search.boundary_check import CrowdedEdge, crowded_edges
 from hpo.statistics import Summary, mean, summarize
 from hpo.studies.lifecycle import Study, every, open_database, open_study
-from storage import catalog
-from storage.catalog import Work
+from storage import studies
 from storage.engine import Database
 from storage.errors import EmptyStorageError
+from storage.studies import WorkRow
 
 
-State = Literal["searching", "confirming", "testing", "complete"]
+StudyState = Literal["searching", "confirming", "testing", "complete"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class Status:
     name: str
     architecture: str
     dataset: str
-    state: State
+    state: StudyState
     paused: bool
     trials: Counts
     best: Best | None
@@ -107,8 +107,8 @@ def show(db: Database, study: Study) -> Status:
     Raises:
         StudyMissingError: it was deleted.
     """
-    row = catalog.get(db, study.name)
-    work = catalog.work(db, study.id)
+    row = studies.get(db, study.name)
+    work = studies.work(db, study.id)
     counts = _counts(work, row.n_trials)
     best = _best(db, study, work, row.choice)
     return Status(
@@ -133,10 +133,10 @@ def _edges(db: Database, study: Study) -> list[CrowdedEdge]:
     space, n_first = study.protocol.search_space, len(study.protocol.first)
     drawn = [
         work
-        for work in catalog.work(db, study.id)
+        for work in studies.work(db, study.id)
         if work.kind == "trial" and work.state in ("complete", "pruned") and work.trial >= n_first
     ]
-    params = catalog.parameters(db, study.id)
+    params = studies.parameters(db, study.id)
     return crowded_edges(
         space,
         [
@@ -149,7 +149,7 @@ def _edges(db: Database, study: Study) -> list[CrowdedEdge]:
     )
 
 
-def _counts(work: Sequence[Work], target: int) -> Counts:
+def _counts(work: Sequence[WorkRow], target: int) -> Counts:
     trials = [each for each in work if each.kind == "trial"]
     states = Counter(each.state for each in trials)
     return Counts(
@@ -161,7 +161,7 @@ def _counts(work: Sequence[Work], target: int) -> Counts:
     )
 
 
-def _state(counts: Counts, work: Sequence[Work], choice: int | None, repeats: int) -> State:
+def _state(counts: Counts, work: Sequence[WorkRow], choice: int | None, repeats: int) -> StudyState:
     if counts.finished < counts.target:
         return "searching"
     if counts.complete == 0:
@@ -170,7 +170,7 @@ def _state(counts: Counts, work: Sequence[Work], choice: int | None, repeats: in
     return "complete" if choice is not None and len(tested) >= repeats else "testing"
 
 
-def _effort(work: Sequence[Work], study: Study, counts: Counts, best: Best | None) -> Effort:
+def _effort(work: Sequence[WorkRow], study: Study, counts: Counts, best: Best | None) -> Effort:
     folds, epochs = study.protocol.folds, study.protocol.epochs
     trials = [w for w in work if w.kind == "trial"]
     ended = [w.n_epochs for w in trials if w.state != "live"]
@@ -183,19 +183,19 @@ def _effort(work: Sequence[Work], study: Study, counts: Counts, best: Best | Non
     return Effort(done=done, left=round(left))
 
 
-def _left(pieces: Sequence[Work], wanted: int, epochs: float) -> float:
+def _left(pieces: Sequence[WorkRow], wanted: int, epochs: float) -> float:
     """The epochs of pieces without an outcome, less those that workers have done of theirs."""
     missing = wanted - sum(each.state != "live" for each in pieces)
     return max(0.0, missing * epochs - sum(each.n_epochs for each in pieces if each.is_held))
 
 
-def _best(db: Database, study: Study, work: Sequence[Work], choice: int | None) -> Best | None:
+def _best(db: Database, study: Study, work: Sequence[WorkRow], choice: int | None) -> Best | None:
     """The chosen trial; before the choice, the one that would be chosen now."""
     done = [w for w in work if w.kind == "trial" and w.state == "complete"]
     if not done:
         return None
     best = min(done, key=lambda w: (w.trial != choice, w.error, w.trial))
-    params = catalog.parameters(db, study.id)[best.trial]
+    params = studies.parameters(db, study.id)[best.trial]
     return Best(
         trial=best.trial,
         params=study.protocol.search_space.decode(params),
@@ -205,13 +205,13 @@ def _best(db: Database, study: Study, work: Sequence[Work], choice: int | None) 
     )
 
 
-def test_runs(work: Sequence[Work], trial: int) -> list[Work]:
+def test_runs(work: Sequence[WorkRow], trial: int) -> list[WorkRow]:
     """A trial's finished test runs, by seed."""
     tested = [w for w in work if w.kind == "test" and w.trial == trial and w.state == "complete"]
     return sorted(tested, key=lambda w: w.part)
 
 
-def recorded_error(work: Work) -> float:
+def recorded_error(work: WorkRow) -> float:
     """The error of finished work.
 
     Raises:
@@ -222,7 +222,7 @@ def recorded_error(work: Work) -> float:
     return work.error
 
 
-def _worker(work: Work) -> WorkerStatus:
+def _worker(work: WorkRow) -> WorkerStatus:
     what = f"trial {work.trial}" if work.kind == "trial" else f"test run {work.part}"
     return WorkerStatus(
         name=work.worker,
@@ -235,10 +235,10 @@ def _worker(work: Work) -> WorkerStatus:
 
 def list_trials(db: Database, study: Study) -> list[dict[str, Any]]:
     """Every trial that was started, by number, as `hpo study trials --json` prints them."""
-    trials = [each for each in catalog.work(db, study.id) if each.kind == "trial"]
-    params = catalog.parameters(db, study.id)  # read last: a trial of the list may be brand-new
-    curves: dict[int, list[catalog.Curve]] = {}
-    for curve in catalog.curves(db, study.id):
+    trials = [each for each in studies.work(db, study.id) if each.kind == "trial"]
+    params = studies.parameters(db, study.id)  # read last: a trial of the list may be brand-new
+    curves: dict[int, list[studies.Curve]] = {}
+    for curve in studies.curves(db, study.id):
         curves.setdefault(curve.claim_id, []).append(curve)
     space = study.protocol.search_space
     return [
@@ -247,7 +247,7 @@ def list_trials(db: Database, study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def _trial_state(work: Work) -> str:
+def _trial_state(work: WorkRow) -> str:
     """Optuna's words: a trial that was given back waits for its next worker."""
     if work.state != "live":
         return work.state
@@ -255,7 +255,7 @@ def _trial_state(work: Work) -> str:
 
 
 def _trial(
-    work: Work, params: dict[str, Any], curves: dict[int, list[catalog.Curve]]
+    work: WorkRow, params: dict[str, Any], curves: dict[int, list[studies.Curve]]
 ) -> dict[str, Any]:
     own = curves.get(work.id, [])
     return {

@@ -18,7 +18,7 @@ from hpo.subprocesses.stop import Stop
 from hpo.training.fit import DivergedError, Training
 from hpo.workers.objective import Objective, result
 from hpo.workers.reporter import Reporter, Retry
-from storage import catalog, leases
+from storage import leases, studies
 from storage.engine import Database
 from storage.errors import LeaseLostError, StorageError, StudyMissingError, UnreachableError
 from storage.leases import Claim, Heartbeat, Result
@@ -52,7 +52,7 @@ class Executor:
         recorded: list[Result] = []
         begun = time.monotonic()
         for claim in held:
-            events.tell("claimed", late_s=rounded(claim.late_s), **self.facts_of(claim))
+            events.emit("claimed", late_s=rounded(claim.late_s), **self.facts_of(claim))
         with ExitStack() as hearts:
             beating = [hearts.enter_context(Heartbeat(self.db, claim)) for claim in held]
 
@@ -87,11 +87,11 @@ class Executor:
             return False
         seconds = round(time.monotonic() - begun, 3)
         ended = {"outcome": outcome.outcome, "error": outcome.error, "seconds": seconds}
-        events.tell("finished", failure=last_line(outcome.failure), **ended, **facts)
+        events.emit("finished", failure=last_line(outcome.failure), **ended, **facts)
         return True
 
     def _lost(self, facts: dict[str, Any]) -> None:
-        events.tell("lease_lost", **facts)
+        events.emit("lease_lost", **facts)
         self.db.forget()
 
     def _outcomes(
@@ -146,7 +146,7 @@ class Executor:
         trial, seeds = held[0].trial, [claim.part for claim in held]
         study = self.study
         params = study.protocol.search_space.decode(
-            self.retry(lambda: catalog.parameters(self.db, study.id)[trial])
+            self.retry(lambda: studies.parameters(self.db, study.id)[trial])
         )
         trainings: list[Training] = []
         for trainings in repeated_seeds.run_together(
@@ -173,7 +173,7 @@ class Executor:
             return True
         except UnreachableError:
             return False
-        events.tell("released", **facts)
+        events.emit("released", **facts)
         return True
 
     def facts_of(self, claim: Claim) -> dict[str, Any]:

@@ -75,11 +75,11 @@ class Worker:
             StudyMissingError: there is no such study.
             StoppedError: a signal asked to stop; the work was given back.
         """
-        events.tell("worker_started", worker=self.name)
+        events.emit("worker_started", worker=self.name)
         try:
             self._run(study_name)
         finally:
-            events.tell("worker_ended", worker=self.name)
+            events.emit("worker_ended", worker=self.name)
 
     def _run(self, study_name: str | None) -> None:
         worked_on: dict[float, Study] = {}
@@ -169,7 +169,7 @@ class Worker:
             try:
                 claimed = self._retry(ask)
             except StudyMissingError:
-                events.tell("study_deleted", study=study.name)
+                events.emit("study_deleted", study=study.name)
                 self.db.forget()
                 if named:
                     raise

@@ -8,7 +8,7 @@ import torch
 
 from hpo import machine
 from hpo.architectures import count_parameters
-from hpo.datasets import load
+from hpo.datasets import load_dataset
 from hpo.evaluation.cross_validation import CrossValidation
 from hpo.registry import foreign
 from hpo.search.pruners import make_pruning
@@ -46,7 +46,7 @@ class Objective:
         self._space = protocol.search_space
         self._distributions = self._space.distributions()
         with foreign(f"data set {protocol.dataset} cannot be drawn from"):
-            data = load(protocol.dataset)
+            data = load_dataset(protocol.dataset)
             examples = data.draw_train(protocol.train_size, derive("search", protocol.seed))
         self._folds = CrossValidation(
             examples,
@@ -86,7 +86,7 @@ class Objective:
             n_done = sum(map(len, curves))
             reporter.advance(n_done // protocol.folds, errors)
             is_judged = claim.trial >= n_first and n_done < n_wanted
-            if is_judged and step in pruning.steps and reporter.tell(judge):
+            if is_judged and step in pruning.steps and reporter.write(judge):
                 outcome = "pruned"
                 break
         return result(outcome, trainings, reporter)

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from hpo.errors import InputError
 from hpo.events import event_of, facts_of
-from storage import catalog
+from storage import studies
 from storage.engine import Database
 from storage.errors import StorageError
 
@@ -97,7 +97,7 @@ class _Studies(Collector):
         """Work by study, kind and state; whether the database answers."""
         up = GaugeMetricFamily("hpo_storage_up", "Whether the database answers.")
         try:
-            census, studies = catalog.census(self._db), catalog.every(self._db)
+            census, rows = studies.census(self._db), studies.every(self._db)
         except StorageError:
             up.add_metric((), 0)
             yield up
@@ -114,7 +114,7 @@ class _Studies(Collector):
             work.add_metric((study, kind, state), n)
         yield work
         budget = GaugeMetricFamily("hpo_trials_target", "The budget.", labels=("study",))
-        for row in studies:
+        for row in rows:
             budget.add_metric((row.name,), row.n_trials)
         yield budget
 

@@ -39,9 +39,9 @@ class Reporter:
         self.n_epochs = n_epochs
         self.unreported |= errors or {}
         if time.monotonic() - self._told_at > PROGRESS_S:
-            self.tell()
+            self.write()
 
-    def tell(self, judge: Callable[[], bool] | None = None) -> bool:
+    def write(self, judge: Callable[[], bool] | None = None) -> bool:
         """Say it now; what `judge` finds once it is written, in the same transaction."""
 
         def report() -> bool:

@@ -13,8 +13,16 @@ from sqlalchemy.engine import Connection
 
 from storage.engine import Database
 from storage.errors import StudyExistsError, StudyMissingError
-from storage.leases import Kind
-from storage.tables import GIVEN_BACK, IN_OPTUNA, AnyRow, claims, clock, studies, trainings
+from storage.leases import WorkKind
+from storage.tables import (
+    GIVEN_BACK,
+    IN_OPTUNA,
+    AnyRow,
+    clock,
+    hpo_claims,
+    hpo_studies,
+    hpo_trainings,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +40,11 @@ class StudyRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class WorkRow:
     """One piece of work as it stands; times in seconds, `error` a fraction."""
 
     id: int
-    kind: Kind
+    kind: WorkKind
     trial: int
     part: int
     trial_id: int
@@ -78,7 +86,7 @@ def add(db: Database, name: str, protocol: str, n_trials: int) -> int:
     with entering(db, name, [StudyDirection.MINIMIZE]) as (connection, study_id):
         row = {"study_id": study_id, "name": name, "protocol": protocol}
         budget = {"n_trials": n_trials, "n_started": 0, "created_at": clock()}
-        connection.execute(sa.insert(studies).values(row | budget))
+        connection.execute(sa.insert(hpo_studies).values(row | budget))
     return study_id
 
 
@@ -109,7 +117,7 @@ def get(db: Database, name: str) -> StudyRow:
         StudyMissingError: there is none.
     """
     with db.reading() as connection:
-        row = connection.execute(_STUDY.where(studies.c.name == name, IN_OPTUNA)).first()
+        row = connection.execute(_STUDY.where(hpo_studies.c.name == name, IN_OPTUNA)).first()
     if row is None or row.name != name:  # to MariaDB, names that differ only in case are one
         raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
     db.meet(row.study_id, row.created_at)
@@ -119,67 +127,67 @@ def get(db: Database, name: str) -> StudyRow:
 def every(db: Database) -> list[StudyRow]:
     """All studies, the oldest first."""
     with db.reading() as connection:
-        rows = connection.execute(_STUDY.where(IN_OPTUNA).order_by(studies.c.study_id)).all()
+        rows = connection.execute(_STUDY.where(IN_OPTUNA).order_by(hpo_studies.c.study_id)).all()
     for row in rows:
         db.meet(row.study_id, row.created_at)
     return [StudyRow(**row._mapping) for row in rows]
 
 
-def work(db: Database, study_id: int) -> list[Work]:
+def work(db: Database, study_id: int) -> list[WorkRow]:
     """Every piece of the study's work that was ever claimed, trials by number, then test runs."""
-    live = claims.c.state == "live"
+    live = hpo_claims.c.state == "live"
     derived = (
-        (clock() - claims.c.claimed_at).label("since_s"),
-        sa.and_(live, claims.c.expires_at < clock()).label("is_silent"),
-        sa.and_(live, claims.c.expires_at == GIVEN_BACK).label("is_given_back"),
+        (clock() - hpo_claims.c.claimed_at).label("since_s"),
+        sa.and_(live, hpo_claims.c.expires_at < clock()).label("is_silent"),
+        sa.and_(live, hpo_claims.c.expires_at == GIVEN_BACK).label("is_given_back"),
     )
-    columns = [claims.c[name] for name in Work.__dataclass_fields__ if name in claims.c]
+    columns = [hpo_claims.c[name] for name in WorkRow.__dataclass_fields__ if name in hpo_claims.c]
     query = (
         sa.select(*columns, *derived)
-        .where(claims.c.study_id == study_id)
-        .order_by(claims.c.kind.desc(), claims.c.trial, claims.c.part)
+        .where(hpo_claims.c.study_id == study_id)
+        .order_by(hpo_claims.c.kind.desc(), hpo_claims.c.trial, hpo_claims.c.part)
     )
     with db.reading() as connection:
         rows = connection.execute(query).all()
     return [_work(row._asdict()) for row in rows]
 
 
-def census(db: Database) -> dict[tuple[str, Kind, str], int]:
+def census(db: Database) -> dict[tuple[str, WorkKind, str], int]:
     """How many pieces of work there are by study, kind and state.
 
     Live work is `running`, `silent` where its lease has run out, or `waiting` where it was given
     back.
     """
     live = sa.case(
-        (claims.c.expires_at == GIVEN_BACK, "waiting"),
-        (claims.c.expires_at < clock(), "silent"),
+        (hpo_claims.c.expires_at == GIVEN_BACK, "waiting"),
+        (hpo_claims.c.expires_at < clock(), "silent"),
         else_="running",
     )
-    state = sa.case((claims.c.state == "live", live), else_=claims.c.state).label("state")
+    state = sa.case((hpo_claims.c.state == "live", live), else_=hpo_claims.c.state).label("state")
     query = (
-        sa.select(studies.c.name, claims.c.kind, state, sa.func.count())
-        .join(claims, claims.c.study_id == studies.c.study_id)
+        sa.select(hpo_studies.c.name, hpo_claims.c.kind, state, sa.func.count())
+        .join(hpo_claims, hpo_claims.c.study_id == hpo_studies.c.study_id)
         .where(IN_OPTUNA)
-        .group_by(studies.c.name, claims.c.kind, state)
+        .group_by(hpo_studies.c.name, hpo_claims.c.kind, state)
     )
     with db.reading() as connection:
         rows = connection.execute(query).all()
     return {(name, kind, state): n for name, kind, state, n in rows}
 
 
-def _work(columns: dict[str, Any]) -> Work:
+def _work(columns: dict[str, Any]) -> WorkRow:
     flags = {name: bool(columns[name]) for name in ("is_silent", "is_given_back")}
-    return Work(**(columns | flags))
+    return WorkRow(**(columns | flags))
 
 
 def curves(db: Database, study_id: int) -> list[Curve]:
     """Every recorded training of the study, by piece of work and fold."""
-    columns = [trainings.c[name] for name in Curve.__dataclass_fields__]
+    columns = [hpo_trainings.c[name] for name in Curve.__dataclass_fields__]
     query = (
         sa.select(*columns)
-        .join(claims, claims.c.id == trainings.c.claim_id)
-        .where(claims.c.study_id == study_id)
-        .order_by(trainings.c.claim_id, trainings.c.fold)
+        .join(hpo_claims, hpo_claims.c.id == hpo_trainings.c.claim_id)
+        .where(hpo_claims.c.study_id == study_id)
+        .order_by(hpo_trainings.c.claim_id, hpo_trainings.c.fold)
     )
     with db.reading() as connection:
         rows = connection.execute(query).all()
@@ -214,8 +222,8 @@ def extend(db: Database, name: str, n_trials: int) -> None:
         grown = {"n_trials": n_trials}
         if n_trials > row.n_trials:
             grown["choice"] = None  # type: ignore[assignment]
-        where = studies.c.study_id == row.study_id
-        connection.execute(sa.update(studies).where(where).values(grown))
+        where = hpo_studies.c.study_id == row.study_id
+        connection.execute(sa.update(hpo_studies).where(where).values(grown))
 
 
 def set_paused(db: Database, name: str, is_paused: bool) -> None:
@@ -225,8 +233,8 @@ def set_paused(db: Database, name: str, is_paused: bool) -> None:
         StudyMissingError: there is no such study.
     """
     with db.errors_translated(), db.transaction() as connection:
-        where = studies.c.study_id == locked(connection, db, name).study_id
-        connection.execute(sa.update(studies).where(where).values(is_paused=is_paused))
+        where = hpo_studies.c.study_id == locked(connection, db, name).study_id
+        connection.execute(sa.update(hpo_studies).where(where).values(is_paused=is_paused))
 
 
 def delete(db: Database, name: str) -> None:
@@ -242,10 +250,10 @@ def delete(db: Database, name: str) -> None:
 
 
 def _delete_ours(connection: Connection, study_id: int) -> None:
-    of_study = sa.select(claims.c.id).where(claims.c.study_id == study_id)
-    connection.execute(sa.delete(trainings).where(trainings.c.claim_id.in_(of_study)))
-    connection.execute(sa.delete(claims).where(claims.c.study_id == study_id))
-    connection.execute(sa.delete(studies).where(studies.c.study_id == study_id))
+    of_study = sa.select(hpo_claims.c.id).where(hpo_claims.c.study_id == study_id)
+    connection.execute(sa.delete(hpo_trainings).where(hpo_trainings.c.claim_id.in_(of_study)))
+    connection.execute(sa.delete(hpo_claims).where(hpo_claims.c.study_id == study_id))
+    connection.execute(sa.delete(hpo_studies).where(hpo_studies.c.study_id == study_id))
 
 
 def _clear_remains(connection: Connection, study_id: int, name: str) -> None:
@@ -253,8 +261,8 @@ def _clear_remains(connection: Connection, study_id: int, name: str) -> None:
 
     Optuna may give the number of a deleted study out again.
     """
-    remains = sa.select(studies.c.study_id).where(
-        sa.or_(studies.c.study_id == study_id, studies.c.name == name)
+    remains = sa.select(hpo_studies.c.study_id).where(
+        sa.or_(hpo_studies.c.study_id == study_id, hpo_studies.c.name == name)
     )
     for number in connection.execute(remains).scalars().all():
         _delete_ours(connection, number)
@@ -269,7 +277,7 @@ def locked(connection: Connection, db: Database, name: str) -> AnyRow:
     Raises:
         StudyMissingError: there is no such study.
     """
-    query = _STUDY.where(studies.c.name == name, IN_OPTUNA).with_for_update(key_share=True)
+    query = _STUDY.where(hpo_studies.c.name == name, IN_OPTUNA).with_for_update(key_share=True)
     row = connection.execute(query).first()
     if row is None or row.name != name:
         raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
@@ -277,7 +285,7 @@ def locked(connection: Connection, db: Database, name: str) -> AnyRow:
 
 
 def _names(columns: Sequence[str]) -> list[sa.Column[Any]]:
-    return [studies.c[name] for name in columns]
+    return [hpo_studies.c[name] for name in columns]
 
 
 _STUDY = sa.select(*_names(list(StudyRow.__dataclass_fields__)))

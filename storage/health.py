@@ -8,7 +8,7 @@ from storage import schema
 from storage.engine import Unopened
 from storage.errors import UnreachableError
 from storage.schema import Tables
-from storage.tables import studies
+from storage.tables import hpo_studies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def _server(db: Unopened) -> str:
 
 def _refusal(db: Unopened) -> str | None:
     """Why the database does not let us write, asked by a change of no row that is undone."""
-    nothing = sa.update(studies).where(sa.false()).values(n_started=studies.c.n_started)
+    nothing = sa.update(hpo_studies).where(sa.false()).values(n_started=hpo_studies.c.n_started)
     try:
         with db.reading() as connection:
             connection.execute(nothing)
