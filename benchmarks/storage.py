@@ -40,7 +40,7 @@ from benchmarks.noop_workers import (
     take_turns,
 )
 from storage.engine import Database
-from storage.urls import parse_url
+from storage.backends import parse_url
 from tests.databases import URL_VARIABLES, fresh_database
 
 
@@ -160,7 +160,7 @@ def _bench(kind: str, server: str | None) -> Iterator[Bench]:
         if server is None:
             url = f"sqlite:///{stack.enter_context(tempfile.TemporaryDirectory())}/hpo.db"
         else:
-            url = stack.enter_context(fresh_database(parse_url(server)))
+            url = stack.enter_context(fresh_database(parse_url(server)[0]))
         db = Database(url, create=True)
         stack.callback(db.close)
         yield Bench(kind, url, db)

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from optuna.storages._rdb import models as optuna_tables
 from optuna.trial import TrialState
 
+from storage import optuna_tables
 from storage.engine import Database
 from storage.errors import StudyMissingError
 from storage.tables import IN_OPTUNA, AnyRow, hpo_claims, hpo_studies, hpo_trainings
@@ -65,10 +65,7 @@ def differences(db: Database, study_id: int, *, n_folds: int) -> list[str]:
 def _one_moment(db: Database) -> Iterator[sa.Connection]:
     """A connection that sees the database as it stands at its first question."""
     with db.reading() as connection:
-        if db.engine.name == "sqlite":
-            connection.exec_driver_sql("BEGIN")  # the driver begins none for reading
-        else:
-            connection.execution_options(isolation_level="REPEATABLE READ")
+        db.backend.begin_snapshot(connection)
         yield connection
 
 
@@ -78,13 +75,6 @@ def _read(connection: sa.Connection, study_id: int) -> _Story:
     ).first()
     if study is None:
         raise StudyMissingError("the study was deleted")
-    trial, value = optuna_tables.TrialModel, optuna_tables.TrialValueModel
-    told = (
-        sa.select(trial.number, trial.trial_id, trial.state, value.value, value.value_type)
-        .outerjoin(value, value.trial_id == trial.trial_id)
-        .where(trial.study_id == study_id)
-        .order_by(trial.number)
-    )
     work = sa.select(hpo_claims).where(hpo_claims.c.study_id == study_id).order_by(hpo_claims.c.id)
     recorded = (
         sa.select(hpo_trainings.c.claim_id, hpo_trainings.c.fold, hpo_trainings.c.token)
@@ -97,7 +87,7 @@ def _read(connection: sa.Connection, study_id: int) -> _Story:
         by_claim[row.claim_id].append(row)
     return _Story(
         study=study,
-        told=list(connection.execute(told).all()),
+        told=optuna_tables.trials_of(connection, study_id),
         trials=[row for row in rows if row.kind == "trial"],
         test_runs=[row for row in rows if row.kind == "test"],
         trainings=by_claim,
@@ -133,17 +123,11 @@ def _outcomes(story: _Story) -> Iterator[str]:
         pairs = (
             ("Optuna's id", work.trial_id, trial.trial_id),
             ("the state", STATES[work.state].name, trial.state.name),
-            ("the error", error, _value(trial)),
+            ("the error", error, optuna_tables.value_of(trial)),
         )
         for what, ours, optunas in pairs:
             if ours != optunas:
                 yield f"trial {work.trial}: {what} is {ours} in our tables, {optunas} in Optuna's"
-
-
-def _value(trial: AnyRow) -> float | None:
-    if trial.value_type is None:
-        return None
-    return optuna_tables.TrialValueModel.stored_repr_to_value(trial.value, trial.value_type)
 
 
 def _folds(pieces: Iterable[AnyRow], story: _Story, n_folds: int) -> Iterator[str]:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import sqlalchemy as sa
-from optuna.storages._rdb import models as optuna_tables  # no public way to forget reported values
-from optuna.trial import TrialState, create_trial
 from sqlalchemy.engine import Connection, Row
 
+from storage import optuna_tables
 from storage.engine import Database
 from storage.errors import StudyMissingError
 from storage.leases import Claim, WorkKind, finish_trial
@@ -98,7 +97,7 @@ class _Desk:
     def take_over(self) -> Claim | None:
         """Work whose lease ran out: the same trial, or test run, under the next token."""
         while (row := self._expired()) is not None:
-            if row.kind == "trial" and self._is_ended(row.trial_id):
+            if row.kind == "trial" and optuna_tables.is_finished(self.connection, row.trial_id):
                 self._fail(row, "another program ended this trial in Optuna's tables")
             elif row.n_attempts < self.plan.max_attempts:
                 return self._take_over(row)
@@ -113,11 +112,12 @@ class _Desk:
             return None
         template = None
         if n_started < len(self.plan.planned):
-            fixed = {"fixed_params": dict(self.plan.planned[n_started])}
-            template = create_trial(state=TrialState.RUNNING, system_attrs=fixed)
+            template = optuna_tables.planned_trial(self.plan.planned[n_started])
         trial_id = self.db.optuna.create_new_trial(self.study.study_id, template)
         self._update_study(n_started=n_started + 1)
-        return self._insert("trial", self._number(trial_id), NO_PART, trial_id)
+        return self._insert(
+            "trial", optuna_tables.number_of(self.connection, trial_id), NO_PART, trial_id
+        )
 
     def start_test_run(self) -> Claim | None:
         """The first missing test run of the chosen trial, once every trial has an outcome."""
@@ -165,17 +165,9 @@ class _Desk:
             sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(again)
         )
         if row.kind == "trial":
-            self._forget_reports(row.trial_id)
+            optuna_tables.forget_reports(self.connection, row.trial_id)
         late_s = None if row.expires_at == GIVEN_BACK else self.now - row.expires_at
         return self._claim(row.id, row._asdict(), row.token + 1, late_s)
-
-    def _forget_reports(self, trial_id: int) -> None:
-        """Drop what a dead worker reported and its pruner noted; the parameters stay."""
-        values = optuna_tables.TrialIntermediateValueModel
-        notes = optuna_tables.TrialSystemAttributeModel
-        self.connection.execute(sa.delete(values).where(values.trial_id == trial_id))
-        of_pruner = (notes.trial_id == trial_id, notes.key.like("completed_rung_%"))
-        self.connection.execute(sa.delete(notes).where(*of_pruner))
 
     def _give_up(self, row: AnyRow) -> None:
         reason = (
@@ -191,12 +183,6 @@ class _Desk:
         self.connection.execute(
             sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(failed)
         )
-
-    def _is_ended(self, trial_id: int) -> bool:
-        trials = optuna_tables.TrialModel
-        query = sa.select(trials.state).where(trials.trial_id == trial_id)
-        state = self.connection.execute(query).scalar_one_or_none()
-        return state is None or bool(state.is_finished())
 
     def _chosen(self) -> AnyRow | None:
         """The chosen trial; chosen now, once for all, where it is not yet."""
@@ -221,11 +207,6 @@ class _Desk:
             live.append(hpo_claims.c.kind == kind)
         query = sa.select(hpo_claims.c.id).where(*live).limit(1)
         return self.connection.execute(query).first() is not None
-
-    def _number(self, trial_id: int) -> int:
-        trials = optuna_tables.TrialModel
-        query = sa.select(trials.number).where(trials.trial_id == trial_id)
-        return int(self.connection.execute(query).scalar_one())
 
     def _update_study(self, **values: Any) -> None:
         row = hpo_studies.c.study_id == self.study.study_id

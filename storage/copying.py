@@ -5,7 +5,6 @@ number, a piece of work by its kind, trial and part. So they read the same in ev
 before the commit the target's are compared with the source's.
 """
 
-import datetime
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
-from optuna.storages._rdb import models as optuna_tables
 
-from storage import studies
+from storage import optuna_tables, studies
+from storage.backends import Backend
 from storage.engine import Database
 from storage.errors import CopyError, StudyBusyError
 from storage.tables import GIVEN_BACK, clock, hpo_claims, hpo_studies, hpo_trainings
@@ -28,8 +27,6 @@ BATCH = 2000
 """So many rows are written at once."""
 
 _TRIALS_NOTE = "dashboard:of trial "
-
-_trials: sa.Table = optuna_tables.TrialModel.__table__
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class _Part:
         """What names a row's owner in every database."""
         if self.owner is None:
             return []
-        names = ("number",) if self.owner is _trials else ("kind", "trial", "part")
+        names = ("number",) if self.owner is optuna_tables.trials else ("kind", "trial", "part")
         return [self.owner.c[name] for name in names]
 
     @property
@@ -66,26 +63,26 @@ class _Part:
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def _of_trials(model: Any) -> _Part:
-    return _Part(model.__table__, "trial_id", _trials)
+def _of_trials(table: sa.Table) -> _Part:
+    return _Part(table, "trial_id", optuna_tables.trials)
 
 
-_DIRECTIONS = _Part(optuna_tables.StudyDirectionModel.__table__)
-_TRIALS = _Part(_trials)
+_DIRECTIONS = _Part(optuna_tables.study_directions)
+_TRIALS = _Part(optuna_tables.trials)
 _CLAIMS = _Part(hpo_claims)
-_NOTES = _Part(optuna_tables.StudySystemAttributeModel.__table__)
+_NOTES = _Part(optuna_tables.study_system_attributes)
 PARTS = (
     _DIRECTIONS,
     _Part(hpo_studies),
-    _Part(optuna_tables.StudyUserAttributeModel.__table__),
+    _Part(optuna_tables.study_user_attributes),
     _TRIALS,
     _NOTES,  # its keys may name trials
-    _of_trials(optuna_tables.TrialParamModel),
-    _of_trials(optuna_tables.TrialValueModel),
-    _of_trials(optuna_tables.TrialIntermediateValueModel),
-    _of_trials(optuna_tables.TrialUserAttributeModel),
-    _of_trials(optuna_tables.TrialSystemAttributeModel),
-    _of_trials(optuna_tables.TrialHeartbeatModel),
+    _of_trials(optuna_tables.trial_parameters),
+    _of_trials(optuna_tables.trial_values),
+    _of_trials(optuna_tables.trial_intermediate_values),
+    _of_trials(optuna_tables.trial_user_attributes),
+    _of_trials(optuna_tables.trial_system_attributes),
+    _of_trials(optuna_tables.trial_heartbeats),
     _CLAIMS,
     _Part(hpo_trainings, "claim_id", hpo_claims),
 )
@@ -135,7 +132,7 @@ def put(
         StudyExistsError: the name is taken.
         CopyError: what can be read there is not what was written; nothing was kept.
     """
-    fitted = _fit(contents, name, db.engine.name)
+    fitted = _fit(contents, name, db.backend)
     directions = [row["direction"] for row in fitted.rows[_DIRECTIONS]]
     with studies.entering(db, name, directions) as (connection, study_id):
         _write(connection, study_id, fitted, count_rows)
@@ -185,7 +182,7 @@ def _by_id(key: str, ids: Ids) -> str:
     return f"dashboard:{ids[(int(number),)]}:{rest}"
 
 
-def _fit(contents: Contents, name: str, backend: str) -> Contents:
+def _fit(contents: Contents, name: str, backend: Backend) -> Contents:
     """The study as it is to stand in a database of this kind."""
     rows = {part: [dict(row) for row in rows] for part, rows in contents.rows.items()}
     for part, own in rows.items():
@@ -194,15 +191,9 @@ def _fit(contents: Contents, name: str, backend: str) -> Contents:
         if part is _CLAIMS:  # by the target's clock a lease that ran out might be running
             for row in own:
                 row["expires_at"] = GIVEN_BACK if row["state"] == "live" else row["expires_at"]
-        if backend == "mysql":
-            for row in own:
-                row |= {key: _seconds(value) for key, value in row.items()}
+        for row in own:
+            row |= {key: backend.as_stored(value) for key, value in row.items()}
     return Contents(rows)
-
-
-def _seconds(value: Any) -> Any:
-    """MariaDB's moments, as Optuna makes its tables there, are whole seconds."""
-    return value.replace(microsecond=0) if isinstance(value, datetime.datetime) else value
 
 
 def _write(
@@ -240,8 +231,8 @@ def _with_ids(part: _Part, rows: Rows, ids: dict[str, Ids]) -> Iterator[dict[str
 
 
 def _trial_ids(connection: sa.Connection, study_id: int) -> Ids:
-    query = sa.select(_trials.c.number, _trials.c.trial_id).where(_trials.c.study_id == study_id)
-    return {(number,): id_ for number, id_ in connection.execute(query)}
+    ids = optuna_tables.ids_by_number(connection, study_id)
+    return {(number,): trial_id for number, trial_id in ids.items()}
 
 
 def _claim_ids(connection: sa.Connection, study_id: int) -> Ids:

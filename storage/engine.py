@@ -8,17 +8,16 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import optuna
 import sqlalchemy as sa
-from sqlalchemy.dialects import plugins
 from sqlalchemy.engine import URL, Connection
 
-from storage import schema
+from storage import optuna_tables, schema
+from storage.backends import Backend, parse_url
 from storage.errors import StorageError, UnreachableError
 from storage.retry import Outages
-from storage.urls import check_file, parse_url
 
 
 T = TypeVar("T")
@@ -26,28 +25,6 @@ T = TypeVar("T")
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study that is made
 for library in ("optuna.storages", "psycopg", "sqlalchemy.pool"):  # refusals are ours to tell
     logging.getLogger(library).setLevel(logging.CRITICAL)
-
-PATIENCE = "hpo_patience"
-"""SQLAlchemy loads `storage.backends.patience` by this name, where PostgreSQL is used."""
-
-plugins.register(PATIENCE, "storage.backends.patience", "Patience")
-
-EXTRAS = {"postgresql+psycopg": "postgres", "mysql+pymysql": "mysql"}
-
-IDLE_TIMEOUT_S = 10
-"""A worker stopped in the middle of a transaction gives its locks back after this long."""
-
-BUSY_TIMEOUT_S = 5
-"""So long SQLite waits for another's lock by itself, deaf to signals; then we try again."""
-
-SILENCE_S = 30
-"""A server that has left the network without a word is taken for gone after about this long."""
-
-ANSWER_S = 2 * SILENCE_S
-"""So long a server that is there, but stands still, may leave a statement without an answer.
-
-It is more than any statement of ours takes, and than the server waits for a lock before it says so.
-"""
 
 ROLLED_BACK = "the transaction was rolled back by Optuna"
 
@@ -76,10 +53,10 @@ class Unopened:
             StorageURLError: the URL cannot be read, or names an unknown kind of database.
             EmptyStorageError: there is no such file and `create` is not set.
         """
-        self.url = parse_url(url)
+        self.url, self.backend = parse_url(url)
         self.name = self.url.set(query={}).render_as_string(hide_password=True)
-        check_file(self.url, create=create)
-        self.engine = _make_engine(self.url)
+        self.backend.check_file(self.url, create=create)
+        self.engine = _make_engine(self.url, self.backend)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -139,7 +116,7 @@ class Database(Unopened):
         self.outages = outages or Outages()
         with self.errors_translated():
             schema.prepare(self.engine, self.name, create=create)
-            self._rdb = _optuna_storage(self.url)
+            self._rdb = _optuna_storage(self.url, self.backend)
         self.engine = self._rdb.engine
         self.forget()
 
@@ -181,22 +158,20 @@ class Database(Unopened):
 
         Their commits commit nothing of their own, their rollbacks undo all.
         """
-        sessions = self._rdb.scoped_session
         with self.engine.connect() as connection, connection.begin() as whole:
-            if self.engine.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            sessions.remove()
-            sessions(bind=connection, join_transaction_mode="rollback_only")
-            try:
-                yield connection
-                if not whole.is_active:  # Optuna swallows some errors after it has rolled back
-                    raise optuna.exceptions.StorageInternalError(ROLLED_BACK)
-            except (sa.exc.InvalidRequestError, optuna.exceptions.StorageInternalError) as error:
-                if whole.is_active or not _is_aftermath(error):
-                    raise
-                raise optuna.exceptions.StorageInternalError(ROLLED_BACK) from None
-            finally:
-                sessions.remove()
+            self.backend.begin_write(connection)
+            with optuna_tables.joined(self._rdb, connection):
+                try:
+                    yield connection
+                    if not whole.is_active:  # Optuna swallows some errors after a rollback
+                        raise optuna.exceptions.StorageInternalError(ROLLED_BACK)
+                except (
+                    sa.exc.InvalidRequestError,
+                    optuna.exceptions.StorageInternalError,
+                ) as error:
+                    if whole.is_active or not _is_aftermath(error):
+                        raise
+                    raise optuna.exceptions.StorageInternalError(ROLLED_BACK) from None
         self.outages.answered()
 
     def retry(
@@ -218,7 +193,7 @@ class Database(Unopened):
 
     def close(self) -> None:
         """Give all connections back."""
-        self._rdb.scoped_session.remove()
+        optuna_tables.forget_session(self._rdb)
         self.engine.dispose()
 
 
@@ -228,55 +203,20 @@ def _is_aftermath(error: BaseException) -> bool:
     return cause is None or isinstance(cause, sa.exc.InvalidRequestError)
 
 
-def _make_engine(url: URL) -> sa.Engine:
-    """An engine for `storage.schema`: unpooled, so that a closed connection ends its locks."""
+def _make_engine(url: URL, backend: Backend) -> sa.Engine:
+    """An engine without a pool, for `storage.schema`: a closed connection ends its locks."""
     try:
-        return sa.create_engine(url, poolclass=sa.NullPool, **_engine_options(url))
+        return sa.create_engine(url, poolclass=sa.NullPool, **backend.engine_options(url))
     except ModuleNotFoundError as error:
-        extra = EXTRAS[url.drivername]
         raise StorageError(
-            f"the package {error.name} is missing; install it with: pip install 'hpo[{extra}]'"
+            f"the package {error.name} is missing; install it with: "
+            f"pip install 'hpo[{backend.extra}]'"
         ) from error
 
 
-def _engine_options(url: URL) -> dict[str, Any]:
-    """What each backend needs for claims and leases to be right."""
-    if url.drivername == "sqlite":
-        return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
-    options: dict[str, Any] = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
-    if url.drivername.startswith("postgresql"):
-        own = url.query.get("options", "")
-        idle = f"{own} -c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1000}"
-        locked = f"{idle} -c lock_timeout={schema.LOCK_TIMEOUT_S * 1000}"  # it answers before we go
-        patience = {"plugins": [PATIENCE], "patience_s": ANSWER_S}
-        alive = {
-            "keepalives_idle": SILENCE_S // 2,
-            "keepalives_interval": SILENCE_S // 6,
-            "keepalives_count": 3,
-            "tcp_user_timeout": SILENCE_S * 1000,
-        }
-        arguments = {"options": locked, "connect_timeout": 10, **alive}
-        return {**options, **patience, "connect_args": arguments}
-    # MariaDB alone knows the timeout; to MySQL the second half is a comment.
-    idle = f"SET @hpo = 1 /*M!100300 , SESSION idle_transaction_timeout = {IDLE_TIMEOUT_S} */"
-    patience = {"read_timeout": ANSWER_S, "write_timeout": SILENCE_S}
-    return {**options, "connect_args": {"init_command": idle, "connect_timeout": 10, **patience}}
-
-
-def _optuna_storage(url: URL) -> optuna.storages.RDBStorage:
+def _optuna_storage(url: URL, backend: Backend) -> optuna.storages.RDBStorage:
     """Optuna's storage; its tables are there already, made under the schema's lock."""
-    text = url.render_as_string(hide_password=False)
-    braces_kept = text.replace("{", "{{").replace("}", "}}")  # Optuna formats the URL
-    pool = {"pool_size": 1, "max_overflow": 9}  # a worker keeps one open: servers count them
-    storage = optuna.storages.RDBStorage(
-        braces_kept, engine_kwargs=_engine_options(url) | pool, skip_table_creation=True
-    )
-    if storage.engine.name == "sqlite":
-        sa.event.listen(storage.engine, "connect", _tune_sqlite)
-        storage.engine.dispose()
+    pool = {"pool_size": 1, "max_overflow": 9}  # servers count the open connections of a worker
+    storage = optuna_tables.open_storage(url, backend.engine_options(url) | pool)
+    backend.prepare_engine(storage.engine)
     return storage
-
-
-def _tune_sqlite(connection: Any, record: Any) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")

@@ -1,6 +1,7 @@
 """What can be asked of a database, and done to it, whatever the version of its tables."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -15,14 +16,14 @@ from storage.tables import hpo_studies
 class Health:
     """How a database is; `refusal` says why nothing can be written there.
 
-    `path` is an SQLite database's file.
+    `file` holds the database; None for a server.
     """
 
     name: str
     server: str
     tables: tuple[Tables, Tables]
     refusal: str | None
-    path: str | None
+    file: Path | None
 
 
 def upgrade(url: str) -> tuple[Tables, Tables]:
@@ -54,17 +55,15 @@ def examine(url: str) -> Health:
         server=_server(db),
         tables=tables,
         refusal=_refusal(db),
-        path=db.url.database if db.engine.name == "sqlite" else None,
+        file=db.backend.file(db.url),
     )
 
 
 def _server(db: Unopened) -> str:
     with db.reading() as connection:
         dialect = connection.dialect
-    is_mariadb = getattr(dialect, "is_mariadb", False)
-    names = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL"}
     number = ".".join(map(str, dialect.server_version_info or ()))
-    return f"{'MariaDB' if is_mariadb else names[db.engine.name]} {number}"
+    return f"{db.backend.server_name(dialect)} {number}"
 
 
 def _refusal(db: Unopened) -> str | None:
@@ -78,11 +77,10 @@ def _refusal(db: Unopened) -> str | None:
     return None
 
 
-def damage(db: Unopened) -> list[str]:
-    """What SQLite finds wrong with its own file, a line each."""
+def damage(db: Unopened) -> list[str] | None:
+    """What the database finds wrong with its own file, a line each; None if it has no check."""
     try:
         with db.reading() as connection:
-            found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+            return db.backend.damage(connection)
     except UnreachableError as error:
         return [str(error)]
-    return [] if found == ["ok"] else [str(line) for line in found]

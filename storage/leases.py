@@ -15,11 +15,11 @@ from typing import Any, Literal, Self
 
 import optuna
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.storages._rdb import models as optuna_tables  # no public way to write them all at once
+from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
+from storage import optuna_tables
 from storage.engine import Database
 from storage.errors import LeaseLostError, UnreachableError
 from storage.tables import GIVEN_BACK, clock, hpo_claims, hpo_trainings
@@ -37,10 +37,9 @@ _OPTUNA_STATES = {
     "failed": TrialState.FAIL,
 }
 
-_trials = optuna_tables.TrialModel
-_IS_OPEN = sa.exists().where(
-    _trials.trial_id == hpo_claims.c.trial_id,
-    sa.or_(hpo_claims.c.kind != "trial", _trials.state == TrialState.RUNNING),
+_IS_OPEN = sa.or_(
+    optuna_tables.has_running_trial(hpo_claims.c.trial_id),
+    sa.and_(hpo_claims.c.kind != "trial", optuna_tables.has_trial(hpo_claims.c.trial_id)),
 )
 """Whether Optuna's half of the work is still there and open: its dashboard can delete a study."""
 
@@ -143,17 +142,8 @@ def write_parameters(
     They go in by one statement: Optuna's own call for each takes two, under SQLite's only lock.
     With them go the `attributes` that a user sees and the sampler's `notes`.
     """
-    rows = [
-        {
-            "trial_id": claim.trial_id,
-            "param_name": name,
-            "param_value": distribution.to_internal_repr(value),
-            "distribution_json": distribution_to_json(distribution),
-        }
-        for name, (value, distribution) in values.items()
-    ]
     with fenced(db, claim) as connection:
-        connection.execute(sa.insert(optuna_tables.TrialParamModel), rows)
+        optuna_tables.insert_parameters(connection, claim.trial_id, values)
         for name, attribute in attributes.items():
             db.optuna.set_trial_user_attr(claim.trial_id, name, attribute)
         for name, note in notes.items():
@@ -173,33 +163,8 @@ def report(
     The pruner's own notes on the trial are written behind the same fence.
     """
     with fenced(db, claim, n_epochs=n_epochs) as connection:
-        _write_errors(connection, claim, errors or {})
+        optuna_tables.write_intermediate_values(connection, claim.trial_id, errors or {})
         return judge() if judge is not None else False
-
-
-def _write_errors(connection: Connection, claim: Claim, errors: Mapping[int, float]) -> None:
-    """Optuna's intermediate values of the claimed trial, all by one statement.
-
-    Those that are there already are of the same report, whose answer was lost.
-    """
-    if not errors:
-        return
-    table = optuna_tables.TrialIntermediateValueModel
-    stored = {
-        step: table.intermediate_value_to_stored_repr(error) for step, error in errors.items()
-    }
-    rows = [
-        {
-            "trial_id": claim.trial_id,
-            "step": step,
-            "intermediate_value": value,
-            "intermediate_value_type": kind,
-        }
-        for step, (value, kind) in stored.items()
-    ]
-    there = sa.delete(table).where(table.trial_id == claim.trial_id, table.step.in_(list(errors)))
-    connection.execute(there)
-    connection.execute(sa.insert(table), rows)
 
 
 def record(db: Database, claim: Claim, result: Result) -> None:
@@ -220,7 +185,7 @@ def record(db: Database, claim: Claim, result: Result) -> None:
         }
         if result.n_epochs is not None:
             ended["n_epochs"] = result.n_epochs
-        _write_errors(connection, claim, result.errors)
+        optuna_tables.write_intermediate_values(connection, claim.trial_id, result.errors)
         connection.execute(sa.update(hpo_claims).where(hpo_claims.c.id == claim.id).values(ended))
         if claim.kind == "trial":
             finish_trial(db, claim.trial_id, result.outcome, result.error)

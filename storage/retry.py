@@ -6,8 +6,6 @@ missing table, a broken rule) is not.
 
 import logging
 import random
-import re
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from typing import TypeVar
 import optuna
 import sqlalchemy as sa
 
+from storage.backends import BACKENDS
 from storage.errors import UnreachableError
 
 
@@ -35,23 +34,6 @@ _passing = (
     sa.exc.InternalError,
     sa.exc.InterfaceError,
 )
-
-_LASTING = {1044, 1045, 1049, 1054, 1698}
-"""What MariaDB and MySQL answer where the user, the database or a column is unknown."""
-
-_ANSWER = re.compile("(?:FATAL: +|fe_sendauth: )(.*)")
-"""Why PostgreSQL lets nobody in: psycopg has no code for that, only words, a line for each try."""
-
-_LASTING_ANSWER = re.compile(
-    "password authentication failed for user|no password supplied|Peer authentication failed"
-    r'|role ".*" does not exist|role ".*" is not permitted to log in|database ".*" does not exist'
-    r"|permission denied for database|no pg_hba\.conf entry for|pg_hba\.conf rejects connection"
-)
-"""Of those what stays so. A server that speaks another language than English is asked again."""
-
-_HALF_ASKED = "connection in transaction status"
-"""What psycopg says of a connection that was cut in the middle of a statement, where SQLAlchemy's
-pool has not noticed: it does when it is told this, and takes another one."""
 
 
 class Outages:
@@ -162,18 +144,8 @@ def is_passing(error: BaseException | None) -> bool:
         return error.__cause__ is None or is_passing(error.__cause__)
     if not isinstance(error, sa.exc.DBAPIError):
         return isinstance(error, (sa.exc.PendingRollbackError, sa.exc.TimeoutError))
-    if _will_not_pass(error.orig):
+    refusal = error.orig
+    if refusal is not None and any(backend.is_lasting(refusal) for backend in BACKENDS):
         return False
-    is_cut = error.connection_invalidated or _HALF_ASKED in str(error.orig)
-    return is_cut or isinstance(error, _passing)
-
-
-def _will_not_pass(refusal: BaseException | None) -> bool:
-    """Whether the driver calls by a name for what may pass what will not: a missing table, say."""
-    if isinstance(refusal, sqlite3.Error):
-        return getattr(refusal, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
-    reason = refusal.args[0] if refusal is not None and refusal.args else None
-    if isinstance(reason, str):
-        answers = _ANSWER.findall(reason)
-        return bool(answers) and all(map(_LASTING_ANSWER.match, answers))
-    return reason in _LASTING
+    is_cut = refusal is not None and any(backend.is_cut_connection(refusal) for backend in BACKENDS)
+    return is_cut or error.connection_invalidated or isinstance(error, _passing)

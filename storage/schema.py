@@ -12,25 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from filelock import FileLock, Timeout
-from optuna.storages import _rdb as optunas_tables
-from optuna.storages._rdb import models as optuna_models
 
-from storage.errors import EmptyStorageError, OutdatedError, StorageError, UnreachableError
+from storage import optuna_tables
+from storage.backends import backend_of
+from storage.errors import EmptyStorageError, OutdatedError, StorageError
 
 
 VERSION_TABLE = "hpo_alembic_version"
 MIGRATIONS = Path(__file__).parent / "migrations"
-OPTUNAS_MIGRATIONS = Path(optunas_tables.__file__).parent / "alembic"
-LOCK_TIMEOUT_S = 50  # the server answers before the connection is taken for dead
-_LOCK = "hpo schema"
-BUSY = f"another process has been making the tables for over {LOCK_TIMEOUT_S} s; try again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +84,7 @@ def prepare(engine: sa.Engine, name: str, *, create: bool) -> None:
     """
     ours, optunas = look(engine)
     if ours.version is None and create:
-        with _lock(engine):
+        with backend_of(engine).schema_lock(engine):
             ours, optunas = look(engine)
             if ours.version is None:
                 if optunas.version is None:
@@ -113,7 +107,7 @@ def upgrade(engine: sa.Engine, name: str) -> tuple[Tables, Tables]:
     """
     ours, optunas = look(engine)
     check_there(ours if optunas.version is None else optunas, name)
-    with _lock(engine):
+    with backend_of(engine).schema_lock(engine):
         ours, optunas = look(engine)
         for tables in (ours, optunas):
             if tables.is_newer:
@@ -127,7 +121,9 @@ def look(engine: sa.Engine) -> tuple[Tables, Tables]:
     with engine.connect() as connection:
         return (
             _tables("hpo", connection, VERSION_TABLE, str(MIGRATIONS)),
-            _tables("Optuna", connection, "alembic_version", str(OPTUNAS_MIGRATIONS)),
+            _tables(
+                "Optuna", connection, optuna_tables.VERSION_TABLE, str(optuna_tables.MIGRATIONS)
+            ),
         )
 
 
@@ -155,7 +151,7 @@ def _check_room(engine: sa.Engine, name: str) -> None:
     """
     inspector = sa.inspect(engine)
     there = set(inspector.get_table_names())
-    for table in optuna_models.BaseModel.metadata.tables.values():
+    for table in optuna_tables.all_tables():
         if table.name not in there:
             continue
         columns = {column["name"] for column in inspector.get_columns(table.name)}
@@ -178,13 +174,8 @@ def check_there(tables: Tables, name: str) -> None:
 
 def _bring_up(engine: sa.Engine) -> None:
     """Make the tables that are missing, upgrade those that are older."""
-    url = engine.url.render_as_string(hide_password=False)
-    braces_kept = url.replace("{", "{{").replace("}", "}}")  # Optuna formats the URL
-    storage = optuna.storages.RDBStorage(braces_kept, skip_compatibility_check=True)
-    if storage.get_current_version() != storage.get_head_version():
-        with _logging_kept():
-            storage.upgrade()
-    storage.engine.dispose()
+    with _logging_kept():
+        optuna_tables.make_tables(engine.url)
     config = _config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
@@ -207,38 +198,3 @@ def _config() -> Config:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
     return config
-
-
-@contextlib.contextmanager
-def _lock(engine: sa.Engine) -> Iterator[None]:
-    """One process at a time, whichever machine it runs on."""
-    if engine.name == "sqlite":
-        with _file_lock(f"{engine.url.database}.lock"):
-            yield
-        return
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if engine.name == "postgresql":  # its connections have the same limit for every lock
-            connection.execute(sa.text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": _LOCK})
-        else:
-            lock = {"name": _LOCK, "timeout_s": LOCK_TIMEOUT_S}
-            if (
-                connection.execute(sa.text("SELECT GET_LOCK(:name, :timeout_s)"), lock).scalar()
-                != 1
-            ):
-                raise sa.exc.TimeoutError(BUSY)
-        yield  # closing the connection gives the lock back
-
-
-@contextlib.contextmanager
-def _file_lock(path: str) -> Iterator[None]:
-    lock = FileLock(path, timeout=LOCK_TIMEOUT_S)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise sa.exc.TimeoutError(BUSY) from None
-    except OSError as error:
-        raise UnreachableError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        lock.release()

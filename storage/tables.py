@@ -8,16 +8,16 @@ for ever; its `state` is live until the work has an outcome.
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
-from optuna.storages._rdb import models as optuna_tables
-from sqlalchemy.dialects.mysql import LONGTEXT
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+from storage import optuna_tables
+from storage.backends import BACKENDS, Backend
 
 
 metadata = sa.MetaData()
 
-AnyRow: TypeAlias = sa.Row[*tuple[Any, ...]]
-"""A result's row whose columns are read by name."""
+AnyRow: TypeAlias = optuna_tables.AnyRow
 
 GIVEN_BACK = 0.0
 """The `expires_at` of work whose worker gave it back."""
@@ -33,37 +33,34 @@ class clock(FunctionElement[float]):
     inherit_cache = True
 
 
-@compiles(clock, "sqlite")
-def _sqlite_clock(element: clock, compiler: Any, **options: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
+def _compile_clock(backend: Backend) -> None:
+    @compiles(clock, *backend.schemes)
+    def sql(element: clock, compiler: Any, **options: Any) -> str:
+        return backend.clock
 
 
-@compiles(clock, "postgresql")
-def _postgresql_clock(element: clock, compiler: Any, **options: Any) -> str:
-    return "extract(epoch from clock_timestamp())::float8"
+for _backend in BACKENDS:
+    _compile_clock(_backend)
 
+_OPTIONS = {name: value for backend in BACKENDS for name, value in backend.table_options.items()}
 
-@compiles(clock, "mysql")
-@compiles(clock, "mariadb")
-def _mysql_clock(element: clock, compiler: Any, **options: Any) -> str:
-    return "(timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) / 1e6)"
-
-
-UTF8 = "utf8mb4"  # MariaDB's charset for what may hold any character, as a traceback does
-_text = sa.Text().with_variant(LONGTEXT(), "mysql")
+_long_text = sa.Text()
+for _backend in BACKENDS:
+    if _backend.long_text is not None:
+        _long_text = _long_text.with_variant(_backend.long_text, *_backend.schemes)
 
 hpo_studies = sa.Table(
     "hpo_studies",
     metadata,
     sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),  # Optuna's
     sa.Column("name", sa.String(200), nullable=False, unique=True),
-    sa.Column("protocol", _text, nullable=False),  # JSON; see hpo.protocol
+    sa.Column("protocol", _long_text, nullable=False),  # JSON; see hpo.protocol
     sa.Column("n_trials", sa.Integer, nullable=False),  # the budget; extend raises it
     sa.Column("n_started", sa.Integer, nullable=False),  # trial numbers given out
     sa.Column("choice", sa.Integer),  # the chosen trial, once the search is over
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("is_paused", sa.Boolean, nullable=False, server_default=sa.false()),
-    mysql_charset=UTF8,
+    **_OPTIONS,
 )
 
 hpo_claims = sa.Table(
@@ -86,11 +83,11 @@ hpo_claims = sa.Table(
     sa.Column("n_epochs", sa.Integer, nullable=False),  # done so far
     sa.Column("n_parameters", sa.Integer),  # trainable weights of the network
     sa.Column("error", sa.Double),  # a fraction: mean over folds, or on the test set
-    sa.Column("failure", _text),  # why it failed, with the traceback
+    sa.Column("failure", _long_text),  # why it failed, with the traceback
     sa.UniqueConstraint("study_id", "kind", "trial", "part", name="uq_hpo_claims_work"),
     sa.Index("ix_hpo_claims_state", "study_id", "state"),
     sqlite_autoincrement=True,  # an id is never used again: a late worker's fence must not match
-    mysql_charset=UTF8,
+    **_OPTIONS,
 )
 
 hpo_trainings = sa.Table(
@@ -100,18 +97,14 @@ hpo_trainings = sa.Table(
     sa.Column("claim_id", sa.ForeignKey("hpo_claims.id", ondelete="CASCADE"), nullable=False),
     sa.Column("fold", sa.Integer, nullable=False),  # 0 for a test run
     sa.Column("error", sa.Double, nullable=False),  # a fraction, after the last epoch
-    sa.Column("curve", _text, nullable=False),  # JSON: the error after each epoch
+    sa.Column("curve", _long_text, nullable=False),  # JSON: the error after each epoch
     sa.Column("train_s", sa.Double, nullable=False),
     sa.Column("token", sa.Integer, nullable=False),
     sa.Column("worker", sa.String(200), nullable=False),
     sa.Column("versions", sa.String(500), nullable=False),  # JSON
     sa.UniqueConstraint("claim_id", "fold", name="uq_hpo_trainings_fold"),
-    mysql_charset=UTF8,
+    **_OPTIONS,
 )
 
-_optuna_studies = optuna_tables.StudyModel
-IN_OPTUNA = sa.exists().where(
-    _optuna_studies.study_id == hpo_studies.c.study_id,
-    _optuna_studies.study_name == hpo_studies.c.name,
-)
-"""Whether Optuna's half of a study is still there: its dashboard, too, can delete one."""
+IN_OPTUNA = optuna_tables.has_study(hpo_studies.c.study_id, hpo_studies.c.name)
+"""The condition that Optuna's half of a study is still there: its dashboard can delete a study."""

@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from storage import schema, studies
+from storage.backends import Backend
 from storage.engine import Database, Unopened
 from storage.errors import (
     EmptyStorageError,
@@ -52,9 +53,9 @@ def test_processes_that_open_an_empty_database_together_make_one_schema(database
 def test_one_that_hangs_while_it_makes_the_tables_is_not_waited_for_for_ever(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "LOCK_TIMEOUT_S", 1)
-    engine = Unopened(database_url, create=True).engine
-    with schema._lock(engine), pytest.raises(WaitedError):
+    monkeypatch.setattr(Backend, "schema_lock_timeout_s", 1)
+    db = Unopened(database_url, create=True)
+    with db.backend.schema_lock(db.engine), pytest.raises(WaitedError):
         Database.when_it_answers(database_url, create=True, timeout_s=60, wait=leave)
 
 

@@ -95,8 +95,8 @@ def findings_of(health: Health) -> Iterator[Finding]:
     refusal = health.refusal
     mend = f"{refusal}; give its user the right to write" if refusal else None
     yield _finding("writing", "can be written", mend)
-    if health.path is not None:
-        yield _room(Path(health.path).resolve().parent)
+    if health.file is not None:
+        yield _room(health.file.resolve().parent)
 
 
 def _finding(what: str, good: str, bad: str | None = None) -> Finding:
@@ -112,8 +112,8 @@ def _room(folder: Path) -> Finding:
 
 
 def _damage(db: Database) -> Iterator[Finding]:
-    if db.engine.name == "sqlite":
-        damage = health.damage(db)
+    damage = health.damage(db)
+    if damage is not None:
         bad = f"{_few(damage)}; restore a backup of {db.name}" if damage else None
         yield _finding("integrity", "SQLite finds its file sound", bad)
 

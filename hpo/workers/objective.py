@@ -25,6 +25,7 @@ from hpo.workers.reporter import Reporter, Retry
 from storage import leases
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord
+from storage.optuna_tables import PLANNED_PARAMETERS
 
 
 class Objective:
@@ -105,7 +106,7 @@ class Objective:
         trial = self._db.optuna.get_trial(claim.trial_id)
         if trial.params.keys() == self._distributions.keys():
             return dict(trial.params)
-        params, notes = trial.system_attrs.get("fixed_params"), dict[str, Any]()
+        params, notes = trial.system_attrs.get(PLANNED_PARAMETERS), dict[str, Any]()
         if params is None:
             drawn, notes = suggest(study, trial, self._distributions)
             params = self._space.canonical(drawn)

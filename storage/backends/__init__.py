@@ -1,1 +1,48 @@
-"""The kinds of database that can hold studies."""
+"""The kinds of database that can hold studies, one file each.
+
+A new kind is a class in a file of its own and its place in `BACKENDS`.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+
+from storage.backends.base import Backend
+from storage.backends.mysql import MySQL
+from storage.backends.postgresql import PostgreSQL
+from storage.backends.sqlite import SQLite
+from storage.errors import StorageURLError
+
+
+__all__ = ["BACKENDS", "Backend", "backend_of", "parse_url"]
+
+BACKENDS: tuple[Backend, ...] = (SQLite(), PostgreSQL(), MySQL())
+
+
+def parse_url(url: str) -> tuple[URL, Backend]:
+    """A storage URL with the driver that hpo uses, and its kind of database.
+
+    Raises:
+        StorageURLError: the URL cannot be read, names a kind of database that hpo does not know, or
+            has options that the driver does not know.
+    """
+    try:
+        parsed = make_url(url)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise StorageURLError(
+            "the storage URL cannot be read; write sqlite:///hpo.db or "
+            "postgresql://user:password@host/database"
+        ) from error
+    scheme = parsed.drivername.partition("+")[0]
+    backend = next((backend for backend in BACKENDS if scheme in backend.schemes), None)
+    if backend is None:
+        raise StorageURLError(
+            f"cannot store studies in {scheme!r}; use sqlite, postgresql or mysql (MariaDB)"
+        )
+    parsed = parsed.set(drivername=backend.driver)
+    backend.check_url(parsed)
+    return parsed, backend
+
+
+def backend_of(engine: sa.Engine) -> Backend:
+    """The kind of database that an engine opens."""
+    return next(backend for backend in BACKENDS if backend.driver == engine.url.drivername)

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage.urls import parse_url
+from storage.backends import parse_url
 from tests.chaos.fleet import Fleet
 from tests.chaos.network import Harm, wide_awake
 from tests.chaos.sizes import Size
@@ -48,7 +48,7 @@ class Study:
         """An engine of the test's own, with no connection kept open."""
         options = {"timeout": 60} if self.url.startswith("sqlite") else {}
         return sa.create_engine(
-            parse_url(self.url), poolclass=sa.NullPool, connect_args=options
+            parse_url(self.url)[0], poolclass=sa.NullPool, connect_args=options
         ).execution_options(isolation_level="AUTOCOMMIT")
 
     def create(

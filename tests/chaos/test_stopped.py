@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from storage.engine import IDLE_TIMEOUT_S
+from storage.backends.base import IDLE_TIMEOUT_S
 from tests.chaos.case import Case
 from tests.chaos.deaths import lost_work
 from tests.chaos.faults import stand_still

@@ -1,0 +1,84 @@
+"""PostgreSQL, by psycopg 3."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import plugins
+from sqlalchemy.engine import URL, Dialect
+
+from storage.backends.base import (
+    ANSWER_S,
+    IDLE_TIMEOUT_S,
+    SCHEMA_LOCK,
+    SILENCE_S,
+    Backend,
+)
+
+
+PATIENCE = "hpo_patience"
+"""SQLAlchemy loads `storage.backends.patience`, which imports psycopg, by this name."""
+
+plugins.register(PATIENCE, "storage.backends.patience", "Patience")
+
+_REFUSED_LOGIN = re.compile("(?:FATAL: +|fe_sendauth: )(.*)")
+"""Why the server lets nobody in. psycopg has no code for it, only a line of text for each try."""
+
+_LASTING_REFUSAL = re.compile(
+    "password authentication failed for user|no password supplied|Peer authentication failed"
+    r'|role ".*" does not exist|role ".*" is not permitted to log in|database ".*" does not exist'
+    r"|permission denied for database|no pg_hba\.conf entry for|pg_hba\.conf rejects connection"
+)
+"""Refusals that come again at the next try. A server that speaks another language than English is
+tried again."""
+
+_INTERRUPTED = "connection in transaction status"
+"""psycopg says this of a connection that was cut in the middle of a statement. SQLAlchemy's pool
+does not recognize it; it takes a new connection once it is told."""
+
+
+class PostgreSQL(Backend):
+    """A PostgreSQL server."""
+
+    schemes = ("postgresql", "postgres")
+    driver = "postgresql+psycopg"
+    extra = "postgres"
+    clock = "extract(epoch from clock_timestamp())::float8"
+
+    def engine_options(self, url: URL) -> dict[str, Any]:
+        settings = [
+            str(url.query.get("options", "")),
+            f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1000}",
+            # The server answers that a lock is taken before the connection counts as lost.
+            f"-c lock_timeout={self.schema_lock_timeout_s * 1000}",
+        ]
+        keep_alive = {
+            "keepalives_idle": SILENCE_S // 2,
+            "keepalives_interval": SILENCE_S // 6,
+            "keepalives_count": 3,
+            "tcp_user_timeout": SILENCE_S * 1000,
+        }
+        connect = {"options": " ".join(settings), "connect_timeout": 10, **keep_alive}
+        patience = {"plugins": [PATIENCE], "patience_s": ANSWER_S}
+        return {**super().engine_options(url), **patience, "connect_args": connect}
+
+    @contextlib.contextmanager
+    def schema_lock(self, engine: sa.Engine) -> Iterator[None]:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            lock = sa.text("SELECT pg_advisory_lock(hashtext(:name))")
+            connection.execute(lock, {"name": SCHEMA_LOCK})  # `lock_timeout` limits the wait
+            yield  # closing the connection gives the lock back
+
+    def is_lasting(self, refusal: BaseException) -> bool:
+        """A login that the server refuses for good."""
+        text = refusal.args[0] if refusal.args else None
+        reasons = _REFUSED_LOGIN.findall(text) if isinstance(text, str) else []
+        return bool(reasons) and all(map(_LASTING_REFUSAL.match, reasons))
+
+    def is_cut_connection(self, refusal: BaseException) -> bool:
+        return _INTERRUPTED in str(refusal)
+
+    def server_name(self, dialect: Dialect) -> str:
+        return "PostgreSQL"

@@ -1,0 +1,97 @@
+"""SQLite: one file, one machine."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from filelock import FileLock, Timeout
+from sqlalchemy.engine import URL, Connection, Dialect
+
+from storage.backends.base import SCHEMA_IS_BUSY, Backend
+from storage.errors import EmptyStorageError, StorageURLError, UnreachableError
+
+
+BUSY_TIMEOUT_S = 5
+"""Seconds that SQLite itself waits for a lock. Signals are not handled meanwhile, so hpo tries
+again after a short time instead of waiting for long once."""
+
+
+class SQLite(Backend):
+    """A database in a file, with a write-ahead log."""
+
+    schemes = ("sqlite",)
+    driver = "sqlite"
+    clock = "((julianday('now') - 2440587.5) * 86400.0)"
+
+    def check_url(self, url: URL) -> None:
+        if url.database in (None, "", ":memory:"):
+            raise StorageURLError(
+                "workers cannot share a database in memory; write sqlite:///hpo.db"
+            )
+        if url.query:
+            raise StorageURLError(
+                "the storage URL has options, and SQLite takes none: leave out ?..."
+            )
+
+    def check_file(self, url: URL, *, create: bool) -> None:
+        path = Path(str(url.database))
+        try:
+            if path.is_dir() or not path.parent.is_dir():
+                raise StorageURLError(
+                    f"{path} cannot be a database: it is a folder, or its folder does not exist"
+                )
+            if not create and not path.exists():
+                raise EmptyStorageError(f"no database at {path} yet; hpo study create makes one")
+        except OSError as error:
+            raise StorageURLError(f"{path} cannot be a database: {error.strerror}") from error
+
+    def file(self, url: URL) -> Path | None:
+        return Path(str(url.database))
+
+    def engine_options(self, url: URL) -> dict[str, Any]:
+        return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
+
+    def prepare_engine(self, engine: sa.Engine) -> None:
+        sa.event.listen(engine, "connect", _tune)
+        engine.dispose()
+
+    def begin_write(self, connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def begin_snapshot(self, connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")  # the driver begins no transaction for reads
+
+    @contextlib.contextmanager
+    def schema_lock(self, engine: sa.Engine) -> Iterator[None]:
+        path = f"{engine.url.database}.lock"
+        lock = FileLock(path, timeout=self.schema_lock_timeout_s)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise sa.exc.TimeoutError(SCHEMA_IS_BUSY) from None
+        except OSError as error:
+            raise UnreachableError(f"cannot write {path}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_lasting(self, refusal: BaseException) -> bool:
+        """A wrong statement, as for a missing table."""
+        code = getattr(refusal, "sqlite_errorcode", None)
+        return isinstance(refusal, sqlite3.Error) and code == sqlite3.SQLITE_ERROR
+
+    def server_name(self, dialect: Dialect) -> str:
+        return "SQLite"
+
+    def damage(self, connection: Connection) -> list[str] | None:
+        lines = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+        return [] if lines == ["ok"] else [str(line) for line in lines]
+
+
+def _tune(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")

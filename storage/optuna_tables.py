@@ -1,0 +1,208 @@
+"""Optuna's tables: all that hpo uses of Optuna's private database code.
+
+Optuna has no public way to write in a transaction of ours, to write many values with one
+statement, or to forget values that a dead worker reported. Everything private that hpo relies on is
+in this file, so that a new version of Optuna can break this file alone.
+`tests/storage/test_optuna_tables.py` names what breaks.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import optuna
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import RDBStorage, _rdb
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy.engine import URL, Connection
+
+
+MIGRATIONS = Path(_rdb.__file__).parent / "alembic"
+"""The folder of Optuna's own migrations."""
+
+VERSION_TABLE = "alembic_version"
+
+AnyRow: TypeAlias = sa.Row[*tuple[Any, ...]]
+"""A row of a result, whose columns are read by name."""
+
+studies: sa.Table = models.StudyModel.__table__
+study_directions: sa.Table = models.StudyDirectionModel.__table__
+study_user_attributes: sa.Table = models.StudyUserAttributeModel.__table__
+study_system_attributes: sa.Table = models.StudySystemAttributeModel.__table__
+trials: sa.Table = models.TrialModel.__table__
+trial_parameters: sa.Table = models.TrialParamModel.__table__
+trial_values: sa.Table = models.TrialValueModel.__table__
+trial_intermediate_values: sa.Table = models.TrialIntermediateValueModel.__table__
+trial_user_attributes: sa.Table = models.TrialUserAttributeModel.__table__
+trial_system_attributes: sa.Table = models.TrialSystemAttributeModel.__table__
+trial_heartbeats: sa.Table = models.TrialHeartbeatModel.__table__
+
+PLANNED_PARAMETERS = "fixed_params"
+"""The system attribute that holds the parameters of a trial that no sampler draws."""
+
+_PRUNER_NOTES = "completed_rung_%"
+"""The system attributes that Hyperband writes, as a pattern of SQL's LIKE."""
+
+
+def all_tables() -> list[sa.Table]:
+    """Every table that Optuna makes."""
+    return list(models.BaseModel.metadata.tables.values())
+
+
+def open_storage(url: URL, engine_options: Mapping[str, Any]) -> RDBStorage:
+    """Optuna's storage on tables that exist already."""
+    return RDBStorage(
+        _as_template(url), engine_kwargs=dict(engine_options), skip_table_creation=True
+    )
+
+
+def make_tables(url: URL) -> None:
+    """Make Optuna's tables where they are missing, and upgrade older ones."""
+    storage = RDBStorage(_as_template(url), skip_compatibility_check=True)
+    if storage.get_current_version() != storage.get_head_version():
+        storage.upgrade()
+    storage.engine.dispose()
+
+
+def _as_template(url: URL) -> str:
+    """The URL as text; braces are doubled, because Optuna formats the text."""
+    text = url.render_as_string(hide_password=False)
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+@contextlib.contextmanager
+def joined(storage: RDBStorage, connection: Connection) -> Iterator[None]:
+    """Within the block, this thread's calls of Optuna's storage take part in our transaction.
+
+    Optuna's commits commit nothing of their own. Its rollbacks undo the whole transaction.
+    """
+    storage.scoped_session.remove()
+    storage.scoped_session(bind=connection, join_transaction_mode="rollback_only")
+    try:
+        yield
+    finally:
+        storage.scoped_session.remove()
+
+
+def forget_session(storage: RDBStorage) -> None:
+    """Give back the connection that Optuna keeps for this thread."""
+    storage.scoped_session.remove()
+
+
+def insert_parameters(
+    connection: Connection, trial_id: int, values: Mapping[str, tuple[Any, BaseDistribution]]
+) -> None:
+    """Write a trial's parameters with one statement.
+
+    Optuna's own call takes two statements for each, under the only lock that SQLite has.
+    """
+    rows = [
+        {
+            "trial_id": trial_id,
+            "param_name": name,
+            "param_value": distribution.to_internal_repr(value),
+            "distribution_json": distribution_to_json(distribution),
+        }
+        for name, (value, distribution) in values.items()
+    ]
+    connection.execute(sa.insert(trial_parameters), rows)
+
+
+def write_intermediate_values(
+    connection: Connection, trial_id: int, values: Mapping[int, float]
+) -> None:
+    """Write a trial's intermediate values by step; values of the same steps are replaced."""
+    if not values:
+        return
+    column = trial_intermediate_values.c
+    same = sa.delete(trial_intermediate_values).where(
+        column.trial_id == trial_id, column.step.in_(list(values))
+    )
+    connection.execute(same)
+    to_stored = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
+    stored = {step: to_stored(value) for step, value in values.items()}
+    rows = [
+        {
+            "trial_id": trial_id,
+            "step": step,
+            "intermediate_value": value,
+            "intermediate_value_type": kind,
+        }
+        for step, (value, kind) in stored.items()
+    ]
+    connection.execute(sa.insert(trial_intermediate_values), rows)
+
+
+def forget_reports(connection: Connection, trial_id: int) -> None:
+    """Delete what a trial reported and what a pruner noted; the parameters stay."""
+    reported, noted = trial_intermediate_values, trial_system_attributes
+    connection.execute(sa.delete(reported).where(reported.c.trial_id == trial_id))
+    by_pruner = (noted.c.trial_id == trial_id, noted.c.key.like(_PRUNER_NOTES))
+    connection.execute(sa.delete(noted).where(*by_pruner))
+
+
+def number_of(connection: Connection, trial_id: int) -> int:
+    """A trial's number within its study."""
+    query = sa.select(trials.c.number).where(trials.c.trial_id == trial_id)
+    return int(connection.execute(query).scalar_one())
+
+
+def is_finished(connection: Connection, trial_id: int) -> bool:
+    """Whether a trial has ended or was deleted."""
+    query = sa.select(trials.c.state).where(trials.c.trial_id == trial_id)
+    state = connection.execute(query).scalar_one_or_none()
+    return state is None or bool(TrialState(state).is_finished())
+
+
+def trials_of(connection: Connection, study_id: int) -> list[AnyRow]:
+    """A study's trials by number: number, trial_id, state, value, value_type."""
+    query = (
+        sa.select(
+            trials.c.number,
+            trials.c.trial_id,
+            trials.c.state,
+            trial_values.c.value,
+            trial_values.c.value_type,
+        )
+        .outerjoin(trial_values, trial_values.c.trial_id == trials.c.trial_id)
+        .where(trials.c.study_id == study_id)
+        .order_by(trials.c.number)
+    )
+    return list(connection.execute(query).all())
+
+
+def value_of(row: AnyRow) -> float | None:
+    """The value in a row of `trials_of`; None if the trial has none."""
+    if row.value_type is None:
+        return None
+    return models.TrialValueModel.stored_repr_to_value(row.value, row.value_type)
+
+
+def ids_by_number(connection: Connection, study_id: int) -> dict[int, int]:
+    """The ids of a study's trials, by number."""
+    query = sa.select(trials.c.number, trials.c.trial_id).where(trials.c.study_id == study_id)
+    return dict(connection.execute(query).tuples().all())
+
+
+def has_study(study_id: sa.ColumnElement[int], name: sa.ColumnElement[str]) -> sa.Exists:
+    """The condition that Optuna has the study of this id and name; its dashboard can delete one."""
+    return sa.exists().where(studies.c.study_id == study_id, studies.c.study_name == name)
+
+
+def has_running_trial(trial_id: sa.ColumnElement[int]) -> sa.Exists:
+    """The condition that a trial is there and runs."""
+    return sa.exists().where(trials.c.trial_id == trial_id, trials.c.state == TrialState.RUNNING)
+
+
+def has_trial(trial_id: sa.ColumnElement[int]) -> sa.Exists:
+    """The condition that a trial is there, in whatever state."""
+    return sa.exists().where(trials.c.trial_id == trial_id)
+
+
+def planned_trial(parameters: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
+    """A running trial whose parameters no sampler draws."""
+    attributes = {PLANNED_PARAMETERS: dict(parameters)}
+    return optuna.trial.create_trial(state=TrialState.RUNNING, system_attrs=attributes)
