@@ -35,7 +35,7 @@ test: $(INSTALLED_TEST)
 	$(BIN)/python -m pytest $(ARGS)
 
 chaos: $(INSTALLED_TEST)
-	$(BIN)/python -m pytest tests/chaos tests/test_*.py -m chaos -n 0 --dist loadgroup --timeout 900 $(ARGS)
+	$(BIN)/python -m pytest tests/chaos tests -o 'norecursedirs=.* __pycache__' -m chaos -n 0 --dist loadgroup --timeout 900 $(ARGS)
 
 bench: $(INSTALLED_TEST)
 	@for each in $(BENCHMARKS); do echo; PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m benchmarks.$$each || exit; done

@@ -41,7 +41,7 @@ from benchmarks.noop_workers import (
 )
 from storage.engine import Database
 from storage.backends import parse_url
-from tests.databases import URL_VARIABLES, fresh_database
+from tests.support.databases import URL_VARIABLES, fresh_database
 
 
 SIZES = (100, 1000, 5000)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bad_input import example, workplace
-from tests.databases import (
+from tests.support.bad_input import example, workplace
+from tests.support.databases import (
     close_servers_folder,
     fresh_database,
     open_servers_folder,
     own_server,
     server_url,
 )
-from tests.servers import Server
+from tests.support.servers import Server
 
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def db(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> "Iterator[Database]":
     """An open database that the tests of a module share, each with studies of its own."""
-    from tests.storage_checks import shared_database  # loads Optuna, which not every test needs
+    from tests.support.storage_checks import (
+        shared_database,  # loads Optuna, which not every test needs
+    )
 
     with shared_database(request.param, tmp_path_factory.mktemp("db")) as database:
         yield database

@@ -13,7 +13,7 @@ from hpo.datasets import fingerprint
 from hpo.errors import HpoError
 from hpo.studies.lifecycle import open_database
 from storage import studies
-from tests.tiny_studies import RECIPE, TINY, must, write_recipe
+from tests.support.tiny_studies import RECIPE, TINY, must, write_recipe
 
 
 def first_version() -> dict[str, Any]:

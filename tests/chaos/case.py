@@ -11,7 +11,7 @@ from tests.chaos.figures import Figure, Figures
 from tests.chaos.fleet import Fleet
 from tests.chaos.sizes import Size
 from tests.chaos.study import Study
-from tests.servers import Server
+from tests.support.servers import Server
 
 
 BACKENDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}

@@ -14,8 +14,8 @@ from tests.chaos.case import BACKENDS, Case
 from tests.chaos.figures import PAGE, Figures
 from tests.chaos.sizes import FULL, SHORT
 from tests.chaos.study import Study
-from tests.databases import fresh_database, own_server
-from tests.servers import Server
+from tests.support.databases import fresh_database, own_server
+from tests.support.servers import Server
 
 
 HERE = Path(__file__).parent

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from tests.chaos.fleet import Member
 from tests.chaos.study import Study
-from tests.servers import Server
+from tests.support.servers import Server
 
 
 CONNECTIONS = {

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.sources import ROOT
+from tests.support.sources import ROOT
 
 
 PAGE = ROOT / "docs" / "reliability.md"

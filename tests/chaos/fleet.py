@@ -21,7 +21,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 import cli
-from tests.storage_kills import FORKS, Moments
+from tests.support.storage_kills import FORKS, Moments
 
 
 IMPORTED = (

@@ -14,7 +14,7 @@ from storage.backends import parse_url
 from tests.chaos.fleet import Fleet
 from tests.chaos.network import Harm, wide_awake
 from tests.chaos.sizes import Size
-from tests.tiny_studies import must
+from tests.support.tiny_studies import must
 
 
 NAME = "chaos"

@@ -14,8 +14,8 @@ from tests.chaos.case import Case
 from tests.chaos.faults import full, remount, small_disk
 from tests.chaos.fleet import Fleet, ticks
 from tests.chaos.waiting import wait_for_results
-from tests.databases import FOLDER_VARIABLE
-from tests.servers import PostgreSQL
+from tests.support.databases import FOLDER_VARIABLE
+from tests.support.servers import PostgreSQL
 
 
 @pytest.fixture

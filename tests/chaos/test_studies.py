@@ -5,7 +5,7 @@ import time
 from tests.chaos.case import Case
 from tests.chaos.study import NAME
 from tests.chaos.waiting import wait_for_results
-from tests.tiny_studies import must
+from tests.support.tiny_studies import must
 
 
 def test_a_configuration_that_fails_is_one_failed_trial_with_its_reason(case: Case) -> None:

@@ -12,8 +12,8 @@ from tests.chaos.case import Case
 from tests.chaos.checks import check
 from tests.chaos.fleet import Event, ticks
 from tests.chaos.study import NAME
-from tests.commands import HPO, clean_environment
-from tests.sources import ROOT
+from tests.support.commands import HPO, clean_environment
+from tests.support.sources import ROOT
 
 
 def test_a_child_that_is_killed_is_replaced_and_its_work_given_back_at_once(

@@ -1,0 +1,1 @@
+"""The `hpo` command: what it does, and what it refuses."""

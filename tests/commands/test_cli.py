@@ -1,0 +1,461 @@
+"""The `hpo` command from a study's creation to its deletion, and workers that are told to stop."""
+
+import json
+import os
+import shlex
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from storage import studies
+from storage.engine import Database
+from tests.support.commands import run_hpo, wait_until, worker
+from tests.support.tiny_studies import FIXED, hpo, must, tiny_flags, write_recipe
+
+
+CREATE = "study create --architecture siamese --name tiny --space recipe.yaml"
+COMMANDS = (
+    "",
+    "study",
+    "study create",
+    "study list",
+    "study show",
+    "study trials",
+    "study extend",
+    "study pause",
+    "study resume",
+    "study copy",
+    "study delete",
+    "worker",
+    "export",
+    "architectures",
+    "reproduce",
+    "data",
+    "data fetch",
+    "storage",
+    "storage check",
+    "storage upgrade",
+    "dashboard",
+    "doctor",
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a recipe in it."""
+    monkeypatch.chdir(tmp_path)
+    write_recipe(tmp_path)
+    return tmp_path
+
+
+def create(*flags: str, **settings: Any) -> str:
+    """Create the study `tiny`; what the command printed."""
+    return must(*shlex.split(CREATE), *tiny_flags(**settings), *flags)
+
+
+def show(*flags: str) -> dict[str, Any]:
+    """What `hpo study show tiny --json` prints."""
+    shown: dict[str, Any] = json.loads(must("study", "show", "tiny", "--json", *flags))
+    return shown
+
+
+def trials(*flags: str) -> list[dict[str, Any]]:
+    """What `hpo study trials tiny --json` prints."""
+    listed: list[dict[str, Any]] = json.loads(must("study", "trials", "tiny", "--json", *flags))
+    return listed
+
+
+class TestTheLifeOfAStudy:
+    def test_from_its_creation_to_its_deletion(self) -> None:
+        """One story, because each step needs what the one before it left."""
+        settings = tiny_flags(trials=2, pruner="none")
+        created = run_hpo(*shlex.split(CREATE), *settings, "--json")
+        assert created.returncode == 0
+        assert created.stderr == "next: hpo worker --study tiny\n"
+        frozen = json.loads(created.stdout)
+        assert (frozen["name"], frozen["n_trials"], frozen["folds"]) == ("tiny", 2, 2)
+        self.check_new(show())
+        assert trials() == []
+
+        worked = run_hpo("worker", "--study", "tiny", "--processes", "2")
+        assert (worked.returncode, worked.stdout) == (0, "")
+        assert "tiny complete: 2 of 2 trials" in worked.stderr
+        before = show()
+        self.check_complete(before, 2)
+        self.check_trials(trials(), 2)
+        assert json.loads(must("study list --json")) == [before]
+
+        extended = json.loads(must("study extend tiny --trials 3 --json"))
+        assert extended == {"name": "tiny", "n_trials": 3}
+        assert show()["state"] == "searching"
+        assert must("worker --study tiny --processes 1") == ""
+        self.check_complete(show(), 3)
+        self.check_trials(trials(), 3)
+
+        exported = yaml.safe_load(must("export tiny"))
+        assert exported == json.loads(must("export tiny --format json"))
+        assert must("export tiny -o best.yaml") == ""
+        assert yaml.safe_load(Path("best.yaml").read_text()) == exported
+
+        deleted = hpo("study delete tiny --yes")
+        assert (deleted.code, deleted.out, deleted.err) == (0, "", "deleted tiny\n")
+        assert hpo("study show tiny").code == 3
+        assert json.loads(must("study list --json")) == []
+
+    def check_new(self, shown: dict[str, Any]) -> None:
+        assert shown["state"] == "searching"
+        assert shown["trials"] == {
+            "target": 2,
+            "complete": 0,
+            "pruned": 0,
+            "failed": 0,
+            "running": 0,
+        }
+        assert shown["best"] is None
+        assert shown["workers"] == []
+
+    def check_complete(self, shown: dict[str, Any], n: int) -> None:
+        assert (shown["name"], shown["architecture"], shown["dataset"], shown["state"]) == (
+            "tiny",
+            "siamese",
+            "digits",
+            "complete",
+        )
+        counts = shown["trials"]
+        assert (counts["target"], counts["complete"], counts["running"]) == (n, n, 0)
+        assert shown["workers"] == []
+        best = shown["best"]
+        assert best["trial"] in range(n)
+        assert list(best["params"]) == ["learning_rate", "channels", "dropout"]
+        assert 0.001 <= best["params"]["learning_rate"] <= 0.01
+        assert best["params"]["channels"] == sorted(best["params"]["channels"])
+        assert set(best["params"]["channels"]) <= {2, 4}
+        assert best["params"]["dropout"] == 0.1
+        assert best["n_parameters"] > 0
+        assert 0 <= best["validation_error"] <= 1
+        test_error = best["test_error"]
+        assert set(test_error) == {"mean", "std", "n", "ci95", "values"}
+        assert (test_error["n"], len(test_error["values"])) == (2, 2)
+        assert test_error["mean"] == pytest.approx(sum(test_error["values"]) / 2)
+        low, high = test_error["ci95"]
+        assert low <= test_error["mean"] <= high
+
+    def check_trials(self, listed: list[dict[str, Any]], n: int) -> None:
+        assert [trial["number"] for trial in listed] == list(range(n))
+        best = show()["best"]
+        for trial in listed:
+            assert trial["state"] == "complete"
+            assert len(trial["fold_errors"]) == 2
+            assert trial["validation_error"] == pytest.approx(sum(trial["fold_errors"]) / 2)
+            assert (trial["n_epochs"], trial["n_attempts"]) == (2, 1)
+            assert trial["train_s"] > 0
+            assert trial["worker"]
+            assert trial["failure"] is None
+        assert listed[best["trial"]]["params"] == best["params"]
+        assert best["validation_error"] == min(trial["validation_error"] for trial in listed)
+
+    def test_a_table_shows_a_person_the_same_in_percent(self) -> None:
+        create(trials=1)
+        must("worker --study tiny --processes 1")
+        best = show()["best"]
+        shown = must("study show tiny")
+        assert f"{best['validation_error']:.2%}".replace("%", " %") in shown
+        assert f"{best['test_error']['mean']:.2%}".replace("%", "") in shown
+        assert "complete" in must("study trials tiny")
+        assert "1/1" in must("study list")
+
+    def test_a_worker_on_a_finished_study_leaves_at_once(self) -> None:
+        create(trials=1, repeats=1)
+        must("worker --study tiny --processes 1")
+        before = trials()
+        assert hpo("worker --study tiny --processes 1").code == 0
+        assert trials() == before
+
+    def test_a_worker_with_no_study_named_completes_them_all(self) -> None:
+        create(trials=1, repeats=1)
+        create("--name", "other", trials=1, repeats=1)
+        assert hpo("worker --processes 1").code == 0
+        states = {each["name"]: each["state"] for each in json.loads(must("study list --json"))}
+        assert states == {"tiny": "complete", "other": "complete"}
+
+    def test_max_trials_and_then_more(self) -> None:
+        create(trials=3)
+        must("worker --study tiny --processes 1 --max-trials 2")
+        shown = show()
+        assert (shown["state"], shown["trials"]["running"], len(trials())) == ("searching", 0, 2)
+
+    def test_a_worker_whose_time_is_over_claims_nothing(self) -> None:
+        create(trials=3)
+        must("worker --study tiny --processes 1 --timeout 0.000001")
+        assert trials() == []
+
+
+class TestCreate:
+    def test_if_not_exists_keeps_a_study_as_it_is(self) -> None:
+        create(trials=2)
+        before = show()
+        again = json.loads(create("--if-not-exists", "--json", trials=9, folds=3))
+        assert (again["n_trials"], again["folds"]) == (2, 2)
+        assert show() == before
+
+    def test_if_not_exists_still_refuses_a_wrong_setting(self) -> None:
+        create(trials=2)
+        done = hpo(*shlex.split(CREATE), *tiny_flags(folds=1), "--if-not-exists")
+        assert done.code == 2
+
+    def test_a_dry_run_says_the_cost_and_writes_nothing(self, folder: Path) -> None:
+        before = sorted(folder.iterdir())
+        cost = json.loads(create("--dry-run", "--json", trials=7))
+        assert (cost["n_trials"], cost["trial_fold_epochs"], cost["test_epochs"]) == (7, 28, 4)
+        assert cost["fold_epoch_s"] > 0
+        assert sorted(folder.iterdir()) == before
+
+    def test_the_architecture_names_a_study_and_its_recipe_sets_the_rest(self) -> None:
+        frozen = json.loads(must("study create --architecture baseline --dataset digits --json"))
+        names = ("name", "n_trials", "epochs", "batch_size", "train_size", "test_size", "folds")
+        assert [frozen[name] for name in names] == ["baseline", 50, 25, 100, 600, 290, 5]
+        assert len(frozen["known"]) == 1
+
+    def test_a_fixed_space_has_one_trial(self) -> None:
+        fixed = write_recipe(Path(), FIXED, "fixed.yaml")
+        assert json.loads(create("--space", str(fixed), "--json"))["n_trials"] == 1
+
+    def test_a_grid_has_as_many_trials_as_points(self) -> None:
+        grid = "{architecture: siamese, parameters: {dropout: {values: [0.1, 0.2, 0.3]}}}"
+        flags = ["--space", str(write_recipe(Path(), grid, "grid.yaml")), "--sampler", "grid"]
+        assert json.loads(create(*flags, "--json"))["n_trials"] == 3
+
+    def test_the_environment_names_the_storage(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HPO_STORAGE", f"sqlite:///{folder / 'elsewhere.db'}")
+        create()
+        assert [path.name for path in folder.glob("*.db")] == ["elsewhere.db"]
+        assert show()["name"] == "tiny"
+        assert hpo("study show tiny --storage sqlite:///hpo.db").code == 3, "a flag goes first"
+
+
+class TestFailures:
+    DIVERGING = "{architecture: siamese, parameters: {learning_rate: 1.0e+30, channels: [2, 2, 2]}}"
+
+    def test_a_study_in_which_every_trial_fails_ends_with_the_reason(self) -> None:
+        recipe = write_recipe(Path(), self.DIVERGING, "diverging.yaml")
+        create("--space", str(recipe))
+        done = hpo("worker --study tiny --processes 1")
+        assert done.code == 1
+        last = done.err.splitlines()[-1]
+        assert last.startswith("error: no trial of study 'tiny' is complete: 1 failed; see why")
+        shown = show()
+        assert (shown["state"], shown["best"]) == ("complete", None)
+        assert shown["trials"]["failed"] == 1
+        (trial,) = trials()
+        assert trial["state"] == "failed"
+        assert trial["validation_error"] is None
+        assert trial["failure"].startswith("the loss became nan in epoch 2")
+        assert trial["params"]["learning_rate"] == 1e30
+        assert hpo("export tiny").code == 1
+
+    def test_two_processes_say_the_same(self) -> None:
+        recipe = write_recipe(Path(), self.DIVERGING, "diverging.yaml")
+        create("--space", str(recipe))
+        done = run_hpo("worker", "--study", "tiny", "--processes", "2")
+        assert done.returncode == 1
+        told = [line for line in done.stderr.splitlines() if "no trial of study 'tiny'" in line]
+        assert len(told) == 1
+        assert told[0].startswith("error: ")
+        assert told[0] == done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+    def test_a_failed_study_does_not_keep_the_others_from_being_worked_on(self) -> None:
+        recipe = write_recipe(Path(), self.DIVERGING, "diverging.yaml")
+        create("--space", str(recipe))
+        create("--name", "sound", trials=1, repeats=1)
+        assert hpo("worker --processes 1").code == 1
+        states = {each["name"]: each["state"] for each in json.loads(must("study list --json"))}
+        assert states == {"tiny": "complete", "sound": "complete"}
+
+
+def n_at_work() -> int:
+    """How many workers have trained an epoch of what they claimed."""
+    return sum(each["n_epochs"] > 0 and not each["is_silent"] for each in show()["workers"])
+
+
+LONG = {"trials": 2, "repeats": 1, "epochs": 1000, "pruner": "none", "lease": 3600}
+"""A study that would hold its next worker up for an hour, were its work not given back."""
+
+
+class TestSignals:
+    @pytest.mark.parametrize(
+        ("number", "code", "n_processes"),
+        [
+            (signal.SIGTERM, 143, 1),
+            (signal.SIGINT, 130, 1),
+            (signal.SIGTERM, 143, 2),
+            (signal.SIGINT, 130, 2),
+        ],
+    )
+    def test_a_worker_told_to_stop_gives_its_work_back(
+        self, number: signal.Signals, code: int, n_processes: int
+    ) -> None:
+        create(**LONG)
+        with worker("--study", "tiny", "--processes", str(n_processes)) as process:
+            wait_until(lambda: n_at_work() == n_processes)
+            if number == signal.SIGINT:
+                os.killpg(process.pid, number)  # as a terminal sends it
+            else:
+                process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+        assert process.returncode == code
+        assert errors.splitlines()[-1] == "error: stopped; the work under way was given back"
+        assert "Traceback" not in errors
+        self.check_given_back(n_processes)
+
+    def check_given_back(self, n: int) -> None:
+        assert show()["workers"] == []
+        assert [each["n_attempts"] for each in trials()] == [0] * n
+
+    @pytest.mark.chaos
+    def test_a_signal_to_the_whole_group_reaches_children_twice_and_loses_nothing(self) -> None:
+        """As a batch system sends it: to every process, and the parent passes it on besides."""
+        create(**LONG | {"train_size": 300, "batch_size": 2})  # epochs longer than the passing on
+        with worker("--study", "tiny", "--processes", "2") as process:
+            wait_until(lambda: n_at_work() == 2)
+            os.killpg(process.pid, signal.SIGTERM)
+            _, errors = process.communicate(timeout=60)
+        assert process.returncode == 143
+        assert errors.splitlines()[-1] == "error: stopped; the work under way was given back"
+        self.check_given_back(2)
+
+    def test_a_second_signal_ends_all_at_once_and_says_what_that_means(self) -> None:
+        create(**LONG | {"train_size": 600, "batch_size": 2, "epochs": 5000})
+        with worker("--study", "tiny", "--processes", "2") as process:
+            wait_until(lambda: n_at_work() == 2)
+            process.send_signal(signal.SIGSTOP)  # so that both are there before it acts
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGCONT)
+            _, errors = process.communicate(timeout=60)
+        assert process.returncode in (130, 143)
+        assert "when its lease runs out" in errors.splitlines()[-1]
+        assert [each["state"] for each in trials()] == ["running", "running"]
+
+    @pytest.mark.chaos
+    def test_workers_leave_with_a_parent_that_is_killed(self) -> None:
+        create(**LONG)
+        with worker("--study", "tiny", "--processes", "2") as process:
+            wait_until(lambda: n_at_work() == 2)
+            process.kill()
+            process.communicate(timeout=60)  # ends when the last child has
+        self.check_given_back(2)
+
+    def test_the_next_worker_takes_it_at_once_and_the_trial_is_the_same(self) -> None:
+        create(**LONG | {"epochs": 400, "trials": 1})
+        with worker("--study", "tiny", "--processes", "1") as process:
+            wait_until(lambda: n_at_work() == 1)
+            process.terminate()
+            process.communicate(timeout=60)
+        interrupted = trials()[0]["params"]
+        must("worker --study tiny --processes 1 --max-trials 1")
+        (trial,) = trials()
+        assert (trial["state"], trial["params"]) == ("complete", interrupted)
+        assert (trial["n_epochs"], trial["n_attempts"]) == (400, 1)
+
+    def test_a_worker_that_stays_for_new_work_does_it_when_it_comes(self) -> None:
+        with worker("--wait", "--processes", "1") as process:
+            wait_until(Path("hpo.db").exists)
+            create(trials=1, repeats=1)
+            wait_until(lambda: show()["state"] == "complete")
+            assert process.poll() is None
+            process.terminate()
+            process.communicate(timeout=60)
+        assert process.returncode == 143
+
+
+def recorded(storage: str) -> tuple[dict[str, Any], dict[tuple[Any, ...], Any]]:
+    """The best configuration of `tiny`, and each curve by kind, trial, part and fold."""
+    db = Database(storage)
+    study_id = studies.get(db, "tiny").study_id
+    of = {each.id: (each.kind, each.trial, each.part) for each in studies.work(db, study_id)}
+    curves = {(*of[each.claim_id], each.fold): each.curve for each in studies.curves(db, study_id)}
+    db.close()
+    best: dict[str, Any] = show("--storage", storage)["best"]
+    return best, curves
+
+
+REPEATABLE = {"trials": 4, "sampler": "random", "pruner": "none"}
+
+
+@pytest.fixture(scope="module")
+def by_one_worker(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, Any], dict[tuple[Any, ...], Any]]:
+    """What one worker records of the study on SQLite."""
+    folder = tmp_path_factory.mktemp("reference")
+    storage = ("--storage", f"sqlite:///{folder / 'hpo.db'}")
+    create("--space", str(write_recipe(folder)), *storage, **REPEATABLE)
+    must("worker", "--study", "tiny", "--processes", "1", *storage)
+    return recorded(storage[1])
+
+
+def test_the_numbers_are_the_same_on_every_database_and_by_one_worker_or_two(
+    database_url: str, by_one_worker: tuple[dict[str, Any], dict[tuple[Any, ...], Any]]
+) -> None:
+    create("--storage", database_url, **REPEATABLE)
+    done = run_hpo("worker", "--processes", "2", "--study", "tiny", "--storage", database_url)
+    assert done.returncode == 0, done.stderr
+    assert recorded(database_url) == by_one_worker
+    assert len(by_one_worker[1]) == 4 * 2 + 2
+
+
+def test_odd_names_are_not_found_on_every_database(database_url: str) -> None:
+    create("--storage", database_url)
+    for name in ("😀", "tiny\n", "' OR '1'='1", "%", "n" * 500):
+        assert hpo("study", "show", name, "--storage", database_url).code == 3
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_holds_an_example(command: str) -> None:
+    done = hpo(*command.split(), "--help")
+    assert done.code == 0
+    assert done.err == ""
+    if command not in ("study", "data", "storage"):
+        assert f"hpo {command or 'study create'} " in " ".join(done.out.split())
+        assert "Example: hpo" in done.out or "Begin with: hpo" in done.out
+
+
+def test_no_command_shows_the_help() -> None:
+    assert must("") == must("--help")
+
+
+def test_architectures_are_listed_with_what_their_report_says() -> None:
+    listed = {each["name"]: each for each in json.loads(must("architectures --json"))}
+    assert {"baseline", "convpair-ws-aux", "disk-mlp", "ordinal"} <= set(listed)
+    names = "name task weight_sharing auxiliary_loss asymmetry_loss n_parameters n_weights"
+    assert list(listed["siamese"]) == [*names.split(), "source", "reported"]
+    assert listed["siamese"]["n_parameters"] == 192_601
+    assert listed["siamese"]["reported"]["test_error"] == 0.052
+    assert "192,601" in must("architectures")
+
+
+def test_doctor_finds_this_machine_fit() -> None:
+    create()
+    findings = {each["what"]: each for each in json.loads(must("doctor --json"))}
+    assert findings["storage"]["verdict"] == "good"
+    assert findings["storage"]["words"] == "sqlite:///hpo.db holds 1 studies"
+    assert findings["data digits"]["verdict"] == "good"
+
+
+def test_doctor_finds_a_broken_storage(folder: Path) -> None:
+    (folder / "notes.txt").write_text("no database\n" * 100)
+    done = hpo("doctor --storage sqlite:///notes.txt --json")
+    assert done.code == 1
+    findings = {each["what"]: each for each in json.loads(done.out)}
+    assert findings["storage"]["verdict"] == "bad"
+
+
+def test_fetching_a_data_set_without_files_says_so() -> None:
+    done = hpo("data fetch digits")
+    assert (done.code, done.out, done.err) == (0, "", "digits needs no files\n")

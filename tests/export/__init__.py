@@ -1,0 +1,1 @@
+"""Exports out and back."""

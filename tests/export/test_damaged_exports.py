@@ -1,0 +1,144 @@
+"""A damaged or edited export is refused in one line, and nothing in it is run."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+import hpo
+from hpo.errors import InputError
+from tests.support.tiny_studies import RECIPE, TINY, write_recipe
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole export, with weights."""
+    folder = tmp_path_factory.mktemp("study")
+    url = f"sqlite:///{folder / 'hpo.db'}"
+    space = write_recipe(folder)
+    hpo.create_study("siamese", storage=url, space=space, trials=2, **TINY)
+    hpo.run_worker("siamese", storage=url)
+    path = folder / "export" / "best.yaml"
+    path.parent.mkdir()
+    weights = path.with_name("best.safetensors")
+    hpo.export_study("siamese", storage=url, output=path, weights=weights)
+    return path.parent
+
+
+@pytest.fixture
+def exported(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(whole, tmp_path / "copy")) / "best.yaml"
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    return content
+
+
+def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def edit(path: Path) -> None:
+        content = read(path)
+        change(content)
+        path.write_text(yaml.safe_dump(content))
+
+    return edit
+
+
+def reweighted(
+    path: Path, change: Callable[[str, torch.Tensor], torch.Tensor], prefix: str = ""
+) -> None:
+    """Change all weights of an export, or their names."""
+    file = path.with_name("best.safetensors")
+    tensors = {prefix + name: change(name, tensor) for name, tensor in load_file(file).items()}
+    save_file(tensors, file)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "not there": (lambda p: p.unlink(), "cannot read .*No such file"),
+    "a text": (lambda p: p.write_text("hello"), "is no export of a study; make one with: hpo"),
+    "empty": (lambda p: p.write_text(""), "is no export"),
+    "no YAML": (lambda p: p.write_text("a: ["), "cannot read "),
+    "no text": (lambda p: p.write_bytes(b"\xff\xfe\x00"), "cannot read "),
+    "a recipe": (lambda p: p.write_text(RECIPE), "is no export"),
+    "another format": (edited(lambda e: e.update(hpo_export=2)), "is no export"),
+    "no architecture": (edited(lambda e: e.pop("architecture")), "architecture .* missing"),
+    "no hyperparameters": (edited(lambda e: e.pop("hyperparameters")), "hyperparameters .* missin"),
+    "an unknown architecture": (
+        edited(lambda e: e.update(architecture="siamse")),
+        "no architecture named 'siamse'; did you mean siamese",
+    ),
+    "an unknown parameter": (
+        edited(lambda e: e["hyperparameters"].update(droput=0.1)),
+        "no parameter of siamese named 'droput'; did you mean dropout",
+    ),
+    "a wrong parameter": (
+        edited(lambda e: e["hyperparameters"].update(merge="sum")),
+        "merge is 'sum'; allowed",
+    ),
+    "too few channels": (
+        edited(lambda e: e["hyperparameters"].update(channels=[2, 4])),
+        "siamese cannot be built",
+    ),
+    "other channels": (
+        edited(lambda e: e["hyperparameters"].update(channels=[8, 8, 8])),
+        "the weights in .* cannot be used",
+    ),
+    "weights gone": (
+        lambda p: p.with_name("best.safetensors").unlink(),
+        "the weights in .*best.safetensors cannot be used: No such file",
+    ),
+    "weights cut short": (
+        lambda p: p.with_name("best.safetensors").write_bytes(b"abc"),
+        "the weights in .* cannot be used",
+    ),
+    "weights that are a pickle": (
+        lambda p: torch.save({"0.mean": torch.zeros(())}, p.with_name("best.safetensors")),
+        "the weights in .* cannot be used",
+    ),
+    "weights of another type": (
+        lambda p: reweighted(p, lambda name, tensor: tensor.int()),
+        "the weights in .* cannot be used: .* is of torch.int32, not torch.float32",
+    ),
+    "weights of another shape": (
+        lambda p: reweighted(p, lambda name, tensor: tensor.flatten()),
+        "the weights in .* cannot be used: .* size mismatch",
+    ),
+    "a weight of another name": (
+        lambda p: reweighted(p, lambda name, tensor: tensor, "extra."),
+        "the weights in .* cannot be used: .* (Missing|Unexpected) key",
+    ),
+    "a folder for weights": (
+        edited(lambda e: e["weights"].update(file=".")),
+        "the weights in .* cannot be used",
+    ),
+    "a key twice": (lambda p: p.write_text(p.read_text() + "trial: 7\n"), "'trial' stands twice"),
+    "anchors": (lambda p: p.write_text(p.read_text() + "x: &x 1\n"), "anchors and aliases"),
+    "no end": (lambda p: p.write_text("[" * 200_000), "nested more than 20 levels deep"),
+    "weights of no name": (edited(lambda e: e.update(weights=True)), "weights should name a file"),
+}
+
+
+@pytest.mark.parametrize(("damage", "says"), DAMAGE.values(), ids=list(DAMAGE))
+def test_a_damaged_export_is_refused_in_one_line(
+    exported: Path, damage: Callable[[Path], object], says: str
+) -> None:
+    damage(exported)
+    with pytest.raises(InputError, match=says) as refused:
+        hpo.load(exported)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_small_number_in_json_is_a_number(exported: Path) -> None:
+    """YAML would take JSON's 1e-07 for a word."""
+    found = read(exported) | {"weights": None}
+    found["hyperparameters"]["dropout"] = 1e-07
+    exported.with_suffix(".json").write_text(json.dumps(found))
+    model = hpo.load(exported.with_suffix(".json"))
+    assert 1e-07 in {each.p for each in model.modules() if isinstance(each, torch.nn.Dropout)}

@@ -1,0 +1,1 @@
+"""Check, upgrade and copy of databases."""

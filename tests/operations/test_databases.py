@@ -1,0 +1,425 @@
+"""Tables of other versions, their upgrade, the check of a database, and studies that pause."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from optuna.storages import RDBStorage
+
+from hpo.operations import databases
+from storage import audit, schema, studies
+from storage.engine import Database
+from storage.health import upgrade
+from tests.storage.test_schema import differences, plain_engine
+from tests.support.commands import run_hpo
+from tests.support.storage_checks import url_of, work_rows
+from tests.support.storage_kills import FORKS, JOIN_S, run_together
+from tests.support.storage_worker import (
+    N_FOLDS,
+    OVER_S,
+    do,
+    make_plan,
+    must_claim,
+    new_study,
+    play,
+    play_at,
+)
+from tests.support.tiny_studies import Done, hpo, must, tiny_flags, write_recipe
+
+
+PLAN = make_plan()
+SILENT = make_plan(lease_s=OVER_S)
+OURS, OPTUNAS = "hpo_alembic_version", "alembic_version"
+OLDER = {OURS: "0001", OPTUNAS: "v3.0.0.d"}
+NEWER = {OURS: "9999", OPTUNAS: "v9.9.9"}
+
+
+def execute(url: str, *statements: str) -> None:
+    with plain_engine(url).begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def version(url: str, table: str) -> str:
+    with plain_engine(url).connect() as connection:
+        return str(connection.exec_driver_sql(f"SELECT version_num FROM {table}").scalar_one())  # noqa: S608
+
+
+def set_version(url: str, table: str, number: str) -> None:
+    execute(url, f"UPDATE {table} SET version_num = '{number}'")  # noqa: S608
+
+
+def step_back(url: str) -> None:
+    """Make of the database what the first version of hpo and an older Optuna left."""
+    execute(url, "ALTER TABLE hpo_studies DROP COLUMN is_paused")
+    for table, number in OLDER.items():
+        set_version(url, table, number)
+
+
+def make_first(url: str) -> None:
+    """Make the tables as the first version of hpo made them."""
+    RDBStorage(url).engine.dispose()
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    with plain_engine(url).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+
+
+def columns(url: str) -> dict[str, list[str]]:
+    """Every table's columns."""
+    found = sa.inspect(plain_engine(url))
+    names = found.get_table_names()
+    return {name: sorted(c["name"] for c in found.get_columns(name)) for name in names}
+
+
+def rows(url: str) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table, but for versions and what the migrations added."""
+    tables = sa.MetaData()
+    engine = plain_engine(url)
+    tables.reflect(engine)
+    versions = {OURS, OPTUNAS, "version_info"}
+    with engine.connect() as connection:
+        return {
+            table.name: [
+                {key: value for key, value in row._mapping.items() if key != "is_paused"}
+                for row in connection.execute(sa.select(table).order_by(*table.primary_key))
+            ]
+            for table in tables.sorted_tables
+            if table.name not in versions
+        }
+
+
+def upgrade_at(url: str) -> None:
+    """For a process of its own."""
+    upgrade(url)
+
+
+class TestUpgrade:
+    def test_every_migration_from_the_first_makes_the_tables_of_the_code(
+        self, database_url: str
+    ) -> None:
+        make_first(database_url)
+        first = columns(database_url)
+        upgrade(database_url)
+        assert differences(database_url) == []
+        assert version(database_url, OURS) == schema.look(plain_engine(database_url))[0].needed
+        step_back(database_url)
+        assert columns(database_url) == first, "what other tests upgrade is no first version"
+
+    def test_nothing_that_was_recorded_is_changed_and_work_goes_on(self, database_url: str) -> None:
+        db = Database(database_url, create=True)
+        done, begun = new_study(db, 2), new_study(db, 3)
+        play(db, done, PLAN, "worker")
+        do(db, must_claim(db, begun, PLAN))
+        must_claim(db, begun, SILENT)
+        db.close()
+        step_back(database_url)
+        before = rows(database_url)
+        upgrade(database_url)
+        assert rows(database_url) == before
+        assert differences(database_url) == []
+        db = Database(database_url)
+        assert not any(row.is_paused for row in studies.every(db))
+        play(db, begun, PLAN, "worker")
+        assert audit.differences(db, begun, n_folds=N_FOLDS) == []
+        db.close()
+
+    def test_processes_that_upgrade_together_upgrade_once(self, database_url: str) -> None:
+        Database(database_url, create=True).close()
+        step_back(database_url)
+        assert run_together(upgrade_at, [(database_url,)] * 4) == [0] * 4
+        assert differences(database_url) == []
+        assert version(database_url, OPTUNAS) == "v3.2.0.a"
+        Database(database_url).close()
+
+    def test_one_that_was_cut_off_is_gone_on_with(self, database_url: str) -> None:
+        """MariaDB and SQLite keep the new column when the new version is not yet noted."""
+        Database(database_url, create=True).close()
+        set_version(database_url, OURS, "0001")
+        upgrade(database_url)
+        assert differences(database_url) == []
+        Database(database_url).close()
+
+    def test_a_study_entered_by_the_first_version_meanwhile_is_not_paused(
+        self, database_url: str
+    ) -> None:
+        db = Database(database_url, create=True)
+        db.optuna.create_new_study([], "old")
+        execute(
+            database_url,
+            "INSERT INTO hpo_studies (study_id, name, protocol, n_trials, n_started, created_at) "
+            "VALUES (1, 'old', '{}', 1, 0, 0)",
+        )
+        assert studies.get(db, "old").is_paused is False
+        db.close()
+
+    def test_workers_at_work_outlive_the_upgrade_to_a_newer_version(
+        self, database_url: str
+    ) -> None:
+        """As a later version will do it: by a column, and the number of its migration."""
+        db = Database(database_url, create=True)
+        study_id = new_study(db, 100)
+        calls = [(database_url, study_id, PLAN, f"worker {n}") for n in range(2)]
+        workers = [FORKS.Process(target=play_at, args=call) for call in calls]
+        for worker in workers:
+            worker.start()
+        while len(work_rows(db, study_id)) < 5:
+            threading.Event().wait(0.05)
+        execute(database_url, "ALTER TABLE hpo_studies ADD COLUMN later INTEGER DEFAULT 7")
+        set_version(database_url, OURS, "9999")
+        n_then = len(work_rows(db, study_id))
+        for worker in workers:
+            worker.join(JOIN_S)
+        assert [worker.exitcode for worker in workers] == [0, 0]
+        assert n_then < 100, "the upgrade came too late to be one under work"
+        assert audit.differences(db, study_id, n_folds=N_FOLDS) == []
+        db.close()
+
+    def test_the_command_says_from_which_version_to_which(self, database_url: str) -> None:
+        Database(database_url, create=True).close()
+        step_back(database_url)
+        storage = ("--storage", database_url)
+        done = hpo("storage", "upgrade", *storage)
+        assert (done.code, done.out) == (0, "")
+        assert done.err.splitlines() == [
+            "tables of hpo: from version 0001 to 0002",
+            "tables of Optuna: from version v3.0.0.d to v3.2.0.a",
+        ]
+        again = hpo("storage", "upgrade", *storage)
+        assert (again.code, again.out) == (0, "")
+        assert again.err.splitlines() == [
+            "tables of hpo: at version 0002 already",
+            "tables of Optuna: at version v3.2.0.a already",
+        ]
+        assert json.loads(must("study", "list", "--json", *storage)) == []
+
+    def test_alembic_tells_nothing_of_its_own(self, sqlite_url: str) -> None:
+        Database(sqlite_url, create=True).close()
+        step_back(sqlite_url)
+        done = run_hpo("storage", "upgrade", "--storage", sqlite_url)
+        assert done.returncode == 0
+        assert len(done.stderr.splitlines()) == 2
+
+    def test_newer_tables_are_not_touched(self, database_url: str) -> None:
+        Database(database_url, create=True).close()
+        step_back(database_url)
+        before = columns(database_url)
+        for table in (OURS, OPTUNAS):
+            set_version(database_url, table, NEWER[table])
+            done = hpo("storage", "upgrade", "--storage", database_url)
+            assert done.code == 4
+            assert "install the newer" in done.err
+            assert columns(database_url) == before
+            assert version(database_url, table) == NEWER[table]
+            set_version(database_url, table, OLDER[table])
+
+    def test_there_is_nothing_to_upgrade_in_an_empty_database(self, database_url: str) -> None:
+        done = hpo("storage", "upgrade", "--storage", database_url)
+        assert (done.code, done.out) == (3, "")
+        assert "hpo study create" in done.err
+
+
+WRONG = [
+    (OURS, OLDER, "tables of hpo are at version 0001, older", "run: hpo storage upgrade"),
+    (OURS, NEWER, "tables of hpo are at version 9999, newer", "install the newer hpo"),
+    (OPTUNAS, OLDER, "tables of Optuna are at version v3.0.0.d, older", "run: hpo storage upgrade"),
+    (OPTUNAS, NEWER, "tables of Optuna are at version v9.9.9, newer", "install the newer Optuna"),
+]
+
+
+@pytest.mark.parametrize(("table", "numbers", "what", "mend"), WRONG)
+class TestTablesOfAnotherVersion:
+    def test_every_command_says_what_mends_it(
+        self, db: Database, table: str, numbers: dict[str, str], what: str, mend: str
+    ) -> None:
+        url = url_of(db)
+        good = version(url, table)
+        set_version(url, table, numbers[table])
+        commands = ("study list", "study show siamese", "worker", "study pause siamese")
+        refused = [hpo(*asked.split(), "--storage", url) for asked in commands]
+        set_version(url, table, good)
+        for done in refused:
+            assert (done.code, done.out) == (4, "")
+            assert len(done.err.splitlines()) == 1
+            assert what in done.err
+            assert mend in done.err
+
+    def test_a_worker_says_so_and_leaves_them_alone(
+        self, sqlite_url: str, table: str, numbers: dict[str, str], what: str, mend: str
+    ) -> None:
+        db = Database(sqlite_url, create=True)
+        studies.add(db, "study", "{}", 1)
+        db.close()
+        set_version(sqlite_url, table, numbers[table])
+        before = rows(sqlite_url)
+        done = hpo("worker", "--study", "study", "--storage", sqlite_url)
+        assert (done.code, done.out) == (4, "")
+        assert len(done.err.splitlines()) == 1
+        assert what in done.err
+        assert mend in done.err
+        assert rows(sqlite_url) == before
+
+    def test_the_check_shows_it_beside_all_that_is_well(
+        self, sqlite_url: str, table: str, numbers: dict[str, str], what: str, mend: str
+    ) -> None:
+        Database(sqlite_url, create=True).close()
+        set_version(sqlite_url, table, numbers[table])
+        done = hpo("storage", "check", "--json", "--storage", sqlite_url)
+        assert done.code == 4
+        assert mend in done.err
+        (bad,) = [each for each in json.loads(done.out) if each["verdict"] == "bad"]
+        assert what in bad["words"]
+        assert mend in bad["words"]
+
+
+def test_optunas_own_database_of_an_older_version_is_not_upgraded_unasked(
+    database_url: str,
+) -> None:
+    RDBStorage(database_url).engine.dispose()
+    set_version(database_url, OPTUNAS, OLDER[OPTUNAS])
+    done = hpo(
+        "study",
+        "create",
+        "--architecture",
+        "siamese",
+        "--dataset",
+        "digits",
+        "--storage",
+        database_url,
+    )
+    assert done.code == 4
+    assert "hpo storage upgrade" in done.err
+    assert version(database_url, OPTUNAS) == OLDER[OPTUNAS]
+    must("storage", "upgrade", "--storage", database_url)
+    Database(database_url).close()
+
+
+CREATE = "study create --architecture siamese --name tiny --space recipe.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a recipe in it."""
+    monkeypatch.chdir(tmp_path)
+    write_recipe(tmp_path)
+    return tmp_path
+
+
+def create(*flags: str, **settings: Any) -> None:
+    must(*CREATE.split(), *tiny_flags(**settings), *flags)
+
+
+def checked(*flags: str) -> tuple[Done, dict[str, dict[str, str]]]:
+    """The check, and its findings by what was looked at."""
+    done = hpo("storage", "check", "--json", *flags)
+    return done, {each["what"]: each for each in json.loads(done.out)}
+
+
+@pytest.mark.usefixtures("folder")
+class TestCheck:
+    def test_a_sound_database_is_good_and_left_as_it_is(self, database_url: str) -> None:
+        storage = ("--storage", database_url)
+        create(*storage, trials=2)
+        must("worker", "--study", "tiny", "--processes", "1", "--max-trials", "1", *storage)
+        before = rows(database_url)
+        done, findings = checked(*storage)
+        assert (done.code, done.err) == (0, "")
+        assert {each["verdict"] for each in findings.values()} == {"good"}
+        assert findings["study tiny"]["words"] == "consistent, 1 of 2 trials started"
+        assert findings["studies"]["words"] == "1"
+        names = {"sqlite": "SQLite 3", "postgresql": "PostgreSQL 1", "mysql": ""}
+        kind = sa.make_url(database_url).get_backend_name()
+        assert names[kind] in findings["database"]["words"]
+        assert "0002" in findings["tables of hpo"]["words"]
+        assert "v3.2.0.a" in findings["tables of Optuna"]["words"]
+        assert ("integrity" in findings) == (kind == "sqlite")
+        assert "consistent" in must("storage", "check", *storage)
+        assert rows(database_url) == before
+
+    def test_a_study_whose_tables_differ_is_bad(self) -> None:
+        create(trials=5)
+        must("worker --study tiny --processes 1 --max-trials 4")
+        execute("sqlite:///hpo.db", "UPDATE trials SET state = 'FAIL'")
+        done, findings = checked()
+        assert done.code == 1
+        assert findings["study tiny"]["verdict"] == "bad"
+        words = findings["study tiny"]["words"]
+        assert words.count("FAIL in Optuna's") == databases.MOST_TOLD
+        assert "; and 1 more; " in words
+        assert "restore a backup, or run hpo study delete tiny --yes" in words
+
+    def test_a_protocol_that_cannot_be_read_is_bad(self) -> None:
+        create()
+        execute("sqlite:///hpo.db", "UPDATE hpo_studies SET protocol = '{}'")
+        done, findings = checked()
+        assert done.code == 1
+        assert findings["study tiny"]["verdict"] == "bad"
+
+    def test_a_database_that_cannot_be_written_is_bad(self, postgresql_url: str) -> None:
+        create("--storage", postgresql_url)
+        name = sa.make_url(postgresql_url).database
+        execute(postgresql_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        done, findings = checked("--storage", postgresql_url)
+        assert done.code == 1
+        assert findings["writing"]["verdict"] == "bad"
+        assert "read-only" in findings["writing"]["words"]
+        assert findings["study tiny"]["verdict"] == "good"
+        doctor = {each["what"]: each for each in self.doctor("--storage", postgresql_url)}
+        assert doctor["writing"]["verdict"] == "bad"
+
+    def doctor(self, *flags: str) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = json.loads(hpo("doctor", "--json", *flags).out)
+        return found
+
+    def test_a_damaged_file_is_bad(self, folder: Path) -> None:
+        db = Database("sqlite:///hpo.db", create=True)
+        play(db, new_study(db, 30), PLAN, "worker")
+        with db.engine.connect() as connection:  # all of it goes into the one file
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            page = "SELECT rootpage FROM sqlite_master WHERE name = 'ix_hpo_claims_state'"
+            number = connection.exec_driver_sql(page).scalar_one()
+            size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+        db.close()
+        with (folder / "hpo.db").open("r+b") as file:
+            file.seek(number * size - size // 16)  # a page is filled from its end
+            file.write(b"\xff" * (size // 16))
+        done, findings = checked()
+        assert done.code in (1, 4)
+        assert findings["integrity"]["verdict"] == "bad"
+        assert "restore a backup" in findings["integrity"]["words"]
+
+    def test_what_cannot_be_reached_is_told_in_one_line(self) -> None:
+        for storage, code in (
+            ("postgresql://user:secret@127.0.0.1:1/db", 4),
+            ("oracle://user:secret@host/db", 2),
+            ("sqlite:///nowhere.db", 3),
+        ):
+            done = hpo("storage", "check", "--storage", storage)
+            assert (done.code, done.out) == (code, "")
+            assert len(done.err.splitlines()) == 1
+            assert "secret" not in done.err
+
+    def test_little_room_beside_the_file_is_worth_a_note(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create()
+        assert checked()[1]["room"]["verdict"] == "good"
+        monkeypatch.setattr(databases, "LITTLE_ROOM", 1 << 80)
+        done, findings = checked()
+        assert done.code == 0
+        assert findings["room"]["verdict"] == "note"
+        assert "make some" in findings["room"]["words"]
+
+    def test_the_doctor_says_how_tables_are_mended(self) -> None:
+        create()
+        set_version("sqlite:///hpo.db", OURS, "0001")
+        bad = [each for each in self.doctor() if each["verdict"] == "bad"]
+        assert {each["what"] for each in bad} == {"tables of hpo", "storage"}
+        assert all("hpo storage upgrade" in each["words"] for each in bad)

@@ -1,0 +1,1 @@
+"""The repository: imports, style, documents, packaging."""

@@ -1,0 +1,1 @@
+"""Samplers, pruners and what a search promises."""

@@ -1,0 +1,1 @@
+"""Claims, leases, copies, outages: what workers may rely on."""

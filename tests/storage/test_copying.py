@@ -1,0 +1,467 @@
+"""A study copied to another database is all there, or nothing of it is."""
+
+import contextlib
+import itertools
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.storages._rdb.models import BaseModel
+from optuna_dashboard import save_note
+
+from hpo.operations import databases
+from storage import audit, copying, studies
+from storage.engine import Database
+from storage.errors import CopyError, StudyBusyError, StudyExistsError
+from storage.leases import Result, fenced, record, release
+from storage.tables import NO_PART, hpo_claims, metadata
+from tests.support.storage_checks import shared_database, url_of, work_rows
+from tests.support.storage_kills import Moments, run_together
+from tests.support.storage_worker import (
+    N_FOLDS,
+    OVER_S,
+    do,
+    give_parameters,
+    judge_of,
+    make_plan,
+    must_claim,
+    play,
+    report_last,
+    training,
+)
+from tests.support.tiny_studies import hpo, must, tiny_flags, write_recipe
+
+
+PLAN = make_plan(n_repeats=2)
+SILENT = make_plan(lease_s=OVER_S)
+TEXT = "Traceback: 5 € → 😀"
+PAIRS = list(itertools.permutations(("sqlite", "postgresql", "mysql"), 2))
+
+
+@pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: f"{pair[0]}-to-{pair[1]}")
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Database, Database]]:
+    """Two open databases of different kinds; the first holds `study`, the second `resident`."""
+    with contextlib.ExitStack() as stack:
+        source, target = (
+            stack.enter_context(shared_database(kind, tmp_path_factory.mktemp(kind)))
+            for kind in request.param
+        )
+        worked_on(source)
+        play(target, studies.add(target, "resident", "{}", 2), PLAN, "worker")
+        yield source, target
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[Database, Database]]:
+    """Two open SQLite databases."""
+    opened = [Database(f"sqlite:///{tmp_path / name}.db", create=True) for name in "ab"]
+    yield opened[0], opened[1]
+    for db in opened:
+        db.close()
+
+
+def silence(done: int, of_all: int) -> None:
+    """Nobody watches."""
+
+
+def copy(source: Database, target: Database, name: str = "study", new: str = "study") -> None:
+    copying.put(target, new, copying.take(source, name), silence)
+
+
+def worked_on(db: Database) -> int:
+    """A study with work in every state, test runs, notes and odd values; gives its id."""
+    study_id = studies.add(db, "study", '{"note": "ä€😀"}', 1)
+    play(db, study_id, PLAN, "worker")
+    studies.extend(db, "study", 7)
+    folds = [training(fold, [0.1 + 0.2, 1 / 3]) for fold in range(N_FOLDS)]
+    for result in (
+        Result(outcome="pruned", error=0.1 + 0.2, n_parameters=192_601, trainings=folds),
+        Result(outcome="failed", failure=TEXT),
+    ):
+        held = must_claim(db, study_id, PLAN)
+        give_parameters(db, held)
+        record(db, held, result)
+    silent = must_claim(db, study_id, SILENT, "silent")
+    report_last(db, silent, [give_parameters(db, silent)], judge_of(db, silent))
+    for epoch, value in enumerate((float("nan"), float("inf"), -float("inf")), 2):
+        db.optuna.set_trial_intermediate_value(silent.trial_id, epoch, value)
+    polite = must_claim(db, study_id, PLAN, "polite")
+    # The silent one was taken over by now: a lease that ran out is left once more.
+    assert polite.trial == silent.trial
+    with fenced(db, polite) as connection:
+        ran_out = sa.update(hpo_claims).where(hpo_claims.c.id == polite.id).values(expires_at=1.0)
+        connection.execute(ran_out)
+    note(db, study_id)
+    with db.engine.begin() as connection:
+        beat = sa.insert(BaseModel.metadata.tables["trial_heartbeats"])
+        connection.execute(beat.values(trial_id=polite.trial_id))
+    return study_id
+
+
+def note(db: Database, study_id: int) -> None:
+    """What a person writes on the dashboard, on the study and on a trial, and Optuna itself."""
+    study = optuna.load_study(study_name="study", storage=db.optuna)
+    save_note(study, TEXT)
+    second = study.trials[1]._trial_id  # as its own function, which takes a running trial alone
+    db.optuna.set_study_system_attr(study_id, f"dashboard:{second}:note_ver", 1)
+    db.optuna.set_study_system_attr(study_id, f"dashboard:{second}:note_str:0", "the *second*")
+    study.set_user_attr("by", "ä€")
+    db.optuna.set_study_system_attr(study_id, "dashboard:of nobody", 1)
+
+
+def recorded(db: Database, name: str) -> dict[str, Any]:
+    """All that the public doors tell of a study, but for the ids that a database gives."""
+    row = studies.get(db, name)
+    work = studies.work(db, row.study_id)
+    of = {each.id: (each.kind, each.trial, each.part) for each in work}
+    changing = ("id", "trial_id", "since_s", "is_silent", "is_given_back")
+    return {
+        "study": (row.protocol, row.n_trials, row.n_started, row.choice, row.created_at),
+        "work": [
+            {name: value for name, value in vars(each).items() if name not in changing}
+            for each in work
+        ],
+        "curves": [
+            (*of[each.claim_id], each.fold, each.error, each.curve, each.train_s, each.versions)
+            for each in studies.curves(db, row.study_id)
+        ],
+        "trials": [told(trial) for trial in db.optuna.get_all_trials(row.study_id)],
+        "directions": db.optuna.get_study_directions(row.study_id),
+        "user_attrs": db.optuna.get_study_user_attrs(row.study_id),
+    }
+
+
+def told(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    """What Optuna tells of a trial; its moments to the second, as MariaDB keeps them."""
+    moments = (trial.datetime_start, trial.datetime_complete)
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "values": trial.values,
+        "params": list(trial.params.items()),
+        "distributions": list(trial.distributions.items()),
+        "intermediate_values": repr(trial.intermediate_values),  # NaN is not itself
+        "user_attrs": trial.user_attrs,
+        "system_attrs": trial.system_attrs,
+        "moments": [moment and moment.replace(microsecond=0) for moment in moments],
+    }
+
+
+def contents(db: Database) -> dict[str, list[Any]]:
+    """Every row of every table."""
+    with db.reading() as connection:
+        return {
+            table.name: list(connection.execute(sa.select(table)).all())
+            for table in (*metadata.sorted_tables, *BaseModel.metadata.sorted_tables)
+        }
+
+
+def audited(db: Database, name: str) -> list[str]:
+    return audit.differences(db, studies.get(db, name).study_id, n_folds=N_FOLDS)
+
+
+def test_a_study_is_copied_whole_to_every_kind_of_database(
+    pair: tuple[Database, Database],
+) -> None:
+    source, target = pair
+    before = contents(source)
+    resident = recorded(target, "resident")
+    copy(source, target, new="new name")
+    assert recorded(target, "new name") == recorded(source, "study")
+    assert {row.state for row in work_rows(source, studies.get(source, "study").study_id)} == {
+        "complete",
+        "pruned",
+        "failed",
+        "live",
+    }
+    assert audited(target, "new name") == []
+    assert contents(source) == before
+    assert recorded(target, "resident") == resident
+    check_notes(target, "new name")
+
+
+def check_notes(target: Database, name: str) -> None:
+    """What was noted on a trial stays with it, under its new id."""
+    study_id = studies.get(target, name).study_id
+    trials = target.optuna.get_all_trials(study_id)
+    notes = target.optuna.get_study_system_attrs(study_id)
+    assert {key: value for key, value in notes.items() if "note_str" in key} == {
+        "dashboard:note_str:0": TEXT,
+        f"dashboard:{trials[1]._trial_id}:note_str:0": "the *second*",
+    }
+    assert notes["dashboard:of nobody"] == 1
+
+
+def test_a_copy_is_gone_on_with_at_once(pair: tuple[Database, Database]) -> None:
+    source, target = pair
+    study_id = studies.get(source, "study").study_id
+    copy(source, target)
+    there = studies.get(target, "study").study_id
+    taken = must_claim(target, there, PLAN, "taker")
+    assert (taken.trial, taken.part, taken.token) == (3, NO_PART, 3)
+    assert target.optuna.get_trial(taken.trial_id).intermediate_values == {}
+    do(target, taken)
+    play(target, there, PLAN, "worker")
+    assert audited(target, "study") == []
+    assert [row.trial for row in work_rows(target, there)] == list(range(7))
+    assert len(work_rows(source, study_id)) == 4
+
+
+def test_work_whose_lease_runs_by_the_targets_clock_alone_is_free(
+    two: tuple[Database, Database],
+) -> None:
+    """As it is where the source's clock is ahead."""
+    source, target = two
+    study_id = studies.add(source, "study", "{}", 1)
+    must_claim(source, study_id, SILENT)
+    taken = copying.take(source, "study")
+    (row,) = taken.rows[copying._CLAIMS]
+    row["expires_at"] += 3600
+    copying.put(target, "study", taken, silence)
+    assert must_claim(target, studies.get(target, "study").study_id, PLAN).trial == 0
+
+
+def test_work_given_back_is_copied_as_such(two: tuple[Database, Database]) -> None:
+    source, target = two
+    study_id = studies.add(source, "study", "{}", 1)
+    release(source, must_claim(source, study_id, PLAN))
+    copy(source, target)
+    (work,) = studies.work(target, studies.get(target, "study").study_id)
+    assert work.is_given_back
+    assert work.n_attempts == 0
+
+
+def test_a_copy_is_not_paused(two: tuple[Database, Database]) -> None:
+    source, target = two
+    studies.add(source, "study", "{}", 1)
+    studies.set_paused(source, "study", True)
+    copy(source, target)
+    assert not studies.get(target, "study").is_paused
+    assert studies.get(source, "study").is_paused
+
+
+def test_a_study_under_work_is_not_copied(pair: tuple[Database, Database]) -> None:
+    source, target = pair
+    study_id, before = studies.add(source, "busied", "{}", 3), contents(target)
+    for worker in ("busy", "busier"):
+        must_claim(source, study_id, PLAN, worker)
+    must_claim(source, study_id, SILENT, "silent")
+    with pytest.raises(StudyBusyError, match=r"by busier, busy; .* hpo study pause busied"):
+        copy(source, target, "busied", "its copy")
+    assert contents(target) == before
+
+
+def test_a_worker_that_is_late_records_nothing_while_its_study_is_read(
+    database_url: str, tmp_path: Path
+) -> None:
+    source, worker = Database(database_url, create=True), Database(database_url)
+    target = Database(f"sqlite:///{tmp_path / 'target.db'}", create=True)
+    held = must_claim(worker, studies.add(source, "study", "{}", 1), SILENT, "late")
+    thread, was_waiting = threading.Thread(target=do, args=(worker, held)), list[bool]()
+
+    def begin(*call: Any) -> None:
+        if "FROM trial_params" in call[2] and not was_waiting:
+            thread.start()
+            thread.join(1.5)
+            was_waiting.append(thread.is_alive())
+
+    sa.event.listen(source.engine, "before_cursor_execute", begin)
+    copy(source, target)
+    thread.join()
+    assert was_waiting == [True]
+    assert audited(target, "study") == []
+    for db in (source, worker, target):
+        db.close()
+
+
+def test_a_result_on_its_way_is_waited_for(database_url: str) -> None:
+    source, worker = Database(database_url, create=True), Database(database_url)
+    held = must_claim(worker, studies.add(source, "study", "{}", 1), SILENT, "late")
+    taken: list[copying.Contents] = []
+    thread = threading.Thread(target=lambda: taken.append(copying.take(source, "study")))
+    with fenced(worker, held) as connection:
+        thread.start()
+        thread.join(1.0)
+        connection.execute(sa.update(hpo_claims).values(n_epochs=9))
+    thread.join()
+    assert [row["n_epochs"] for row in taken[0].rows[copying._CLAIMS]] == [9]
+    for db in (source, worker):
+        db.close()
+
+
+def test_a_taken_name_is_refused_and_nothing_changed(pair: tuple[Database, Database]) -> None:
+    source, target = pair
+    before = contents(target)
+    with pytest.raises(StudyExistsError, match="'resident'"):
+        copy(source, target, new="resident")
+    assert contents(target) == before
+
+
+def test_a_name_is_taken_in_its_own_database_and_a_copy_stands_beside(
+    two: tuple[Database, Database],
+) -> None:
+    db, _ = two
+    worked_on(db)
+    with pytest.raises(StudyExistsError):
+        copy(db, db)
+    copy(db, db, new="twin")
+    assert recorded(db, "twin") == recorded(db, "study")
+
+
+TRIMMED = """\
+CREATE TRIGGER trimmed AFTER INSERT ON hpo_trainings
+BEGIN UPDATE hpo_trainings SET error = error + 1e-12 WHERE id = new.id; END"""
+
+
+def test_a_copy_that_reads_otherwise_is_not_kept(two: tuple[Database, Database]) -> None:
+    source, target = two
+    worked_on(source)
+    with target.engine.begin() as connection:
+        connection.exec_driver_sql(TRIMMED)
+    before = contents(target)
+    with pytest.raises(CopyError, match="hpo_trainings"):
+        copy(source, target)
+    assert contents(target) == before
+
+
+LOST = """\
+CREATE TRIGGER lost AFTER INSERT ON {table}
+BEGIN DELETE FROM {table} WHERE rowid = new.rowid; END"""
+OWNERS = ("trials", "hpo_claims")
+
+
+@pytest.mark.parametrize("table", sorted({part.table.name for part in copying.PARTS} - {*OWNERS}))
+def test_a_row_of_any_table_that_is_lost_on_the_way_is_noticed(
+    two: tuple[Database, Database], table: str
+) -> None:
+    source, target = two
+    worked_on(source)
+    assert contents(source)[table], "the test needs a row there"
+    with target.engine.begin() as connection:
+        connection.exec_driver_sql(LOST.format(table=table))
+    before = contents(target)
+    with pytest.raises(CopyError, match=table):
+        copy(source, target)
+    assert contents(target) == before
+
+
+def test_every_table_is_copied_but_those_of_versions() -> None:
+    tables = {*metadata.tables, *BaseModel.metadata.tables}
+    copied = {part.table.name for part in copying.PARTS}
+    assert tables - copied == {"studies", "version_info"}  # Optuna itself writes the first
+
+
+def put_and_die(source_url: str, target_url: str, last: int) -> None:
+    """Copy the study up to the moment number `last` at the target."""
+    taken = copying.take(Database(source_url), "study")
+    target = Database(target_url)
+    with Moments(last).of(target.engine):
+        copying.put(target, f"copy {last}", taken, silence)
+
+
+@pytest.mark.chaos
+def test_a_copy_killed_at_any_moment_leaves_nothing(database_url: str, tmp_path: Path) -> None:
+    source = Database(f"sqlite:///{tmp_path / 'source.db'}", create=True)
+    target = Database(database_url, create=True)
+    worked_on(source)
+    moments = Moments()
+    with moments.of(target.engine):
+        copy(source, target, new="measured")
+    end = moments.passed.index("before COMMIT")
+    before = contents(target)
+    source_url = url_of(source)
+    calls = [(source_url, database_url, last) for last in range(0, end + 1, 3)]
+    assert run_together(put_and_die, [*calls, (source_url, database_url, end)]) == [
+        -signal.SIGKILL
+    ] * (len(calls) + 1)
+    assert contents(target) == before
+    copy(source, target, new="copy 0")
+    assert recorded(target, "copy 0") == recorded(source, "study")
+    for db in (source, target):
+        db.close()
+
+
+CREATE = "study create --architecture siamese --name tiny --space recipe.yaml"
+
+
+class TestTheCommand:
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        write_recipe(tmp_path)
+        must(*CREATE.split(), *tiny_flags(trials=2))
+
+    def test_a_finished_study_exports_the_same_best(self, database_url: str) -> None:
+        must("worker --study tiny --processes 1")
+        to = database_url.replace("/hpo.db", "/other.db")
+        copied = json.loads(must("study", "copy", "tiny", "--to", to, "--json"))
+        assert (copied["name"], copied["n_started"]) == ("tiny", 2)
+        assert copied["source"] == "sqlite:///hpo.db"
+        there = ("--storage", to)
+        assert must("export", "tiny", *there) == must("export tiny")
+        for listing in (("study", "show"), ("study", "trials")):
+            shown = must(*listing, "tiny", "--json")
+            assert must(*listing, "tiny", "--json", *there) == shown
+        must("storage", "check", *there)
+
+    def test_a_worker_completes_an_unfinished_copy(self) -> None:
+        must("worker --study tiny --processes 1 --max-trials 1")
+        must("study copy tiny --to sqlite:///other.db --name twin")
+        must("worker --study twin --processes 1 --storage sqlite:///other.db")
+        there = json.loads(must("study show twin --json --storage sqlite:///other.db"))
+        assert (there["state"], there["trials"]["target"]) == ("complete", 2)
+        assert json.loads(must("study show tiny --json"))["state"] == "searching"
+        must("storage check --storage sqlite:///other.db")
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "words"),
+        [
+            ("tiny --to sqlite:///hpo.db", 5, "'tiny' exists already"),
+            ("nobody --to sqlite:///other.db", 3, "'nobody'"),
+            ("tiny --to oracle://user:secret@host/db", 2, "postgresql"),
+            ("tiny --to sqlite:///missing/other.db", 2, "missing"),
+            ("tiny --to postgresql://u:secret@127.0.0.1:1/db", 4, "127.0.0.1"),
+            ("tiny --to sqlite:///other.db --name a/b", 2, "'a/b'"),
+            ("tiny", 2, "--to"),
+        ],
+    )
+    def test_what_cannot_be_copied_is_told_in_one_line(
+        self, arguments: str, code: int, words: str
+    ) -> None:
+        done = hpo(f"study copy {arguments}")
+        assert (done.code, done.out) == (code, "")
+        assert words in done.err
+        assert len(done.err.splitlines()) == 1
+        assert "secret" not in done.err
+        assert not Path("other.db").exists()
+
+    def test_a_study_under_work_is_refused(self) -> None:
+        db = Database("sqlite:///hpo.db")
+        must_claim(db, studies.get(db, "tiny").study_id, PLAN, "busy")
+        db.close()
+        done = hpo("study copy tiny --to sqlite:///other.db")
+        assert done.code == 5
+        assert "busy" in done.err
+        assert not Path("other.db").exists()
+
+    def test_a_password_is_in_no_record(self, postgresql_url: str) -> None:
+        to = sa.make_url(postgresql_url).set(password="secret-word").render_as_string(False)
+        done = hpo("study", "copy", "tiny", "--to", to, "--json")
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["target"] != to
+        assert "secret-word" not in done.out + done.err
+
+    def test_a_long_copy_says_how_far_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(databases, "TOLD_S", 0.0)
+        must("worker --study tiny --processes 1 --max-trials 1")
+        done = hpo("study copy tiny --to sqlite:///other.db --json")
+        n_rows = json.loads(done.out)["n_rows"]
+        assert done.err.splitlines()[-1] == f"{n_rows} of {n_rows} rows copied"

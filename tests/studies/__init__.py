@@ -1,0 +1,1 @@
+"""Studies: what they are frozen as, and their pause."""

@@ -1,0 +1,1 @@
+"""Networks and data sets of a user."""

@@ -1,0 +1,1 @@
+"""Workers: events, supervision, names."""
