@@ -64,10 +64,10 @@ def claim(
         study = _locked(connection, study_id)
         if created_at not in (None, study.created_at):
             raise StudyMissingError("the study was deleted; another has its number now")
-        desk = _Desk(db, connection, study, plan, worker, _now(connection))
+        locked = _LockedStudy(db, connection, study, plan, worker, _now(connection))
         if study.is_paused:
-            return Idle.COMPLETE if desk.idle() is Idle.COMPLETE else Idle.PAUSED
-        return desk.take_over() or desk.start_trial() or desk.start_test_run() or desk.idle()
+            return Idle.COMPLETE if locked.is_complete() else Idle.PAUSED
+        return locked.claim_next()
 
 
 def _locked(connection: Connection, study_id: int) -> AnyRow:
@@ -84,8 +84,8 @@ def _now(connection: Connection) -> float:
 
 
 @dataclass(frozen=True)
-class _Desk:
-    """One claim's view of the study, inside its transaction."""
+class _LockedStudy:
+    """A study whose row is locked: what is missing of it, and the claim on one piece of that."""
 
     db: Database
     connection: Connection
@@ -93,6 +93,35 @@ class _Desk:
     plan: Plan
     worker: str
     now: float
+
+    def claim_next(self) -> Claim | Idle:
+        """The next missing piece: work of a dead worker, a trial of the budget, or a test run.
+
+        Once every trial has an outcome, the best one is chosen, and the choice is written.
+        """
+        claimed = self.take_over() or self.start_trial()
+        if claimed is not None:
+            return claimed
+        if self._is_live("trial"):
+            return Idle.WAIT
+        chosen = self._best()
+        if chosen is None:
+            return Idle.COMPLETE
+        if self.study.choice is None:
+            self._update_study(choice=chosen.trial)
+        seed = self._missing_seed(chosen.trial)
+        if seed is not None:
+            return self._insert("test", chosen.trial, seed, chosen.trial_id)
+        return Idle.WAIT if self._is_live() else Idle.COMPLETE
+
+    def is_complete(self) -> bool:
+        """Whether nothing is missing and nothing is in work; writes nothing."""
+        if self.study.n_started < self.study.n_trials or self._is_live():
+            return False
+        chosen = self._best()
+        if chosen is None:
+            return True
+        return self.study.choice is not None and self._missing_seed(chosen.trial) is None
 
     def take_over(self) -> Claim | None:
         """Work whose lease ran out: the same trial, or test run, under the next token."""
@@ -119,31 +148,15 @@ class _Desk:
             "trial", optuna_tables.number_of(self.connection, trial_id), NO_PART, trial_id
         )
 
-    def start_test_run(self) -> Claim | None:
-        """The first missing test run of the chosen trial, once every trial has an outcome."""
-        if (missing := self._missing_test_run()) is None:
-            return None
-        chosen, seed = missing
-        return self._insert("test", chosen.trial, seed, chosen.trial_id)
-
-    def idle(self) -> Idle:
-        """Nothing is given out; is anything still missing, or in work?"""
-        unfinished = self.study.n_started < self.study.n_trials or self._is_live()
-        return Idle.WAIT if unfinished or self._missing_test_run() else Idle.COMPLETE
-
-    def _missing_test_run(self) -> tuple[AnyRow, int] | None:
-        """The chosen trial and the first seed without a row; None while a trial is live."""
-        if self._is_live("trial") or (chosen := self._chosen()) is None:
-            return None
+    def _missing_seed(self, trial: int) -> int | None:
+        """The first seed without a test run of this trial."""
         query = sa.select(hpo_claims.c.part).where(
             hpo_claims.c.study_id == self.study.study_id,
             hpo_claims.c.kind == "test",
-            hpo_claims.c.trial == chosen.trial,
+            hpo_claims.c.trial == trial,
         )
         taken = set(self.connection.execute(query).scalars())
-        missing = (seed for seed in range(self.plan.n_repeats) if seed not in taken)
-        seed = next(missing, None)
-        return None if seed is None else (chosen, seed)
+        return next((seed for seed in range(self.plan.n_repeats) if seed not in taken), None)
 
     def _expired(self) -> AnyRow | None:
         ended_before = self.now if self.db.outages.are_over(self.plan.lease_s) else JUST_GIVEN_BACK
@@ -184,22 +197,19 @@ class _Desk:
             sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(failed)
         )
 
-    def _chosen(self) -> AnyRow | None:
-        """The chosen trial; chosen now, once for all, where it is not yet."""
-        done = (
+    def _best(self) -> AnyRow | None:
+        """The chosen trial; before the choice, the complete trial with the lowest error."""
+        complete = (
             hpo_claims.c.study_id == self.study.study_id,
             hpo_claims.c.kind == "trial",
             hpo_claims.c.state == "complete",
         )
-        query = sa.select(hpo_claims.c.trial, hpo_claims.c.trial_id).where(*done)
+        query = sa.select(hpo_claims.c.trial, hpo_claims.c.trial_id).where(*complete)
         if self.study.choice is not None:
-            return self.connection.execute(
-                query.where(hpo_claims.c.trial == self.study.choice)
-            ).one()
+            chosen = query.where(hpo_claims.c.trial == self.study.choice)
+            return self.connection.execute(chosen).one()
         best = query.order_by(hpo_claims.c.error, hpo_claims.c.trial).limit(1)
-        if (row := self.connection.execute(best).first()) is not None:
-            self._update_study(choice=row.trial)
-        return row
+        return self.connection.execute(best).first()
 
     def _is_live(self, kind: WorkKind | None = None) -> bool:
         live = [hpo_claims.c.study_id == self.study.study_id, hpo_claims.c.state == "live"]

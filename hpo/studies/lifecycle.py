@@ -21,6 +21,13 @@ from storage.errors import StudyExistsError
 DEFAULT_STORAGE = "sqlite:///hpo.db"
 
 
+class StudyKey(NamedTuple):
+    """What identifies a study: a database may give the id of a deleted study to a new one."""
+
+    id: int
+    created_at: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """A study in a database; `n_trials` is its budget, `created_at` in seconds since 1970.
@@ -34,6 +41,11 @@ class Study:
     n_trials: int
     created_at: float
     paused: bool
+
+    @property
+    def key(self) -> StudyKey:
+        """What identifies the study, also after another was created under its id."""
+        return StudyKey(self.id, self.created_at)
 
 
 def open_database(storage: str | None = None, *, create: bool = False) -> Database:
@@ -90,8 +102,8 @@ def open_study(db: Database, name: str) -> Study:
 class Unreadable(NamedTuple):
     """A study whose protocol cannot be read, and why."""
 
+    key: StudyKey
     name: str
-    created_at: float
     error: HpoError
 
 
@@ -103,7 +115,7 @@ def every(db: Database) -> tuple[list[Study], list[Unreadable]]:
         try:
             readable.append(_study(row))
         except HpoError as error:
-            unreadable.append(Unreadable(row.name, row.created_at, error))
+            unreadable.append(Unreadable(StudyKey(row.study_id, row.created_at), row.name, error))
     return readable, unreadable
 
 

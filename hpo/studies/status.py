@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from hpo import events
+from hpo.errors import HpoError
 from hpo.search.boundary_check import CrowdedEdge, crowded_edges
 from hpo.statistics import Summary, mean, summarize
 from hpo.studies.lifecycle import Study, every, open_database, open_study
@@ -308,3 +309,16 @@ def study_trials(name: str, storage: str | None = None) -> list[dict[str, Any]]:
     """
     with closing(open_database(storage)) as db:
         return list_trials(db, open_study(db, name))
+
+
+def check_has_result(status: Status) -> None:
+    """Check that a complete study has a result.
+
+    Raises:
+        HpoError: every trial of the study failed.
+    """
+    if status.is_complete and status.best is None:
+        raise HpoError(
+            f"no trial of study {status.name!r} is complete: {status.trials.failed} failed; "
+            f"see why with: hpo study trials {status.name}"
+        )

@@ -2,27 +2,28 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from hpo import events
 from hpo.errors import HpoError, InputError
 from hpo.machine import find_device
 from hpo.reports.formatting import last_line
-from hpo.studies import lifecycle
 from hpo.studies.checks import check_machine, check_own_code
-from hpo.studies.lifecycle import Study, Unreadable
-from hpo.studies.status import Status, show
+from hpo.studies.lifecycle import Study, StudyKey
+from hpo.studies.status import check_has_result, show
 from hpo.subprocesses.stop import Stop
 from hpo.training.fit import repeatable
 from hpo.workers.execution import Executor
 from hpo.workers.limits import Limits
 from hpo.workers.objective import Objective
+from hpo.workers.picker import LeastDoneStudies, NamedStudy, Picker
 from hpo.workers.plan import make_plan
 from storage import claims
-from storage.claims import Idle
+from storage.claims import Idle, Plan
 from storage.engine import Database
 from storage.errors import StorageError, StudyMissingError
 from storage.leases import Claim, Result
@@ -30,22 +31,19 @@ from storage.leases import Claim, Result
 
 T = TypeVar("T")
 
-
-LONGEST_WAIT_S = 1.0
-"""An idle worker asks again after at most this long."""
-
-MOST_WAITS = 5
-"""So often a worker of any study asks for more of the same before it looks for another."""
+LONGEST_POLL_S = 1.0
+"""An idle worker asks the database for work again after at most this many seconds."""
 
 MAX_VECTORIZED = 16
-"""So many test runs at most are trained as one model."""
+"""Test runs that are trained as one model; further ones wait for the next claim."""
 
 
 @dataclass
 class Worker:
-    """One process that works on studies of a database; `index` tells those of one host apart.
+    """One process that works on studies of a database.
 
-    `stacked`: whether folds and test runs are trained as one model; None for on a GPU.
+    `index` tells the workers of one command apart. `vectorized` trains folds and test runs as one
+    model; None does so on a GPU alone.
     """
 
     db: Database
@@ -62,200 +60,144 @@ class Worker:
             self.device.type == "cuda" if self.vectorized is None else self.vectorized
         )
         self._n_trials = self._n_failures = 0
-        self._refused: dict[float, HpoError] = {}
-        self._idle: set[float] = set()
         self._started = time.monotonic()
 
     def run(self, study_name: str | None) -> None:
-        """Executor on the study until it is complete; on the least done ones where none is named.
+        """Work on the named study until it is complete; without a name, on the least done ones.
 
         Raises:
-            HpoError: a study has ended with no trial complete, or too many trials failed in a row.
-            InputError: this machine lacks what the study needs; where none is named, what all need.
-            StudyMissingError: there is no such study.
+            HpoError: a study is complete without a complete trial, or too many trials failed in a
+                row.
+            InputError: this machine lacks what the study needs; without a name, what every study
+                needs.
+            StudyMissingError: the database has no study of this name.
             StoppedError: a signal asked to stop; the work was given back.
         """
         events.emit("worker_started", worker=self.name)
         try:
-            self._run(study_name)
+            with repeatable():
+                self._run(study_name)
         finally:
             events.emit("worker_ended", worker=self.name)
 
     def _run(self, study_name: str | None) -> None:
-        worked_on: dict[float, Study] = {}
-        named = study_name is not None
-        with repeatable():
-            while not self._is_over():
-                study = self._next(study_name)
-                if study is None:
-                    if not self.limits.wait:
-                        break
-                    self._pause()
-                elif (objective := self._prepared(study, named=named)) is not None:
-                    worked_on[study.created_at] = study
-                    self._work_on(study, objective, named=named)
-        if self._refused and not worked_on:
-            raise next(iter(self._refused.values()))
+        if study_name is not None:
+            named = NamedStudy(self.db, self._retry, study_name, for_new_work=self.limits.wait)
+            self._work_on_all(named)
+            return
+        least_done = LeastDoneStudies(self.db, self._retry)
+        worked_on = self._work_on_all(least_done)
+        if least_done.left_out and not worked_on:
+            raise next(iter(least_done.left_out.values()))
+
+    def _work_on_all(self, picker: Picker) -> dict[StudyKey, Study]:
+        """Work on one study after another until no study has work; the studies worked on."""
+        worked_on: dict[StudyKey, Study] = {}
+        while not self._is_over():
+            study = picker.next()
+            if study is not None:
+                executor = self._prepare(study, picker)
+                if executor is not None:
+                    worked_on[study.key] = study
+                    self._work_on(executor, picker)
+            elif self.limits.wait:
+                self._poll_later()
+            else:
+                break
         for study in worked_on.values():
             with suppress(StudyMissingError):
-                _check_outcome(self._status(study))
+                check_has_result(self._retry(partial(show, self.db, study)))
+        return worked_on
 
-    def _next(self, name: str | None) -> Study | None:
-        """The named study, else the one that is least done; None where nothing is left to do."""
-        if name is not None:
-            found = [self._retry(lambda: lifecycle.open_study(self.db, name))]
-        else:
-            found, unreadable = self._retry(lambda: lifecycle.every(self.db))
-            for each in unreadable:
-                self._leave_out(each, each.error)
-        standing = []
-        for study in found:
-            with suppress(StudyMissingError) if name is None else nullcontext():
-                standing.append((self._status(study), study))
-        if name is not None and not self.limits.wait:
-            _check_outcome(standing[0][0])
-        unfinished = [
-            (_share(status), study.id, study)
-            for status, study in standing
-            if not status.is_complete
-            and study.created_at not in self._refused
-            and (name is not None or not status.paused)
-        ]
-        if not [each for *_, each in unfinished if each.created_at not in self._idle]:
-            self._idle.clear()
-        unfinished = [each for each in unfinished if each[-1].created_at not in self._idle]
-        return min(unfinished)[-1] if unfinished else None
-
-    def _prepared(self, study: Study, *, named: bool) -> Objective | None:
-        """What this machine needs for the study; None where it lacks it and others may be done."""
+    def _prepare(self, study: Study, picker: Picker) -> Executor | None:
+        """What does the work of a study; None if this machine lacks what the study needs."""
+        protocol = study.protocol
         try:
             if not self.limits.foreign_code:
-                check_own_code(study.protocol.architecture, study.protocol.dataset)
-            check_machine(study.protocol)
-            return Objective(
-                self.db, study, self.device, self._retry, vectorized=self._is_vectorizing
-            )
+                check_own_code(protocol.architecture, protocol.dataset)
+            check_machine(protocol)
+            vectorized = self._is_vectorizing
+            objective = Objective(self.db, study, self.device, self._retry, vectorized=vectorized)
         except InputError as error:
-            if named:
-                raise
-            self._leave_out(study, error)
+            picker.refused(study, error)
             return None
+        return Executor(self.db, study, objective, self.device, self.stop, self._retry)
 
-    def _leave_out(self, study: Study | Unreadable, error: HpoError) -> None:
-        """Say once why a study is not worked on here."""
-        if study.created_at not in self._refused:
-            words = f"study {study.name} is left out here: {error}"
-            events.warn("study_left_out", words, study=study.name)
-        self._refused[study.created_at] = error
-
-    def _status(self, study: Study) -> Status:
-        return self._retry(lambda: show(self.db, study))
-
-    def _work_on(self, study: Study, objective: Objective, *, named: bool) -> None:
-        """Executor on one study until nothing is missing, a limit is reached or it was deleted.
-
-        One that was not named is left, too, while others hold the rest of it.
-        """
-        wanted = make_plan(study.protocol)
-        work = Executor(self.db, study, objective, self.device, self.stop, self._retry)
-
-        def ask() -> Claim | Idle:
-            created_at = study.created_at
-            return claims.claim(self.db, study.id, wanted, self.name, created_at=created_at)
-
-        is_told, n_waits = False, 0
+    def _work_on(self, executor: Executor, picker: Picker) -> None:
+        """Claim and do the work of one study for as long as the picker stays with it."""
+        study, plan, n_waits = executor.study, make_plan(executor.study.protocol), 0
         while not self._is_over():
             self.stop.check()
             try:
-                claimed = self._retry(ask)
-            except StudyMissingError:
+                claimed = self._claim(study, plan)
+            except StudyMissingError as error:
                 events.emit("study_deleted", study=study.name)
                 self.db.forget()
-                if named:
-                    raise
-                return
-            if claimed is Idle.COMPLETE or (claimed is Idle.PAUSED and not named):
+                picker.deleted(error)
                 return
             if isinstance(claimed, Claim):
-                self._do(work, self._with_others(claimed, work, ask))
+                self._do(executor, claimed, plan)
                 n_waits = 0
                 continue
             n_waits += 1
-            if not named and n_waits > MOST_WAITS:
-                self._idle.add(study.created_at)
+            if not picker.waits(study, claimed, n_waits):
                 return
-            if claimed is Idle.PAUSED and not is_told:
-                words = f"study {study.name} is paused; it goes on after: hpo study resume"
-                events.warn("study_paused", f"{words} {study.name}", study=study.name)
-            is_told = claimed is Idle.PAUSED
-            self._pause()
+            self._poll_later()
 
-    def _with_others(
-        self, claim: Claim, work: Executor, ask: Callable[[], Claim | Idle]
-    ) -> list[Claim]:
-        """The claim; where models are stacked, a test run with further ones of the same trial."""
+    def _claim(self, study: Study, plan: Plan) -> Claim | Idle:
+        created_at = study.created_at
+        return self._retry(
+            lambda: claims.claim(self.db, study.id, plan, self.name, created_at=created_at)
+        )
+
+    def _do(self, executor: Executor, claim: Claim, plan: Plan) -> None:
+        """Do the claimed work, together with further test runs that can be trained beside it."""
+        for result in executor.do(self._with_further_test_runs(claim, executor, plan)):
+            if claim.kind == "trial":
+                self._count(result, executor.study)
+
+    def _with_further_test_runs(self, claim: Claim, executor: Executor, plan: Plan) -> list[Claim]:
+        """The claim, and if models are vectorized further test runs of the same trial."""
         held = [claim]
         while self._is_vectorizing and claim.kind == "test" and len(held) < MAX_VECTORIZED:
             try:
-                more = self._retry(ask)
+                further = self._claim(executor.study, plan)
             except StudyMissingError:
-                break  # as the work will find out
+                break  # the work itself finds out, too
             except (HpoError, StorageError):
-                work.release_all(held)
+                executor.release_all(held)
                 raise
-            if not isinstance(more, Claim):
+            if not isinstance(further, Claim):
                 break
-            if (more.kind, more.trial) != (claim.kind, claim.trial):
-                work.release(more)
+            if (further.kind, further.trial) != (claim.kind, claim.trial):
+                executor.release(further)
                 break
-            held.append(more)
+            held.append(further)
         return held
 
-    def _do(self, work: Executor, held: Sequence[Claim]) -> None:
-        for outcome in work.do(held):
-            if held[0].kind == "trial":
-                self._count(outcome, work.study)
-
-    def _count(self, outcome: Result, study: Study) -> None:
-        """Count a trial; a network or a machine that fails again and again is not to use up all.
+    def _count(self, result: Result, study: Study) -> None:
+        """Count a trial, so that a network that always fails does not use up the whole budget.
 
         Raises:
-            HpoError: too many trials in a row have failed.
+            HpoError: too many trials have failed in a row.
         """
         self._n_trials += 1
-        self._n_failures = self._n_failures + 1 if outcome.outcome == "failed" else 0
+        self._n_failures = self._n_failures + 1 if result.outcome == "failed" else 0
         if self._n_failures >= self.limits.max_failures:
             raise HpoError(
                 f"{self._n_failures} trials of study {study.name!r} failed in a row, the last "
-                f"with: {last_line(outcome.failure)}; see hpo study trials {study.name}, mend the "
+                f"with: {last_line(result.failure)}; see hpo study trials {study.name}, mend the "
                 "cause and start a worker again, or raise --max-failures"
             )
 
     def _is_over(self) -> bool:
-        limits, elapsed = self.limits, time.monotonic() - self._started
-        over = limits.max_trials is not None and self._n_trials >= limits.max_trials
-        return over or (limits.timeout_s is not None and elapsed >= limits.timeout_s)
+        limits, elapsed_s = self.limits, time.monotonic() - self._started
+        is_enough = limits.max_trials is not None and self._n_trials >= limits.max_trials
+        return is_enough or (limits.timeout_s is not None and elapsed_s >= limits.timeout_s)
 
-    def _pause(self) -> None:
-        self.stop.wait(random.uniform(0.3, 1.0) * LONGEST_WAIT_S)
+    def _poll_later(self) -> None:
+        self.stop.wait(random.uniform(0.3, 1.0) * LONGEST_POLL_S)
 
     def _retry(self, action: Callable[[], T]) -> T:
         timeout_s = self.limits.storage_timeout_s
         return self.db.retry(action, timeout_s=timeout_s, wait=self.stop.wait)
-
-
-def _share(status: Status) -> float:
-    return status.trials.finished / status.trials.target
-
-
-def _check_outcome(status: Status) -> None:
-    """A study whose every trial failed has no result.
-
-    Raises:
-        HpoError: this one is such a study.
-    """
-    if status.is_complete and status.best is None:
-        raise HpoError(
-            f"no trial of study {status.name!r} is complete: {status.trials.failed} failed; "
-            f"see why with: hpo study trials {status.name}"
-        )
