@@ -13,6 +13,7 @@ from typing import Any
 
 import optuna
 import torch
+from optuna.pruners import BasePruner
 from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
@@ -56,6 +57,14 @@ def make_protocol(sampler: str, n_known: int = 0) -> Protocol:
     return protocol.make(**data, **searched, sampler=sampler, pruner="hyperband")
 
 
+def lockstep_pruner(frozen: Protocol) -> BasePruner:
+    """Optuna's pruner of a protocol that names one of Optuna's."""
+    pruning = pruners.make_pruning(frozen, frozen.epochs)
+    if not isinstance(pruning, pruners.LockstepPruning):
+        raise TypeError(f"{frozen.pruner} is not one of Optuna's pruners")
+    return pruning.pruner
+
+
 def error_of(params: Mapping[str, Any]) -> float:
     """What stands for the validation error: lowest at a learning rate of 0.005, dropout 0.25."""
     return float(abs(log10(params["learning_rate"] / 0.005)) / 4 + abs(params["dropout"] - 0.25))
@@ -80,7 +89,7 @@ class Ours:
         cpu = torch.device("cpu")
         self._objective = Objective(db, self._study, cpu, self._retry)
         frozen = self._study.protocol
-        self._pruner = pruners.make_pruning(frozen, frozen.epochs).pruner
+        self._pruner = lockstep_pruner(frozen)
         self._plan = replace(make_plan(self._study.protocol), n_repeats=0)
         self.evaluated: list[int] = []
         self.times: list[Times] = []
@@ -132,7 +141,7 @@ class Plain:
             study_name=name,
             storage=db.optuna,
             sampler=samplers.make_sampler(protocol, seed),
-            pruner=pruners.make_pruning(protocol, protocol.epochs).pruner,
+            pruner=lockstep_pruner(protocol),
         )
         self.evaluated: list[int] = []
         self._study.get_trials(deepcopy=False)

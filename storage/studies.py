@@ -194,6 +194,24 @@ def curves(db: Database, study_id: int) -> list[Curve]:
     return [Curve(**(row._asdict() | {"curve": tuple(json.loads(row.curve))})) for row in rows]
 
 
+def best_curves(db: Database, study_id: int) -> list[tuple[float, ...]] | None:
+    """The error curve of each fold of the best complete trial; None before a trial is complete."""
+    of_study = (hpo_claims.c.study_id == study_id, hpo_claims.c.kind == "trial")
+    best = (
+        sa.select(hpo_claims.c.id)
+        .where(*of_study, hpo_claims.c.state == "complete")
+        .order_by(hpo_claims.c.error, hpo_claims.c.trial)
+        .limit(1)
+    )
+    folds = sa.select(hpo_trainings.c.curve).order_by(hpo_trainings.c.fold)
+    with db.reading() as connection:
+        claim_id = connection.execute(best).scalar_one_or_none()
+        if claim_id is None:
+            return None
+        rows = connection.execute(folds.where(hpo_trainings.c.claim_id == claim_id))
+        return [tuple(json.loads(row.curve)) for row in rows]
+
+
 def parameters(db: Database, study_id: int) -> dict[int, dict[str, Any]]:
     """Each trial's parameters in Optuna's names and values, by trial number.
 

@@ -1,6 +1,7 @@
 """One trial: sample a configuration, cross-validate it, report each epoch, prune."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import optuna
@@ -11,7 +12,7 @@ from hpo.architectures import count_parameters
 from hpo.datasets import load_dataset
 from hpo.evaluation.cross_validation import CrossValidation
 from hpo.registry import foreign
-from hpo.search.pruners import make_pruning
+from hpo.search.pruners import Curves, ForgivingPruning, Pruning, make_pruning
 from hpo.search.samplers import make_sampler
 from hpo.search.suggest import suggest
 from hpo.seeds import derive
@@ -22,7 +23,7 @@ from hpo.training.fit import Training
 from hpo.training.metrics import error_function
 from hpo.training.optimization import warm_up
 from hpo.workers.reporter import Reporter, Retry
-from storage import leases
+from storage import leases, studies
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord
 from storage.optuna_tables import PLANNED_PARAMETERS
@@ -73,24 +74,40 @@ class Objective:
         seed = ("trial", protocol.seed, claim.trial)
         n_first, n_wanted = len(protocol.first), protocol.folds * config.epochs
         pruning = make_pruning(protocol, config.epochs)
-
-        def judge() -> bool:
-            return pruning.pruner.prune(study, self._db.optuna.get_trial(claim.trial_id))
-
         outcome: leases.Outcome = "complete"
         trainings: list[Training] = []
         step = 0
         for trainings in self._folds.run(config, seed, pause, in_turn=pruning.in_turn):
             curves = [training.curve for training in trainings]
-            errors = pruning.errors(curves, config.epochs, after=step)
+            errors = pruning.errors(curves, after=step)
             step += len(errors)
             n_done = sum(map(len, curves))
             reporter.advance(n_done // protocol.folds, errors)
-            is_judged = claim.trial >= n_first and n_done < n_wanted
-            if is_judged and step in pruning.steps and reporter.write(judge):
+            is_judged = claim.trial >= n_first and n_done < n_wanted and step in pruning.steps
+            if is_judged and self._stops(pruning, study, claim, reporter, curves, step):
                 outcome = "pruned"
                 break
         return result(outcome, trainings, reporter)
+
+    def _stops(
+        self,
+        pruning: Pruning,
+        study: optuna.Study,
+        claim: Claim,
+        reporter: Reporter,
+        curves: Curves,
+        step: int,
+    ) -> bool:
+        """Report the trial's errors until now, then ask the pruner."""
+        if isinstance(pruning, ForgivingPruning):
+            reporter.write()
+            best = self._retry(partial(studies.best_curves, self._db, self._study.id))
+            return best is not None and pruning.is_worse(curves, best, step)
+
+        def ask() -> bool:
+            return pruning.pruner.prune(study, self._db.optuna.get_trial(claim.trial_id))
+
+        return reporter.write(ask)
 
     def _sampled(self, claim: Claim) -> tuple[optuna.Study, dict[str, Any]]:
         """Optuna's study, opened anew so that the sampler sees all that is recorded by now."""

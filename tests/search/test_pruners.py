@@ -1,6 +1,7 @@
 """Where pruners can act, what the forgiving one stops, and what reaches the database meanwhile."""
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ from optuna.trial import TrialState
 
 import hpo
 from hpo import protocol
-from hpo.search.pruners import ForgivingPruner, pruners
+from hpo.search.pruners import ForgivingPruning, LockstepPruning, pruners
 from hpo.statistics import mean
 from hpo.studies.lifecycle import open_database, open_study
 from hpo.studies.status import list_trials
+from hpo.workers import reporter
 from hpo.workers.loop import Worker
 from storage import studies
 from tests.support.own_code import POINTS, write
@@ -56,6 +58,7 @@ def curve_of(number: int) -> dict[int, float]:
 def stopped_at(name: str, *, told_everything: bool) -> list[int]:
     """The last step of each of 40 trials one after another, and whether all steps are told."""
     pruning = pruners.get(name)(PROTOCOL, EPOCHS)
+    assert isinstance(pruning, LockstepPruning)
     study = optuna.create_study(study_name="same", pruner=pruning.pruner)
     last = []
     for number in range(40):
@@ -78,15 +81,6 @@ def test_a_pruner_stops_nothing_at_steps_at_which_it_is_not_asked(name: str) -> 
     assert (min(last) < EPOCHS) == (name != "none")
 
 
-def told(trial: optuna.Trial, *curves: list[float]) -> None:
-    """Report folds that are trained in turn."""
-    step, before = 0, 0.0
-    for n_begun, curve in enumerate(curves, start=1):
-        for step, error in enumerate(curve, start=step + 1):  # noqa: B020
-            trial.report((before + error) / n_begun, step)
-        before += curve[-1]
-
-
 @pytest.mark.parametrize(
     ("own", "is_stopped"),
     [
@@ -102,14 +96,8 @@ def test_the_forgiving_pruner_compares_with_the_same_folds_of_the_best_trial(
     own: list[list[float]], is_stopped: bool
 ) -> None:
     best = [[0.6, 0.5, 0.4, 0.1], [0.5, 0.4, 0.3, 0.3], [0.4, 0.3, 0.2, 0.2]]
-    study = optuna.create_study(pruner=ForgivingPruner(epochs=4, n_folds=3))
-    for curves in (best, [[error + 0.2 for error in curve] for curve in best]):
-        trial = study.ask()
-        told(trial, *curves)
-        study.tell(trial, mean(curve[-1] for curve in curves))
-    trial = study.ask()
-    told(trial, *own)
-    assert trial.should_prune() == is_stopped
+    step = sum(map(len, own))
+    assert ForgivingPruning(epochs=4, n_folds=3).is_worse(own, best, step) == is_stopped
 
 
 @pytest.mark.parametrize(
@@ -123,25 +111,17 @@ def test_the_forgiving_pruner_compares_with_the_same_folds_of_the_best_trial(
 def test_the_forgiving_pruner_knows_how_hard_the_first_fold_is(
     best_folds: tuple[float, ...], own: tuple[tuple[float, bool], ...]
 ) -> None:
-    study = optuna.create_study(pruner=ForgivingPruner(epochs=4, n_folds=3))
-    best = study.ask()
-    told(best, *([error] * 4 for error in best_folds))
-    study.tell(best, 0.4)
+    pruning = ForgivingPruning(epochs=4, n_folds=3)
+    best = [[error] * 4 for error in best_folds]
     for first_fold, is_stopped in own:
-        trial = study.ask()
-        told(trial, [first_fold] * 4)
-        assert trial.should_prune() == is_stopped
+        assert pruning.is_worse([[first_fold] * 4], best, 4) == is_stopped
 
 
 def test_the_forgiving_pruner_compares_trials_of_other_lengths_by_their_share() -> None:
-    study = optuna.create_study(pruner=ForgivingPruner(epochs=2, n_folds=2))
-    best = study.ask()
-    told(best, [0.6, 0.5, 0.4, 0.1], [0.6, 0.3, 0.3, 0.3])
-    study.tell(best, 0.2)
+    pruning = ForgivingPruning(epochs=2, n_folds=2)
+    best = [[0.6, 0.5, 0.4, 0.1], [0.6, 0.3, 0.3, 0.3]]
     for error, is_stopped in ((0.56, False), (0.58, True)):
-        trial = study.ask()
-        told(trial, [error])
-        assert trial.should_prune() == is_stopped
+        assert pruning.is_worse([[error]], best, 1) == is_stopped
 
 
 def test_the_forgiving_pruner_is_asked_amid_the_first_fold_and_between_folds() -> None:
@@ -150,35 +130,21 @@ def test_the_forgiving_pruner_is_asked_amid_the_first_fold_and_between_folds() -
 
 
 def test_the_forgiving_pruner_gives_a_trial_twice_the_time_at_its_first_look() -> None:
-    study = optuna.create_study(pruner=ForgivingPruner(epochs=40, n_folds=2))
-    best = study.ask()
+    pruning = ForgivingPruning(epochs=40, n_folds=2)
     curve = [1 - epoch / 100 for epoch in range(1, 41)]
-    told(best, curve, curve)
-    study.tell(best, 0.6)
     for error, is_stopped in ((0.975, False), (0.985, True)):
-        trial = study.ask()
-        told(trial, [1.0, 1.0, 1.0, error])
-        assert trial.should_prune() == is_stopped
+        own = [[1.0, 1.0, 1.0, error]]
+        assert pruning.is_worse(own, [curve, curve], 4) == is_stopped
 
 
-def test_the_forgiving_pruner_stops_nothing_before_a_trial_is_complete() -> None:
-    study = optuna.create_study(pruner=ForgivingPruner(epochs=2, n_folds=2))
-    trial = study.ask()
-    trial.report(1.0, 1)
-    assert not trial.should_prune()
-
-
-@pytest.mark.parametrize("errors", [[], [0.1], [float("inf")] * 4, [0.1, float("nan"), 0.1, 0.1]])
-def test_the_forgiving_pruner_compares_with_no_trial_without_folds(errors: list[float]) -> None:
-    """As another program may add it."""
-    study = optuna.create_study(pruner=ForgivingPruner(epochs=2, n_folds=2))
-    odd = study.ask()
-    for step, error in enumerate(errors, start=1):
-        odd.report(error, step)
-    study.tell(odd, 0.0)
-    trial = study.ask()
-    trial.report(0.9, 1)
-    assert not trial.should_prune()
+def test_the_forgiving_pruner_waits_for_a_complete_trial(sqlite_url: str) -> None:
+    """A trial that another program added has no folds to compare with."""
+    study = hpo.create_study("siamese", storage=sqlite_url, **TINY)
+    db = open_database(sqlite_url)
+    optuna.load_study(study_name="siamese", storage=db.optuna).add_trial(
+        optuna.create_trial(value=0.0)
+    )
+    assert studies.best_curves(db, study.id) is None
 
 
 def run_study(
@@ -286,9 +252,10 @@ def counted(statements: list[str]) -> Iterator[None]:
 
 @pytest.mark.parametrize(("pruner", "most"), [("none", 1), ("hyperband", 3)])
 def test_errors_go_to_the_database_where_the_pruner_can_act_and_none_is_left_out(
-    tmp_path: Path, pruner: str, most: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pruner: str, most: int
 ) -> None:
     """Of 8 epochs Hyperband looks at the first and the third; the rest comes with the result."""
+    monkeypatch.setattr(reporter, "PROGRESS_S", math.inf)
     statements: list[str] = []
     with counted(statements):
         trials, curves = run_study(tmp_path, pruner=pruner, trials=6, epochs=8, repeats=1)
