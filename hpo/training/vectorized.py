@@ -1,9 +1,24 @@
-"""Trainings of one setting as one model: a single such network would leave a GPU idle.
+"""Several trainings of one configuration as one model: one small network leaves a GPU idle.
 
-Each member draws and computes what it would alone: its own initial weights, batches, dropout masks
-and BatchNorm statistics. Only sums are rounded otherwise.
+How it works:
 
-Shapes: M members (the folds of a trial), N batch.
+1. The members are trainings of the same configuration, such as the folds of a trial. They have
+   equally many examples.
+2. Each weight of the members' networks is stacked into one tensor with a leading dimension M. The
+   networks' own weights become views of it, so they always hold the current values.
+3. Before the first epoch one batch of each size is computed for nothing. That shows whether torch's
+   `vmap` can compute the network, and which dropout masks the network asks for.
+4. In each epoch every member draws what it would draw alone, from its own seed: the order of its
+   examples, then its dropout masks batch by batch.
+5. For each batch `vmap` computes the M losses in one pass. One backward pass of their sum gives the
+   gradients of all members, since no member's loss depends on another's weights.
+6. One optimizer and one schedule step all members. Optimizers work weight by weight, so each member
+   gets what its own optimizer would give it.
+7. On a GPU the passes of one batch size are recorded as a CUDA graph and replayed.
+
+A member's results differ from those of a training alone by the rounding of sums, nothing else.
+
+Shapes: M members, N batch.
 """
 
 import time
@@ -11,7 +26,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -26,15 +41,16 @@ from hpo.training.fit import EVALUATION_BATCH, Training, outputs_in, outputs_of,
 from hpo.training.optimization import Schedule, make_optimizer
 
 
-Tensors = dict[str, Tensor]
+Tensors: TypeAlias = dict[str, Tensor]
+"""Weights or buffers of a network by name."""
 
 
 class NotVectorizableError(HpoError):
-    """The network or its loss does something that cannot be done for several members at once."""
+    """The network or its loss does something that `vmap` cannot compute for several members."""
 
 
 class Beginning(NamedTuple):
-    """What a member has drawn at the beginning of an epoch, and what it goes on to draw from."""
+    """What a member draws at the beginning of an epoch, and the generator of its dropout masks."""
 
     train: Examples
     order: Tensor
@@ -42,57 +58,57 @@ class Beginning(NamedTuple):
 
 
 def together(trainings: Sequence[Training]) -> "list[VectorizedTraining | Training]":
-    """Trainings of one setting, stacked where they have as many examples each.
+    """Trainings of one configuration, vectorized as far as they have equally many examples.
 
-    Folds differ by one example at most. A network that cannot be stacked is trained alone.
+    The sizes of folds differ by one example at most. A network that cannot be vectorized is trained
+    alone, with one warning a process.
     """
-    groups = defaultdict(list)
+    by_sizes = defaultdict(list)
     for training in trainings:
-        groups[training.split.sizes].append(training)
+        by_sizes[training.split.sizes].append(training)
     try:
-        return [VectorizedTraining(each) if len(each) > 1 else each[0] for each in groups.values()]
+        return [
+            VectorizedTraining(members) if len(members) > 1 else members[0]
+            for members in by_sizes.values()
+        ]
     except NotVectorizableError as error:
-        _tell_alone(trainings[0].config.architecture.name, str(error))
+        _warn_once(trainings[0].config.architecture.name, str(error))
         return list(trainings)
 
 
 @cache
-def _tell_alone(name: str, reason: str) -> None:
-    """Say it once a process."""
-    words = f"folds of {name} are trained one by one, as they cannot be stacked: {reason}"
-    events.warn("not_stacked", words, architecture=name)
+def _warn_once(name: str, reason: str) -> None:
+    message = f"folds of {name} are trained one by one, as they cannot be vectorized: {reason}"
+    events.warn("not_stacked", message, architecture=name)
 
 
 class VectorizedTraining:
-    """Trainings of one setting on as many examples each, trained together epoch by epoch.
-
-    Weights and buffers of the members' models become views of the stacked ones.
-    """
+    """Trainings of one configuration on equally many examples, trained as one model."""
 
     def __init__(self, trainings: Sequence[Training]) -> None:
-        """Stack them as they are before their first epoch.
+        """Stack trainings that have not begun their first epoch.
 
         Raises:
-            NotVectorizableError: the network cannot be trained so; the trainings are untouched.
+            NotVectorizableError: the network cannot be vectorized; the trainings are unchanged.
         """
         self._members, self._first = trainings, trainings[0]
         self._device = self._first.split.train.inputs.device
-        models = [each.model for each in trainings]
-        self._weights = _stacked([dict(each.named_parameters()) for each in models])
-        self._buffers = _stacked([dict(each.named_buffers()) for each in models])
-        self._trained = [each for each in self._weights.values() if each.requires_grad]
-        self._masks = {n: self._rehearse(n) for n in sorted(set(self._sizes()))}
+        models = [training.model for training in trainings]
+        self._weights = _stacked([dict(model.named_parameters()) for model in models])
+        self._buffers = _stacked([dict(model.named_buffers()) for model in models])
+        self._trained = [weight for weight in self._weights.values() if weight.requires_grad]
+        self._masks = {n: self._rehearse(n) for n in sorted(set(self._batch_sizes()))}
         self._recorded: dict[int, Recorded] = {}
         fit, epochs = self._first.config.optimization, self._first.config.epochs
         self._optimizer = make_optimizer(nn.ParameterList(self._trained), fit)
-        n_batches = len(self._sizes())
+        n_batches = len(self._batch_sizes())
         self._schedule = Schedule(self._optimizer, fit, epochs=epochs, n_batches=n_batches)
-        self._held_out = torch.stack([each.split.held_out.inputs for each in trainings])
-        for number, model in enumerate(models):
-            _show(model, number, self._weights | self._buffers)
+        self._held_out = torch.stack([training.split.held_out.inputs for training in trainings])
+        for member, model in enumerate(models):
+            _share_memory(model, member, self._weights | self._buffers)
 
     def run_epoch(self) -> None:
-        """Train one epoch of all members, and measure the error of each after it.
+        """Train one epoch of all members, then measure each member's error.
 
         Raises:
             DivergedError: a member's loss or error is not finite.
@@ -106,35 +122,37 @@ class VectorizedTraining:
         for training, error in zip(self._members, errors, strict=True):
             training.add(error, seconds)
 
-    def _sizes(self) -> list[int]:
-        """How many examples the batches of an epoch have."""
+    def _batch_sizes(self) -> list[int]:
         n = len(self._first.split.train)
         begins = starts(n, self._first.config.batch_size)
         return [end - begin for begin, end in zip(begins, [*begins[1:], n], strict=True)]
 
     def _train(self) -> Tensor:
-        """One pass over the training examples; the sums of the batches' losses [M]."""
+        """Pass once over the training examples; the sums of the batches' losses [M]."""
         self._first.model.train()
-        begun = [self._begin(training) for training in self._members]
-        fields = _stacked_fields([each.train for each in begun])
-        members = torch.arange(len(begun), device=self._device)[:, None]
-        orders = torch.stack([each.order for each in begun]).to(self._device)
-        totals = torch.zeros(len(begun), device=self._device)
-        for indices in torch.split(orders, self._sizes(), dim=1):
+        beginnings = [self._begin(training) for training in self._members]
+        fields = _stacked_fields([beginning.train for beginning in beginnings])
+        members = torch.arange(len(beginnings), device=self._device)[:, None]
+        orders = torch.stack([beginning.order for beginning in beginnings]).to(self._device)
+        totals = torch.zeros(len(beginnings), device=self._device)
+        for indices in torch.split(orders, self._batch_sizes(), dim=1):
             n = indices.shape[1]
-            batch = [each[members, indices] for each in fields]
-            masks = [self._draw(mask, begun) for mask in self._masks[n]]
+            batch = [field[members, indices] for field in fields]
+            masks = [self._draw(mask, beginnings) for mask in self._masks[n]]
             losses, *gradients = self._compute(n, [*batch, *masks])
-            for weight, gradient in zip(self._trained, gradients, strict=True):
-                weight.grad = gradient
-            self._optimizer.step()
-            self._schedule.after_step()
+            self._step(gradients)
             totals += losses
         self._schedule.after_epoch()
         return totals
 
+    def _step(self, gradients: Sequence[Tensor]) -> None:
+        for weight, gradient in zip(self._trained, gradients, strict=True):
+            weight.grad = gradient
+        self._optimizer.step()
+        self._schedule.after_step()
+
     def _begin(self, training: Training) -> Beginning:
-        """Draw what a member draws alone, from torch's global generators; then keep their state."""
+        """Draw what a member draws alone, and keep the state of torch's global generator."""
         train = training.begin_epoch()
         order = torch.randperm(len(train))
         generator = torch.Generator(self._device)
@@ -142,25 +160,25 @@ class VectorizedTraining:
         generator.set_state(torch.cuda.get_rng_state() if is_cuda else torch.get_rng_state())
         return Beginning(train, order, generator)
 
-    def _draw(self, mask: Mask, begun: Sequence[Beginning]) -> Tensor:
-        """What dropout multiplies by, of each member from its own generator: [M, *shape]."""
+    def _draw(self, mask: Mask, beginnings: Sequence[Beginning]) -> Tensor:
+        """A dropout mask for every member, each from the member's own generator: [M, *shape]."""
         kept = [
             torch.empty_strided(mask.shape, mask.strides, device=self._device).bernoulli_(
-                1 - mask.rate, generator=each.generator
+                1 - mask.rate, generator=beginning.generator
             )
-            for each in begun
+            for beginning in beginnings
         ]
         return torch.stack(kept).div_(1 - mask.rate)
 
     def _compute(self, n: int, arguments: list[Tensor]) -> Sequence[Tensor]:
-        """Losses [M] and gradients of a batch; on a GPU recorded once for each size of a batch."""
+        """Losses [M] and gradients of a batch of `n` examples a member."""
         if self._device.type != "cuda":
             return self._losses_and_gradients(*arguments)
         if n not in self._recorded:
-            kept = {name: each.clone() for name, each in self._buffers.items()}
+            before = {name: buffer.clone() for name, buffer in self._buffers.items()}
             self._recorded[n] = Recorded(self._losses_and_gradients, arguments)
-            for name, each in kept.items():  # recording has run it a few times
-                self._buffers[name].copy_(each)
+            for name, buffer in before.items():  # recording has run the computation a few times
+                self._buffers[name].copy_(buffer)
         return self._recorded[n](arguments)
 
     def _losses_and_gradients(self, *arguments: Tensor) -> Sequence[Tensor]:
@@ -173,7 +191,7 @@ class VectorizedTraining:
         losses = vmap(loss_of)(self._weights, self._buffers, fields, masks)
         gradients = torch.autograd.grad(losses.sum(), self._trained, allow_unused=True)
         # A fused optimizer reads a gradient as if it lay in memory as its weight does.
-        laid_out = [None if each is None else each.contiguous() for each in gradients]
+        laid_out = [None if gradient is None else gradient.contiguous() for gradient in gradients]
         return [losses.detach(), *laid_out]
 
     def _loss(
@@ -190,13 +208,14 @@ class VectorizedTraining:
         return self._first.loss(outputs, batch)
 
     def _rehearse(self, n: int) -> list[Mask]:
-        """Compute a batch of that size, for nothing; the dropouts that the network asks for.
+        """Compute one batch of `n` examples for nothing; the dropouts that the network asks for.
 
         Raises:
-            NotVectorizableError: the stacked network cannot compute it.
+            NotVectorizableError: `vmap` cannot compute the batch.
         """
-        fields = [each[:, :n] for each in _stacked_fields([t.split.train for t in self._members])]
-        buffers = {name: each.clone() for name, each in self._buffers.items()}
+        train = [training.split.train for training in self._members]
+        fields = [field[:, :n] for field in _stacked_fields(train)]
+        buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
         alone, masks = deepcopy(self._first.model).train(), list[Mask]()
         with torch.no_grad(), noted(masks):
             outputs_in(self._first.config.precision, alone, fields[0][0])
@@ -228,35 +247,36 @@ class VectorizedTraining:
         pieces = torch.split(self._held_out, size, dim=1)
         answers = [vmap(answers_of)(self._weights, self._buffers, piece) for piece in pieces]
         return [
-            float(training.split.error(own, training.split.held_out.targets))
-            for training, own in zip(self._members, torch.cat(answers, dim=1), strict=True)
+            float(training.split.error(answer, training.split.held_out.targets))
+            for training, answer in zip(self._members, torch.cat(answers, dim=1), strict=True)
         ]
 
 
 def _fields(examples: Examples) -> list[Tensor]:
-    found = (examples.inputs, examples.targets, examples.auxiliary)
-    return [each for each in found if each is not None]
+    """The tensors of examples; the auxiliary labels only if there are any."""
+    fields = (examples.inputs, examples.targets, examples.auxiliary)
+    return [field for field in fields if field is not None]
 
 
 def _stacked_fields(of_members: Sequence[Examples]) -> list[Tensor]:
-    return [torch.stack(each) for each in zip(*map(_fields, of_members), strict=True)]
+    return [torch.stack(tensors) for tensors in zip(*map(_fields, of_members), strict=True)]
 
 
 def _stacked(states: Sequence[Mapping[str, Tensor]]) -> Tensors:
-    """Of the same names; what is trained in the models is trained here."""
+    """The members' tensors of each name, stacked; trained here if they are trained there."""
     return {
         name: nn.Parameter(
-            torch.stack([each[name].detach() for each in states]).contiguous(),
+            torch.stack([state[name].detach() for state in states]).contiguous(),
             requires_grad=like.requires_grad,
         )
         for name, like in states[0].items()
     }
 
 
-def _show(model: nn.Module, member: int, state: Tensors) -> None:
-    """Make a model's weights and buffers views of the stacked ones."""
+def _share_memory(model: nn.Module, member: int, stacked: Tensors) -> None:
+    """Make a network's weights and buffers views of the stacked ones."""
     for name, tensor in _tensors(model):
-        tensor.data = state[name].data[member]
+        tensor.data = stacked[name].data[member]
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

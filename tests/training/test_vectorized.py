@@ -193,7 +193,7 @@ def test_a_network_that_cannot_be_stacked_is_trained_alone_and_it_is_said(
         VectorizedTraining(start(config, on))
     trainings = start(config, on)
     assert together(trainings) == trainings
-    assert "cannot be stacked" in caplog.text
+    assert "cannot be vectorized" in caplog.text
     alone = start(config, on)
     for each in (*trainings, *alone):
         each.run_epoch()
