@@ -1,4 +1,4 @@
-"""Reading a parameter of a recipe. A recipe can write a parameter in these forms:
+"""A reader of the parameters of a recipe, which are written in one of these forms:
 
 {type: float, low: 0.1, high: 0.9, log: true}    also `step`; `type: int` likewise
 {type: categorical, choices: [relu, tanh]}
@@ -31,9 +31,9 @@ T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 
 MAX_STEPS = 1_000_000
-"""Most steps of a float range; a smaller step is an error."""
+"""Largest number of steps of a float range; more steps are an error."""
 MAX_LAYERS = 100
-"""Most layers of `type: channels`; more are an error."""
+"""Largest number of layers of `type: channels`; more layers are an error."""
 
 
 def read_kind(written: object) -> Kind:

@@ -211,9 +211,9 @@ class Choice(Kind):
 
     @property
     def centre(self) -> Scalar:
-        """The middle of the sorted choices, or the lower of the two middle ones.
+        """The middle of the sorted choices; of two middle choices the lower.
 
-        If a choice is not a number, the first choice.
+        If a choice is not a number, the centre is the first choice.
         """
         if any(isinstance(choice, str | bool | None) for choice in self.choices):
             return self.choices[0]

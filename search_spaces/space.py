@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 MAX_POINTS = 1_000_000
-"""Most configurations of a grid; a larger grid is an error."""
+"""Largest number of configurations of a grid; a larger grid is an error."""
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from search_spaces.errors import RecipeError
 MAX_BYTES = 300_000
 """Largest file in bytes; a larger file is an error."""
 MAX_NODES = 10_000
-"""Most values in a file, keys included; more are an error."""
+"""Largest number of values in a file, keys included; more values are an error."""
 MAX_DEPTH = 20
-"""Most levels of nesting; more are an error."""
+"""Largest number of nested levels; deeper nesting is an error."""
 MAX_SCALAR = 1_000
-"""Most characters of a single value; more are an error."""
+"""Largest number of characters in a value; a longer value is an error."""
 
 
 def read(path: Path) -> object:

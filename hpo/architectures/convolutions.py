@@ -101,8 +101,8 @@ class PaddedConv2d(nn.Conv2d):
     """A convolution that is also fast if its padding exceeds half of its square kernel.
 
     With such a padding, the gradients of torch's own convolution take three times as long on a
-    CPU. Here the excess padding is added to the image before the convolution. Outputs at the
-    border whose kernel covers no pixel equal the bias and are added without a convolution.
+    CPU. Here the excess padding is added to the image before the convolution. Border outputs whose
+    kernel covers no pixel equal the bias, so they are filled in without a convolution.
     """
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
@@ -123,9 +123,9 @@ class FirstConv2d(PaddedConv2d):
     """A convolution of one-channel images that is also fast with few output channels.
 
     With fewer than `VECTOR_WIDTH` output channels, torch's convolution leaves part of a CPU's
-    vector registers unused. Here the convolution is then one matrix product of the patches of all
-    images. Its outputs lie in memory as [C, H', W', N], so that the pooling that follows fills
-    the vector registers with images.
+    vector registers unused. In this case, the convolution is computed as one matrix product of the
+    patches of all images. The outputs lie in memory as [C, H', W', N], so that the pooling that
+    follows fills the vector registers with images.
     """
 
     VECTOR_WIDTH = 16
@@ -148,8 +148,8 @@ class MaxPool2d(nn.MaxPool2d):
     """A max pooling that is faster than torch's on a CPU in two cases.
 
     - The batch is the innermost dimension in memory, as after `FirstConv2d`.
-    - The window is 2x2 and gradients are disabled. The position of each maximum, which only the
-      gradient needs, is then not computed.
+    - The window is 2x2 and gradients are disabled. The positions of the maxima, which only
+      gradients need, are not computed.
     """
 
     def forward(self, images_NCHW: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Examples:
 class DataSet(Protocol):
     """A source of training and test examples. Any class with these members is a data set.
 
-    Sizes count examples; for digit pairs, an example is a pair. Every data set must hold to these
+    Sizes count examples; for digit pairs, an example is a pair. Every data set must obey these
     rules:
 
     - A draw depends only on the data, the part (training or test), n and the seed. It never

@@ -41,13 +41,13 @@ from search_spaces.space import SearchSpace
 Side = Literal["low", "high"]
 
 MIN_TRIALS = 10
-"""Fewest finished trials. With fewer, the rank test rejects nothing, even with only two edges."""
+"""Smallest number of finished trials. With fewer, the rank test could reject nothing."""
 
 BEST_DIVISOR = 5
 """One of this many finished trials counts among the best."""
 
 MIN_BEST = 5
-"""Fewest best trials. With fewer complete trials, nothing is reported."""
+"""Smallest number of best trials. With fewer complete trials, nothing is reported."""
 
 CROWD_DIVISOR = 3
 """One of this many best trials must lie at an edge."""
@@ -137,7 +137,8 @@ class _Range:
 
     A position is a value of the parameter. If the range lists its `values`, a position is an
     index of the list. Optuna draws a countable position from an interval that extends `half` to
-    either side of it. The position of a layer is the `layer`-th smallest of `n_layers` draws.
+    either side of it. The position of layer 0 is the smallest of `n_layers` draws, that of layer 1
+    the second smallest, and so on.
     """
 
     parameter: str

@@ -37,9 +37,9 @@ def suggest(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The parameters that the study's sampler draws for a trial, and the trial's attributes.
 
-    Both are in Optuna's form. Nothing is written to the database. Parameters with a single value
-    are not drawn. The sampler sees all trials of the study. Under Hyperband, Optuna's own loop
-    shows it only the trials of the same bracket, which are few in a small budget.
+    The parameters are in Optuna's form. Nothing is written to the database. Parameters with a
+    single value are not drawn. The sampler sees all trials of the study. Under Hyperband, Optuna's
+    own loop shows a sampler only the trials of the same bracket, which are few in a small budget.
     """
     storage = _CollectingStorage(study._storage)
     study = copy.copy(study)

@@ -45,7 +45,7 @@ def spread(work: Callable[[T], R], pieces: Sequence[T], n_processes: int) -> Ite
             for future in _as_done(set(piece_of), stop):
                 yield piece_of[future], future.result()
         except BrokenProcessPool as error:
-            # A signal to the whole process group killed the child; ours may arrive a moment later.
+            # If a signal to the process group killed the child, it may reach us a moment later.
             _check(stop, POLL_S)
             raise HpoError(
                 "a process died, probably because memory ran out; use fewer processes: --processes"

@@ -9,13 +9,13 @@ from torch import Tensor
 Compute = Callable[..., Sequence[Tensor]]
 
 WARMUPS = 3
-"""Runs before the recording, in which CUDA libraries select their algorithms."""
+"""Number of runs before the recording, in which CUDA libraries select their algorithms."""
 
 
 class Recorded:
     """A computation on tensors of fixed shapes, recorded as a CUDA graph.
 
-    A graph always reads and writes the same memory: each call overwrites the results of the last.
+    A graph always writes to the same memory: each call overwrites the results of the call before.
     """
 
     def __init__(self, compute: Compute, arguments: Sequence[Tensor]) -> None:

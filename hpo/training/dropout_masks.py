@@ -61,5 +61,5 @@ def replayed(masks: Sequence[Tensor]) -> Dropouts:
 def _dropout(
     values: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> tuple[Tensor, float]:
-    """The values and the rate of a call of `torch.nn.functional.dropout`; 0 outside training."""
+    """The values and the rate of a `functional.dropout` call; the rate is 0 outside training."""
     return values, p if training else 0.0

@@ -74,14 +74,14 @@ def _auxiliary_loss(
     """The weighted sum over parts of the mean cross-entropy of logits [N, P, K'], labels [N, P]."""
     n_parts = 0 if examples.auxiliary is None else examples.auxiliary.shape[1]
     if fit.aux_balance != 0.5 and n_parts != 2:
-        raise InputError("aux_balance: only examples of two parts have one; leave it out")
+        raise InputError("aux_balance: only examples of two parts can use it; leave it out")
     shares_P = torch.tensor([fit.aux_balance, 1 - fit.aux_balance], device=examples.inputs.device)
 
     def loss(logits_NPK: Tensor, labels_NP: Tensor | None) -> Tensor:
         if labels_NP is None:
             raise InputError(
-                "auxiliary loss: the network has one, but the examples have no labels of their "
-                "parts"
+                "auxiliary loss: the network has auxiliary outputs, but the examples have no labels "
+                "of their parts"
             )
         logits_MK, labels_M = logits_NPK.flatten(0, 1), labels_NP.flatten()
         if fit.aux_balance == 0.5:  # all parts have the same weight: one mean suffices

@@ -53,7 +53,7 @@ class Optimization(BaseModel):
     loss: Literal["cross_entropy", "mse"] | None = None
     """None means cross_entropy for classes and mse for regression.
 
-    With classes, mse is the squared distance between logits and one-hot labels.
+    With classes, mse is the mean squared error of the logits against one-hot labels.
     """
     label_smoothing: Share = 0.0
     """Label smoothing of the answer loss and of the auxiliary loss."""
