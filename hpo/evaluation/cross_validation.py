@@ -42,7 +42,7 @@ class CrossValidation:
             seed: the study's seed, which determines the folds.
             device: where the folds are trained.
             error: the metric of held-out examples.
-            vectorized: train several folds at once, as one batched model.
+            vectorized: train several folds at once, as one batched model, if the network allows.
 
         Raises:
             InputError: there are fewer examples than folds, or a class is too rare.

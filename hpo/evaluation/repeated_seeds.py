@@ -41,7 +41,9 @@ def run_together(
     seeds: Sequence[int],
     device: torch.device,
 ) -> Iterator[list[Training]]:
-    """Train several test runs of a trial as one vectorized model; yield all after each epoch.
+    """Train several test runs of a trial, as one batched model if the network allows.
+
+    Yields all trainings after each epoch.
 
     Raises:
         DivergedError: the loss or the error of a run is not finite.

@@ -80,8 +80,8 @@ def _auxiliary_loss(
     def loss(logits_NPK: Tensor, labels_NP: Tensor | None) -> Tensor:
         if labels_NP is None:
             raise InputError(
-                "auxiliary loss: the network has auxiliary outputs, but the examples have no labels "
-                "of their parts"
+                "auxiliary loss: the network has auxiliary outputs, but the examples have no "
+                "labels of their parts"
             )
         logits_MK, labels_M = logits_NPK.flatten(0, 1), labels_NP.flatten()
         if fit.aux_balance == 0.5:  # all parts have the same weight: one mean suffices

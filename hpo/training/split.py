@@ -25,9 +25,9 @@ class Standardize(nn.Module):
     def of(cls, inputs: Tensor) -> Self:
         """A module with the mean and standard deviation of `inputs`.
 
-        Inputs [N, F] have a mean and a standard deviation per feature. Inputs of any other shape
-        have one for all values. Inputs that are not floating-point, such as word indexes, are not
-        standardized.
+        Inputs [N, F] are standardized per feature. Inputs of any other shape have one mean and one
+        standard deviation for all values. Inputs that are not floating-point, such as word
+        indexes, are not standardized.
         """
         if not inputs.is_floating_point():
             return cls()
