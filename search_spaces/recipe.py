@@ -35,8 +35,8 @@ class Reported:
     test_error, std: mean and standard deviation of `n` test runs, as fractions from 0 to 1.
     n_parameters: the number of parameters that the report states.
     train_s: the seconds of one training that the report states.
-    hyperparameters: the configuration that `hpo reproduce` trains.
-    chosen: which of these hyperparameters the report does not give, in words.
+    hyperparameters: the configuration that `hpo reproduce` trains; others have their defaults.
+    chosen: a text on what the report leaves open and what was chosen.
     """
 
     source: str
