@@ -1,7 +1,7 @@
-"""Recipes: what is searched for each architecture, one YAML file a family, and their reader.
+"""Recipes and their reader. A recipe is the search space of an architecture, in a YAML file.
 
-`search_spaces.recipe` reads files, `search_spaces.space` holds the space itself. This package
-imports neither the service nor torch, and loads PyYAML and Optuna only where they are used.
+`search_spaces.recipe` reads the files. `search_spaces.space` represents a search space. This
+package imports neither `hpo` nor torch. It imports PyYAML and Optuna only when they are used.
 """
 
 from search_spaces.errors import RecipeError

@@ -1,4 +1,8 @@
-"""Small checks of what a recipe's author wrote; each raises RecipeError with what is allowed."""
+"""Checks of single values of a recipe file.
+
+A check returns the valid value. It raises a RecipeError that says what is allowed if the value is
+invalid.
+"""
 
 import difflib
 import json
@@ -12,40 +16,42 @@ from search_spaces.errors import RecipeError, at
 
 Scalar = str | bool | int | float | None
 Written = Mapping[object, object]
+"""A map as the YAML or JSON reader returns it, not checked yet."""
 T = TypeVar("T")
 
-MAX_WHOLE = 2**53  # databases keep a parameter as a double, which skips whole numbers above this
+MAX_WHOLE = 2**53
+"""Largest integer of a recipe. Databases store a parameter as a double, which is exact up to it."""
 EXPONENT = re.compile(r"([-+]?\d+)(\.\d*)?[eE]([-+]?)(\d+)")
 
 
 def shown(value: object) -> str:
-    """A value for an error message: on one line, shortened, null and booleans as in YAML."""
+    """A value as an error message shows it: one line, at most 60 characters, YAML's spelling."""
     text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def listed(values: Iterable[object]) -> str:
-    """Values for an error message, with commas between them."""
+    """Values as an error message lists them, separated by commas."""
     return ", ".join(value if isinstance(value, str) else shown(value) for value in values)
 
 
-def unknown(what: str, name: object, known: Iterable[str]) -> str:
-    """One line for a name that is not among the known ones: the nearest, then all of them."""
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
+    """The error message for an unknown name: the nearest known names, then all known names."""
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"unknown {what} {shown(name)}; {hint}allowed: {listed(names) or 'none'}"
+    return f"unknown {kind} {shown(name)}; {hint}allowed: {listed(names) or 'none'}"
 
 
 def mapping(value: object) -> Written:
-    """`value` if it is a map."""
+    """Check that `value` is a map."""
     if not isinstance(value, Mapping):
         raise RecipeError(f"{shown(value)} is not a map of keys and values")
     return value
 
 
 def only_keys(written: Written, allowed: Iterable[str]) -> None:
-    """Refuse keys that are not in `allowed`."""
+    """Check that every key of the map is in `allowed`."""
     names = tuple(allowed)
     for key in written:
         if key not in names:
@@ -53,7 +59,7 @@ def only_keys(written: Written, allowed: Iterable[str]) -> None:
 
 
 def entry(written: Written, key: object, read: Callable[[object], T]) -> T:
-    """What `read` makes of the value of a key that has to be there; its errors name the key."""
+    """The value of a required key, converted by `read`; error messages name the key."""
     if key not in written:
         raise RecipeError(f"{key} is missing")
     with at(str(key)):
@@ -61,23 +67,23 @@ def entry(written: Written, key: object, read: Callable[[object], T]) -> T:
 
 
 def optional(written: Written, key: object, read: Callable[[object], T]) -> T | None:
-    """The same for a key that may be left out, else None."""
+    """The value of an optional key, converted by `read`; None if the key is missing."""
     return entry(written, key, read) if key in written else None
 
 
 def number(value: object) -> float:
-    """`value` if it is a finite number (a whole one stays an int); no boolean, no string."""
+    """Check that `value` is a finite number, not a boolean or string. An int stays an int."""
     if isinstance(value, str):
         raise RecipeError(f"{shown(value)} is a string, not a number{_number_hint(value)}")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise RecipeError(f"{shown(value)} is not a number")
-    if not abs(value) <= sys.float_info.max:  # also where value is nan
+    if not abs(value) <= sys.float_info.max:  # true for NaN, too
         raise RecipeError(f"{shown(value)} is not a finite number")
     return value
 
 
 def whole(value: object) -> int:
-    """`value` if it is a whole number that a double holds exactly."""
+    """Check that `value` is an integer from -2^53 to 2^53."""
     checked = number(value)
     if not isinstance(checked, int):
         raise RecipeError(f"{shown(value)} is not a whole number (written without a point)")
@@ -87,7 +93,7 @@ def whole(value: object) -> int:
 
 
 def positive(value: object) -> int:
-    """`value` if it is a whole number of at least 1."""
+    """Check that `value` is an integer of at least 1."""
     checked = whole(value)
     if checked < 1:
         raise RecipeError(f"{shown(value)} is not positive; allowed: whole numbers from 1")
@@ -95,7 +101,7 @@ def positive(value: object) -> int:
 
 
 def fraction(value: object) -> float:
-    """`value` as a float if it lies in 0 to 1."""
+    """Check that `value` is a number from 0 to 1, and return it as a float."""
     checked = float(number(value))
     if not 0.0 <= checked <= 1.0:
         raise RecipeError(f"{shown(value)} is outside 0 to 1")
@@ -103,24 +109,24 @@ def fraction(value: object) -> float:
 
 
 def flag(value: object) -> bool:
-    """`value` if it is true or false."""
+    """Check that `value` is true or false."""
     if not isinstance(value, bool):
         raise RecipeError(f"{shown(value)} is neither true nor false")
     return value
 
 
 def text(value: object) -> str:
-    """`value` if it is a string that says something, on one line."""
+    """Check that `value` is a non-empty string of one line."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise RecipeError(f"{shown(value)} is not a line of text")
     return value
 
 
 def scalar(value: object) -> Scalar:
-    """`value` if it is a string, a finite number, a boolean or null.
+    """Check that `value` is a string, a finite number, a boolean or null.
 
-    A number with an exponent that YAML 1.1 takes for a string (`1e-4`) is refused: it would be
-    searched, silently, as a word.
+    A string such as `1e-4` is rejected. YAML 1.1 reads this notation as a string, and without the
+    check it would silently be searched as a categorical value.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -132,7 +138,7 @@ def scalar(value: object) -> Scalar:
 
 
 def sequence(value: object) -> list[object]:
-    """`value` if it is a list with entries that differ from each other (1, 1.0 and true do not)."""
+    """Check that `value` is a non-empty list without equal entries; 1, 1.0 and true are equal."""
     if not isinstance(value, (list, tuple)):
         raise RecipeError(f"{shown(value)} is not a list")
     if not value:
@@ -140,7 +146,7 @@ def sequence(value: object) -> list[object]:
     seen: set[object] = set()
     for entry in value:
         if not isinstance(entry, Scalar):
-            continue  # whoever reads the entries refuses it
+            continue  # the function that reads the entry rejects it
         if entry in seen:
             raise RecipeError(f"{shown(entry)} stands twice in the list")
         seen.add(entry)
@@ -148,16 +154,16 @@ def sequence(value: object) -> list[object]:
 
 
 def same(left: object, right: object) -> bool:
-    """Whether two values are equal, a boolean never being a number and a tuple being a list."""
+    """Whether two values are equal. A boolean never equals a number; a tuple can equal a list."""
     if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
         return len(left) == len(right) and all(map(same, left, right))
     return isinstance(left, bool) == isinstance(right, bool) and left == right
 
 
 def _number_hint(written: str) -> str:
-    """What to write in place of a number that was read as a string; empty where it is none."""
-    if found := EXPONENT.fullmatch(written):
-        digits, point, sign, power = found.groups()
+    """How to write a number that was read as a string; empty if the string is no number."""
+    if match := EXPONENT.fullmatch(written):
+        digits, point, sign, power = match.groups()
         return (
             f" (YAML wants a point and a sign): write {digits}{point or '.0'}e{sign or '+'}{power}"
         )

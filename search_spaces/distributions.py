@@ -1,4 +1,4 @@
-"""A parameter's kind as Optuna's distributions; the one module here that loads Optuna."""
+"""Conversion of parameters to Optuna's distributions; the only module here that imports Optuna."""
 
 from optuna.distributions import (
     BaseDistribution,
@@ -11,7 +11,7 @@ from search_spaces.kinds import Channels, Choice, FloatRange, IntRange, Kind
 
 
 def distributions(name: str, kind: Kind) -> dict[str, BaseDistribution]:
-    """The distributions of a parameter called `name`, by the names under which Optuna stores it."""
+    """The Optuna distributions of the parameter `name`, by the names that Optuna stores."""
     return {optuna_name: _distribution(kind) for optuna_name in kind.optuna_names(name)}
 
 

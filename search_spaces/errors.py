@@ -1,18 +1,21 @@
-"""What a wrong recipe, or a value that does not fit one, raises."""
+"""The exception that this package raises."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class RecipeError(Exception):
-    """A recipe, or a configuration held against it, is wrong; the message is one line."""
+    """A recipe is invalid, or a configuration does not fit its search space.
+
+    The message is one line.
+    """
 
     exit_code = 2
 
 
 @contextmanager
 def at(where: str) -> Iterator[None]:
-    """Put `where` (a file, a parameter, a key) before the message of a RecipeError from inside."""
+    """A context that prefixes the message of a RecipeError with a file, parameter or key."""
     try:
         yield
     except RecipeError as error:

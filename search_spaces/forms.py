@@ -1,4 +1,4 @@
-"""From the form in which a recipe writes a parameter to its kind.
+"""A reader of the parameters of a recipe, which are written in one of these forms:
 
 {type: float, low: 0.1, high: 0.9, log: true}    also `step`; `type: int` likewise
 {type: categorical, choices: [relu, tanh]}
@@ -31,14 +31,16 @@ T = TypeVar("T")
 Number = TypeVar("Number", int, float)
 
 MAX_STEPS = 1_000_000
+"""Largest number of steps of a float range; more steps are an error."""
 MAX_LAYERS = 100
+"""Largest number of layers of `type: channels`; more layers are an error."""
 
 
 def read_kind(written: object) -> Kind:
-    """The kind that a parameter's written form means.
+    """The kind of a parameter, read from its form in a recipe.
 
     Raises:
-        RecipeError: the form is wrong; the message names the key, not the parameter.
+        RecipeError: the form is invalid. The message names the key, not the parameter.
     """
     if not isinstance(written, Mapping):
         return fixed(written)
@@ -53,7 +55,11 @@ def read_kind(written: object) -> Kind:
 
 
 def fixed(written: object) -> Fixed:
-    """A value that is not searched: a string, a number, true, false, or a list of such."""
+    """A fixed parameter: a string, a number, true, false, or a list of these.
+
+    Raises:
+        RecipeError: the value is null, an empty list, or of another type.
+    """
     if written is None:
         raise RecipeError("null is no value; allowed: a value, or a map with a type")
     if not isinstance(written, (list, tuple)):
@@ -82,7 +88,7 @@ def _int(written: Written) -> IntRange:
 def _range(
     written: Written, read: Callable[[object], Number]
 ) -> tuple[Number, Number, bool, Number | None]:
-    """low, high, log and step of a range, each read and all held against each other."""
+    """Read low, high, log and step of a range and check that they fit together."""
     checks.only_keys(written, ("type", "low", "high", "log", "step"))
     low, high = checks.entry(written, "low", read), checks.entry(written, "high", read)
     step = checks.optional(written, "step", read)
@@ -92,7 +98,7 @@ def _range(
     if step is not None and step <= 0:
         raise RecipeError(f"step {step} is not above 0")
     if log and step is not None:
-        raise RecipeError("log and step do not go together; leave one out")
+        raise RecipeError("log and step cannot be combined; leave one out")
     if log and low <= 0:
         raise RecipeError(f"low {low} is not above 0, as log: true needs it")
     return low, high, log, step
@@ -112,21 +118,21 @@ def _values(written: Written) -> Choice:
         raise RecipeError(f"values go with no type, float or int, not with {checks.shown(kind)}")
     checks.only_keys(written, ("type", "values"))
     read = checks.whole if kind == "int" else lambda value: float(checks.number(value))
-    return Choice(tuple(checks.entry(written, "values", _each(read))), kind)
+    return Choice(tuple(checks.entry(written, "values", _list_of(read))), kind)
 
 
 def _scalars(written: Written, key: str) -> Values:
-    return tuple(checks.entry(written, key, _each(checks.scalar)))
+    return tuple(checks.entry(written, key, _list_of(checks.scalar)))
 
 
-def _each(read: Callable[[object], T]) -> Callable[[object], list[T]]:
-    """Reads a list, each entry by `read`."""
+def _list_of(read: Callable[[object], T]) -> Callable[[object], list[T]]:
+    """A function that reads a list whose entries `read` reads."""
     return lambda entries: [read(entry) for entry in checks.sequence(entries)]
 
 
 def _channels(written: Written) -> Channels:
     checks.only_keys(written, ("type", "choices", "layers"))
-    choices = sorted(checks.entry(written, "choices", _each(checks.positive)))
+    choices = sorted(checks.entry(written, "choices", _list_of(checks.positive)))
     if len(choices) < 2:
         raise RecipeError("choices: one is too few; allowed: two or more, or a fixed list")
     layers = checks.entry(written, "layers", checks.positive)
@@ -141,3 +147,4 @@ READERS: dict[str, Callable[[Written], Kind]] = {
     "categorical": _categorical,
     "channels": _channels,
 }
+"""The reader of each `type` of a parameter."""

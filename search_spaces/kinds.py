@@ -1,8 +1,9 @@
-"""The kinds of parameters: what each may be, how many values it has, how Optuna sees it.
+"""The kinds of parameters: fixed, float range, integer range, choice and channels.
 
-Optuna sees a parameter as zero, one or several named values: none where it is fixed, one for each
-layer of `channels`, else one. `encode` goes from a value in the recipe's own form to the tuple of
-Optuna's values, `decode` back.
+A value has two forms. The recipe's form is what users and networks see, such as [8, 16, 32].
+Optuna's form is the tuple of values that Optuna stores: empty for a fixed parameter, one value per
+layer for channels, else one value. `encode` converts the recipe's form to Optuna's, `decode`
+converts Optuna's form to the recipe's.
 """
 
 import itertools
@@ -18,49 +19,58 @@ from search_spaces.errors import RecipeError
 
 
 Values = tuple[Scalar, ...]
+"""A value in Optuna's form."""
 
 
 class Kind(ABC):
-    """One parameter's range; immutable, and equal where the range is."""
+    """The range of one parameter; immutable. Kinds are equal if their ranges are equal."""
 
     def optuna_names(self, name: str) -> tuple[str, ...]:
-        """The names under which Optuna stores a parameter called `name`."""
+        """The names under which Optuna stores the values of the parameter `name`."""
         return (name,)
 
     @abstractmethod
     def to_json(self) -> Any:
-        """The form in which a recipe writes it."""
+        """The parameter as a recipe writes it."""
 
     @abstractmethod
     def encode(self, value: object) -> Values:
-        """Optuna's values of an own value; RecipeError where it is out of range."""
+        """Convert a value from the recipe's form to Optuna's.
+
+        Raises:
+            RecipeError: the value is outside the range.
+        """
 
     @abstractmethod
     def decode(self, values: Values) -> Any:
-        """The own value of Optuna's values."""
+        """Convert a value from Optuna's form to the recipe's.
+
+        Raises:
+            RecipeError: the value has the wrong type, or is no choice of the parameter.
+        """
 
     def canonical(self, values: Values) -> Values:
-        """The one form of Optuna's values that stands for all that mean the same."""
+        """The Optuna form to store, if several Optuna forms decode to the same value."""
         return values
 
     @property
     @abstractmethod
     def centre(self) -> Any:
-        """The own value in the middle of the range."""
+        """The middle of the range, in the recipe's form."""
 
     @property
     @abstractmethod
     def n_points(self) -> int | None:
-        """How many values there are; None where they cannot be counted."""
+        """The number of values; None if the range is continuous."""
 
     @abstractmethod
     def points(self) -> Iterable[Values]:
-        """All values, as Optuna's, in order; only where they can be counted."""
+        """All values in order, in Optuna's form. Only for countable ranges."""
 
 
 @dataclass(frozen=True)
 class Fixed(Kind):
-    """One value that is not searched; a list is kept as a tuple."""
+    """One value that is not searched; a list is stored as a tuple."""
 
     value: Scalar | Values
 
@@ -92,7 +102,7 @@ class Fixed(Kind):
 
 @dataclass(frozen=True)
 class FloatRange(Kind):
-    """low to high, both included; with a step, high is the last value that is reached."""
+    """Floats from low to high, both included. With a step, high is the last value on the grid."""
 
     low: float
     high: float
@@ -107,8 +117,8 @@ class FloatRange(Kind):
         _check_bounds(checked, self)
         if self.step is not None:
             n_steps = (checked - self.low) / self.step
-            if abs(n_steps - round(n_steps)) >= 1e-8:  # Optuna's own tolerance
-                raise RecipeError(_off_the_grid(checked, self))
+            if abs(n_steps - round(n_steps)) >= 1e-8:  # Optuna's tolerance
+                raise RecipeError(_off_grid_message(checked, self))
         return (checked,)
 
     def decode(self, values: Values) -> Any:
@@ -116,7 +126,10 @@ class FloatRange(Kind):
 
     @property
     def centre(self) -> float:
-        """On a logarithmic scale the geometric mean; with a step, the last at or below."""
+        """The mean of low and high, or the geometric mean if log.
+
+        With a step, the largest value on the grid that does not exceed the mean.
+        """
         if self.step is not None:
             return on_grid(self.low, self.step, n_steps(self.low, self.high, self.step) // 2)
         return _middle(self)
@@ -134,7 +147,7 @@ class FloatRange(Kind):
 
 @dataclass(frozen=True)
 class IntRange(Kind):
-    """Whole numbers from low to high, both included; with a step, high is the last reached."""
+    """Integers from low to high, both included. With a step, high is the last value on the grid."""
 
     low: int
     high: int
@@ -148,7 +161,7 @@ class IntRange(Kind):
         checked = whole(value)
         _check_bounds(checked, self)
         if (checked - self.low) % (self.step or 1):
-            raise RecipeError(_off_the_grid(checked, self))
+            raise RecipeError(_off_grid_message(checked, self))
         return (checked,)
 
     def decode(self, values: Values) -> Any:
@@ -156,7 +169,10 @@ class IntRange(Kind):
 
     @property
     def centre(self) -> int:
-        """On a logarithmic scale the geometric mean, rounded; with a step, the last at or below."""
+        """The rounded mean of low and high, or the rounded geometric mean if log.
+
+        With a step, the largest value on the grid that does not exceed the mean.
+        """
         if self.step is not None:
             return self.low + (self.n_points - 1) // 2 * self.step
         return round(_middle(self))
@@ -171,7 +187,11 @@ class IntRange(Kind):
 
 @dataclass(frozen=True)
 class Choice(Kind):
-    """One of several values: `choices` of type categorical, else `values` (of a type, or none)."""
+    """One of several values.
+
+    `type` is "categorical" for a recipe's `choices`. For a recipe's `values` it is "float", "int"
+    or None, as written.
+    """
 
     choices: Values
     type: str | None = "categorical"
@@ -191,7 +211,10 @@ class Choice(Kind):
 
     @property
     def centre(self) -> Scalar:
-        """Of numbers the middle one, the lower of two; of others the first."""
+        """The middle of the sorted choices; of two middle choices the lower.
+
+        If a choice is not a number, the centre is the first choice.
+        """
         if any(isinstance(choice, str | bool | None) for choice in self.choices):
             return self.choices[0]
         return sorted(self.choices, key=number)[(len(self.choices) - 1) // 2]
@@ -206,10 +229,11 @@ class Choice(Kind):
 
 @dataclass(frozen=True)
 class Channels(Kind):
-    """One choice for each layer, never decreasing with depth; to Optuna one index a layer.
+    """A number of channels for each layer, never decreasing with depth.
 
-    Any indexes will do: sorted, they are a sequence that never decreases, so that no sample is
-    refused and no layer's range depends on another's. `choices` are ascending.
+    In Optuna's form, each layer has an index of `choices`, which are in ascending order. Decoding
+    sorts the indexes, so that channels never decrease. Every sample is therefore valid, and the
+    range of a layer does not depend on other layers.
     """
 
     choices: tuple[int, ...]
@@ -236,7 +260,7 @@ class Channels(Kind):
 
     @property
     def centre(self) -> list[int]:
-        """The middle choice, the lower of two, in every layer."""
+        """The middle choice, or the lower of the two middle choices, in every layer."""
         return [self.choices[(len(self.choices) - 1) // 2]] * self.layers
 
     def canonical(self, values: Values) -> Values:
@@ -262,28 +286,28 @@ class Channels(Kind):
 
 
 def n_steps(low: float, high: float, step: float) -> int:
-    """How often `step` fits between low and high, counted in decimals as Optuna counts."""
+    """The number of steps between low and high, in decimal arithmetic as in Optuna."""
     return int((Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step)))
 
 
 def on_grid(low: float, step: float, index: int) -> float:
-    """The value `index` steps above low, without the error that adding floats would gather."""
+    """The value `index` steps above low, in decimal arithmetic to avoid rounding errors."""
     return float(Decimal(str(low)) + index * Decimal(str(step)))
 
 
 def _middle(bounds: FloatRange | IntRange) -> float:
     low, high = float(bounds.low), float(bounds.high)
     middle = math.sqrt(low) * math.sqrt(high) if bounds.log else low / 2 + high / 2
-    return min(max(middle, low), high)  # what rounding has moved outside
+    return min(max(middle, low), high)  # rounding can move the middle outside the range
 
 
 def _range_json(kind: str, bounds: FloatRange | IntRange) -> dict[str, Any]:
-    written: dict[str, Any] = {"type": kind, "low": bounds.low, "high": bounds.high}
+    form: dict[str, Any] = {"type": kind, "low": bounds.low, "high": bounds.high}
     if bounds.log:
-        written["log"] = True
+        form["log"] = True
     if bounds.step is not None:
-        written["step"] = bounds.step
-    return written
+        form["step"] = bounds.step
+    return form
 
 
 def _check_bounds(value: float, bounds: FloatRange | IntRange) -> None:
@@ -291,5 +315,5 @@ def _check_bounds(value: float, bounds: FloatRange | IntRange) -> None:
         raise RecipeError(f"{shown(value)} is outside {bounds.low} to {bounds.high}")
 
 
-def _off_the_grid(value: float, bounds: FloatRange | IntRange) -> str:
+def _off_grid_message(value: float, bounds: FloatRange | IntRange) -> str:
     return f"{shown(value)} is not {bounds.low} plus a whole number of steps of {bounds.step}"

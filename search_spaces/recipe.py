@@ -1,9 +1,13 @@
-"""Recipes: the search space of an architecture, what it is trained with, what is known of it.
+"""Recipes: an architecture's search space, training settings, known configurations and report.
 
-A file holds one architecture (`architecture: name`) or a family: `architectures:`, a map from each
-name to what it changes. There `parameters` are merged by name over the common ones (null takes one
-away, also out of the common known configurations), `training` and `reported` key by key; `known`
-replaces the common ones.
+A file holds the recipe of one architecture (`architecture: name`) or of a family of architectures
+(`architectures:`). A family's sections `training`, `parameters`, `known` and `reported` are common
+to its members. `architectures` maps each member's name to its own sections, which change the
+common ones:
+
+- `training`, `parameters` and `reported` replace the common entries of the same name. A null
+  removes an entry. Removing a parameter also removes it from the common known configurations.
+- `known` replaces all common known configurations.
 """
 
 from dataclasses import dataclass, fields
@@ -20,15 +24,19 @@ from search_spaces.space import SearchSpace, identifier
 
 FOLDER = Path(__file__).parent
 SECTIONS = ("training", "parameters", "known", "reported")
+"""The sections of a recipe file besides `architecture` or `architectures`."""
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What a report says of an architecture; errors are fractions from 0 to 1.
+    """The results and hyperparameters that a report gives for an architecture.
 
-    `n` test runs gave the mean `test_error` and the standard deviation `std`; `n_parameters` and
-    the seconds `train_s` of one training are the report's own figures. `hyperparameters` are the
-    report's; what it leaves open was chosen, and `chosen` says so.
+    source: the report, and the table or section in it.
+    test_error, std: mean and standard deviation of `n` test runs, as fractions from 0 to 1.
+    n_parameters: the number of parameters that the report states.
+    train_s: the seconds of one training that the report states.
+    hyperparameters: the configuration that `hpo reproduce` trains; others have their defaults.
+    chosen: a text on what the report leaves open and what was chosen.
     """
 
     source: str
@@ -43,7 +51,11 @@ class Reported:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One architecture's recipe; `known` configurations are in the own form, fixed values in."""
+    """The recipe of one architecture.
+
+    `known` configurations are in the recipe's form and include fixed parameters. Without `epochs`
+    or `batch_size`, the study's default applies.
+    """
 
     architecture: str
     epochs: int | None
@@ -54,10 +66,13 @@ class Recipe:
 
 
 def read(path: Path, architecture: str | None = None) -> Recipe:
-    """The recipe in a file; of a family, that of `architecture`, which then has to be given.
+    """Read the recipe of an architecture from a file.
+
+    `architecture` may be None if the file holds only one.
 
     Raises:
-        RecipeError: the file cannot be read, is wrong, or does not hold the architecture.
+        RecipeError: the file cannot be read, is invalid or lacks the architecture, or
+            `architecture` is None and the file holds a family.
     """
     with at(_label(path)):
         file = _load(path)
@@ -69,10 +84,10 @@ def read(path: Path, architecture: str | None = None) -> Recipe:
 
 
 def architectures(path: Path) -> tuple[str, ...]:
-    """The names of the architectures whose recipes a file holds.
+    """The names of all architectures whose recipes a file holds.
 
     Raises:
-        RecipeError: the file cannot be read, or names none.
+        RecipeError: the file cannot be read, or names no architecture.
     """
     with at(_label(path)):
         file = _load(path)
@@ -80,19 +95,19 @@ def architectures(path: Path) -> tuple[str, ...]:
 
 
 def bundled_files() -> tuple[Path, ...]:
-    """The recipe files that come with this package."""
+    """The recipe files of this package."""
     return tuple(sorted(FOLDER.glob("*.yaml")))
 
 
 @cache
 def bundled(architecture: str) -> Recipe | None:
-    """The recipe that comes with this package for an architecture; None where there is none."""
+    """This package's recipe of an architecture; None if it has none."""
     path = _bundled_paths().get(architecture)
     return None if path is None else read(path, architecture)
 
 
 def bundled_names() -> tuple[str, ...]:
-    """The architectures that have a recipe in this package."""
+    """The names of all architectures that have a recipe in this package."""
     return tuple(_bundled_paths())
 
 
@@ -110,7 +125,7 @@ def _load(path: Path) -> Written:
     if file is None:
         raise RecipeError("the file is empty; see search_spaces/siamese.yaml for an example")
     written = checks.mapping(file)
-    if "hpo_export" in written:  # an export holds the recipe of its study
+    if "hpo_export" in written:  # the file is an export, which contains the study's recipe
         written = checks.entry(written, "recipe", checks.mapping)
     checks.only_keys(written, ("architecture", "architectures", *SECTIONS))
     if ("architecture" in written) == ("architectures" in written):
@@ -118,10 +133,11 @@ def _load(path: Path) -> Written:
     return written
 
 
-def _single(file: Written, asked: str | None) -> str:
+def _single(file: Written, architecture: str | None) -> str:
+    """The name of the file's only architecture, which must be `architecture` if that is given."""
     name = checks.entry(file, "architecture", checks.text)
-    if asked not in (None, name):
-        raise RecipeError(f"holds architecture {name}, not {checks.shown(asked)}")
+    if architecture not in (None, name):
+        raise RecipeError(f"holds architecture {name}, not {checks.shown(architecture)}")
     return name
 
 
@@ -133,18 +149,19 @@ def _family(file: Written) -> dict[str, object]:
         return {checks.text(name): entry for name, entry in members.items()}
 
 
-def _member(file: Written, asked: str | None) -> str:
+def _member(file: Written, architecture: str | None) -> str:
+    """The name `architecture`, if it is a member of the file's family."""
     names = _family(file)
-    if asked is None:
+    if architecture is None:
         raise RecipeError(f"holds a family; say which architecture: {checks.listed(names)}")
-    if asked not in names:
-        raise RecipeError(checks.unknown("architecture", asked, names))
-    return asked
+    if architecture not in names:
+        raise RecipeError(checks.unknown("architecture", architecture, names))
+    return architecture
 
 
-def _merged(file: Written, entry: object) -> Written:
-    """A family's common sections with what one member's entry (null: nothing) changes."""
-    changes = checks.mapping({} if entry is None else entry)
+def _merged(file: Written, member: object) -> Written:
+    """A family's common sections, changed by the sections of one member; null changes nothing."""
+    changes = checks.mapping({} if member is None else member)
     checks.only_keys(changes, SECTIONS)
     common = {key: value for key, value in file.items() if key != "architectures"}
     merged = {**common, **changes}
@@ -154,34 +171,43 @@ def _merged(file: Written, entry: object) -> Written:
                 merged[key] = _overlaid(checks.mapping(common[key]), checks.mapping(changes[key]))
     if "known" in common and "known" not in changes:
         with at("parameters"):
-            changed = checks.mapping(changes.get("parameters") or {})
+            parameters = checks.mapping(changes.get("parameters") or {})
         with at("known"):
-            merged["known"] = _left(common["known"], changed)
+            merged["known"] = _without_removed(common["known"], parameters)
     return merged
 
 
-def _left(known: object, changes: Written) -> object:
-    """Common known configurations without the parameters that a member takes away."""
-    gone = {name for name, form in changes.items() if form is None}
+def _without_removed(known: object, changes: Written) -> object:
+    """The common known configurations without the parameters that a member removes."""
+    removed = _removed(changes)
     if not isinstance(known, list):
         return known
-    return [{k: v for k, v in checks.mapping(entry).items() if k not in gone} for entry in known]
+    return [{k: v for k, v in checks.mapping(entry).items() if k not in removed} for entry in known]
 
 
 def _overlaid(common: Written, changes: Written) -> Written:
-    for name, change in changes.items():
-        if change is None and name not in common:
-            raise RecipeError(f"{checks.shown(name)}: null takes away what is not there")
+    removed = _removed(changes)
+    for name in changes:
+        if name in removed and name not in common:
+            raise RecipeError(
+                f"{checks.shown(name)}: null removes an entry, but the family has no entry of "
+                "this name"
+            )
     merged = {**common, **changes}
-    gone = {name for name, change in changes.items() if change is None}
-    return {name: form for name, form in merged.items() if name not in gone}
+    return {name: form for name, form in merged.items() if name not in removed}
+
+
+def _removed(changes: Written) -> set[object]:
+    return {name for name, change in changes.items() if change is None}
 
 
 def _recipe(architecture: str, written: Written) -> Recipe:
     space = checks.entry(written, "parameters", SearchSpace.from_json)
     training = checks.optional(written, "training", _training) or {}
-    if twice := [name for name in training if name in space.names]:
-        raise RecipeError(f"{twice[0]}: stands under training and under parameters; leave one out")
+    if duplicates := [name for name in training if name in space.names]:
+        raise RecipeError(
+            f"{duplicates[0]}: stands under training and under parameters; leave one out"
+        )
     return Recipe(
         architecture=architecture,
         epochs=training.get("epochs"),
@@ -227,7 +253,7 @@ def _read_reported(written: Written) -> Reported:
         n=checks.optional(written, "n", checks.positive),
         n_parameters=checks.optional(written, "n_parameters", checks.positive),
         train_s=checks.optional(written, "train_s", _seconds),
-        hyperparameters=checks.optional(written, "hyperparameters", _plain) or {},
+        hyperparameters=checks.optional(written, "hyperparameters", _hyperparameters) or {},
         chosen=checks.optional(written, "chosen", checks.text),
     )
 
@@ -239,8 +265,8 @@ def _seconds(written: object) -> float:
     return seconds
 
 
-def _plain(written: object) -> dict[str, Any]:
-    """Hyperparameters as reported, which need not lie in the space."""
+def _hyperparameters(written: object) -> dict[str, Any]:
+    """A report's hyperparameters, which may lie outside the search space."""
     hyperparameters = checks.mapping(written)
     return {
         identifier(name): checks.entry(hyperparameters, name, fixed).to_json()

@@ -1,7 +1,8 @@
-"""A search space: named parameters, in a recipe's own form and in Optuna's.
+"""A search space: the named parameters of an architecture and their ranges.
 
-The own form is what a recipe's author and an architecture see: `{"channels": [8, 16, 32]}`. In
-Optuna's form `channels` are one index a layer (`channels_0`, ...), and what is fixed is left out.
+A configuration has two forms. The recipe's form is what users and networks see, such as
+`{"channels": [8, 16, 32]}`. In Optuna's form, channels are one index per layer (`channels_0`, ...),
+and fixed parameters are left out.
 """
 
 import itertools
@@ -22,48 +23,49 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 MAX_POINTS = 1_000_000
+"""Largest number of configurations of a grid; a larger grid is an error."""
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The parameters of one architecture's search, in the recipe's order; immutable."""
+    """The parameters of a search, by name, in the recipe's order; immutable."""
 
     parameters: tuple[tuple[str, Kind], ...]
 
     @classmethod
     def from_json(cls, written: object) -> "SearchSpace":
-        """Read the map of parameters of a recipe, or what `to_json` gave.
+        """Read the map of parameters of a recipe, or a result of `to_json`.
 
         Raises:
-            RecipeError: a name or a range is wrong; the message names the parameter.
+            RecipeError: a name or a range is invalid; the message names the parameter.
         """
         parameters = []
-        for given, form in checks.mapping(written).items():
-            name = identifier(given)
+        for key, form in checks.mapping(written).items():
+            name = identifier(key)
             with at(name):
                 parameters.append((name, read_kind(form)))
         _check_collisions(parameters)
         return cls(tuple(parameters))
 
     def to_json(self) -> dict[str, Any]:
-        """The parameters as a recipe writes them: plain values for JSON, floats exact."""
+        """The parameters as a recipe writes them, in JSON's types, with exact floats."""
         return {name: kind.to_json() for name, kind in self.parameters}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters' own names, fixed ones among them."""
+        """The names of all parameters in the recipe's form, including fixed parameters."""
         return tuple(name for name, _ in self.parameters)
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """The fixed parameters and their values."""
+        """The values of the fixed parameters, by name."""
         return {name: kind.to_json() for name, kind in self.parameters if isinstance(kind, Fixed)}
 
     def highest(self, name: str) -> Any:
-        """The largest value that a parameter of numbers can take.
+        """The largest value of a numeric parameter.
 
         Raises:
-            RecipeError: its values are no numbers.
+            RecipeError: the parameter is not numeric.
         """
         kind = dict(self.parameters)[name]
         with at(f"parameter {name}"):
@@ -77,8 +79,8 @@ class SearchSpace:
             raise RecipeError("is no number")
 
     def distributions(self) -> "dict[str, BaseDistribution]":
-        """Optuna's distributions, in Optuna's names."""
-        from search_spaces.distributions import distributions  # loads Optuna, which is slow
+        """Optuna's distributions by the names that Optuna stores; fixed parameters have none."""
+        from search_spaces.distributions import distributions  # imports Optuna, which is slow
 
         return dict(
             itertools.chain.from_iterable(
@@ -87,27 +89,31 @@ class SearchSpace:
         )
 
     def encode(self, params: Mapping[str, object]) -> dict[str, Any]:
-        """A configuration in the own form (fixed values may be left out) in Optuna's names.
+        """Convert a configuration from the recipe's form to Optuna's.
+
+        Fixed parameters may be left out.
 
         Raises:
             RecipeError: a parameter is missing, unknown or outside its range.
         """
-        given = {**self.fixed, **params}
-        _check_names(given, self.names)
+        complete = {**self.fixed, **params}
+        _check_names(complete, self.names)
         encoded: dict[str, Any] = {}
         for name, kind in self.parameters:
             with at(f"parameter {name}"):
-                encoded.update(zip(kind.optuna_names(name), kind.encode(given[name]), strict=True))
+                values = kind.encode(complete[name])
+                encoded.update(zip(kind.optuna_names(name), values, strict=True))
         return encoded
 
     def decode(self, optuna_params: Mapping[str, Any]) -> dict[str, Any]:
-        """Optuna's parameters in the own form and order, with the fixed values.
+        """Convert a configuration from Optuna's form to the recipe's, with fixed parameters.
 
-        Floats and whole numbers are taken as the sampler gave them: a float may lie a rounding
-        error outside its range.
+        The ranges of floats and integers are not checked, because a sampler's float may lie a
+        rounding error outside its range.
 
         Raises:
-            RecipeError: a name is missing or unknown, or a value is none of a choice.
+            RecipeError: a parameter is missing or unknown, or a value has the wrong type or is not
+                among the choices.
         """
         decoded = {}
         for name, kind, values in self._grouped(optuna_params):
@@ -116,10 +122,10 @@ class SearchSpace:
         return decoded
 
     def canonical(self, optuna_params: Mapping[str, Any]) -> dict[str, Any]:
-        """Optuna's parameters in the form to be stored: the indexes of channels sorted.
+        """The Optuna form to store: the same configuration with the indexes of channels sorted.
 
         Raises:
-            RecipeError: a name is missing or unknown, or an index is outside its choices.
+            RecipeError: a parameter is missing or unknown, or an index is outside the choices.
         """
         stored: dict[str, Any] = {}
         for name, kind, values in self._grouped(optuna_params):
@@ -129,15 +135,18 @@ class SearchSpace:
 
     @property
     def centre(self) -> dict[str, Any]:
-        """The configuration of all parameters' middle values, in the own form."""
+        """The configuration in which every parameter has the middle of its range.
+
+        It is in the recipe's form.
+        """
         return {name: kind.centre for name, kind in self.parameters}
 
     @property
     def n_points(self) -> int:
-        """How many configurations there are; 1 where all is fixed.
+        """The number of configurations; 1 if all parameters are fixed.
 
         Raises:
-            RecipeError: they cannot be counted.
+            RecipeError: a range is continuous.
         """
         if self._uncountable:
             names = ", ".join(self._uncountable)
@@ -145,18 +154,20 @@ class SearchSpace:
         return math.prod(kind.n_points or 0 for _, kind in self.parameters)
 
     def points(self) -> list[dict[str, Any]]:
-        """All configurations in Optuna's names, each once, the last parameter varying fastest.
+        """All configurations in Optuna's form. The last parameter varies fastest.
 
         Raises:
-            RecipeError: they cannot be counted, or are more than 1,000,000.
+            RecipeError: a range is continuous, or there are more than 1,000,000 configurations.
         """
         if self.n_points > MAX_POINTS:
             raise RecipeError("the grid has too many points; allowed: at most 1,000,000")
-        names = [each for name, kind in self.parameters for each in kind.optuna_names(name)]
-        combined = itertools.product(*(kind.points() for _, kind in self.parameters))
+        optuna_names = list(
+            itertools.chain.from_iterable(kind.optuna_names(name) for name, kind in self.parameters)
+        )
+        combinations = itertools.product(*(kind.points() for _, kind in self.parameters))
         return [
-            dict(zip(names, itertools.chain.from_iterable(values), strict=True))
-            for values in combined
+            dict(zip(optuna_names, itertools.chain.from_iterable(values), strict=True))
+            for values in combinations
         ]
 
     @property
@@ -164,37 +175,45 @@ class SearchSpace:
         return [name for name, kind in self.parameters if kind.n_points is None]
 
     def _grouped(self, optuna_params: Mapping[str, Any]) -> Iterator[tuple[str, Kind, Values]]:
-        """Each parameter with its values out of Optuna's, which have to be all and no more."""
+        """Yield each parameter with its values in Optuna's form.
+
+        Raises:
+            RecipeError: a parameter is missing or unknown.
+        """
         groups = [(name, kind, kind.optuna_names(name)) for name, kind in self.parameters]
-        _check_names(optuna_params, [each for _, _, names in groups for each in names])
-        for name, kind, names in groups:
-            yield name, kind, tuple(optuna_params[each] for each in names)
+        _check_names(optuna_params, [key for _, _, keys in groups for key in keys])
+        for name, kind, keys in groups:
+            yield name, kind, tuple(optuna_params[key] for key in keys)
 
 
 def identifier(name: object) -> str:
-    """`name` if it can be the name of a parameter, which is a keyword argument in the end."""
+    """Check that `name` can be a parameter's name, which becomes a keyword argument.
+
+    Raises:
+        RecipeError: `name` is no identifier, is longer than 100 characters, or is a Python keyword.
+    """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", name):
         allowed = "letters, digits and _, no digit first, at most 100"
         raise RecipeError(f"{checks.shown(name)} is not a parameter's name; allowed: {allowed}")
     if keyword.iskeyword(name):
-        raise RecipeError(f"{name}: a word of Python's own; choose another")
+        raise RecipeError(f"{name}: is a keyword of Python; choose another name")
     return name
 
 
-def _check_names(given: Mapping[str, object], names: Collection[str]) -> None:
-    for name in given:
+def _check_names(params: Mapping[str, object], names: Collection[str]) -> None:
+    for name in params:
         if name not in names:
             raise RecipeError(checks.unknown("parameter", name, names))
-    if missing := [name for name in names if name not in given]:
+    if missing := [name for name in names if name not in params]:
         raise RecipeError(f"missing: {', '.join(missing)}")
 
 
 def _check_collisions(parameters: list[tuple[str, Kind]]) -> None:
-    """Refuse names that are one to a database, some of which do not tell cases apart."""
-    taken: dict[str, str] = {}
+    """Check that no two names are equal without case, because some databases ignore case."""
+    owners: dict[str, str] = {}
     for name, kind in parameters:
-        names = (name, *kind.optuna_names(name))
-        for each in names:
-            if each.lower() in taken:
-                raise RecipeError(f"{name}: {each} collides with parameter {taken[each.lower()]}")
-        taken |= {each.lower(): name for each in names}
+        stored_names = (name, *kind.optuna_names(name))
+        for stored in stored_names:
+            if owner := owners.get(stored.lower()):
+                raise RecipeError(f"{name}: {stored} collides with parameter {owner}")
+        owners |= {stored.lower(): name for stored in stored_names}

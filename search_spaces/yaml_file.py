@@ -1,4 +1,7 @@
-"""Reading a YAML or JSON file from anyone: strict, bounded in size, and with one-line errors."""
+"""A strict reader of YAML and JSON files from untrusted sources.
+
+Files are limited in size and depth. Error messages are one line.
+"""
 
 import itertools
 import json
@@ -14,20 +17,24 @@ from search_spaces.errors import RecipeError
 
 
 MAX_BYTES = 300_000
+"""Largest file in bytes; a larger file is an error."""
 MAX_NODES = 10_000
+"""Largest number of values in a file, keys included; more values are an error."""
 MAX_DEPTH = 20
+"""Largest number of nested levels; deeper nesting is an error."""
 MAX_SCALAR = 1_000
+"""Largest number of characters in a value; a longer value is an error."""
 
 
 def read(path: Path) -> object:
-    """What the file holds, of plain types.
+    """The content of a file: JSON if its name ends in `.json`, else YAML.
 
     Raises:
-        RecipeError: it cannot be read, is not plain YAML (JSON where it is called so) or holds more
-            than a recipe can; the message does not name the file.
+        RecipeError: the file cannot be read, has a syntax error or exceeds a limit. The message
+            does not name the file.
     """
     text = _read(path)
-    if path.suffix == ".json":  # an export; YAML would take JSON's 1e-07 for a word
+    if path.suffix == ".json":  # the YAML reader would read JSON's 1e-07 as a string
         return _json(text)
     try:
         return _StrictLoader(text).get_single_data()
@@ -39,42 +46,42 @@ def read(path: Path) -> object:
 
 def _json(text: str) -> object:
     try:
-        found = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        content = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"not JSON: {error}") from error
-    level, n_nodes, depth = [found], 0, 0
+    level, n_nodes, depth = [content], 0, 0
     while level:
         n_nodes, depth = n_nodes + len(level), depth + 1
         longest = max((len(node) for node in level if isinstance(node, str)), default=0)
-        if problem := _excess(longest, depth, n_nodes):
+        if problem := _exceeded_limit(longest, depth, n_nodes):
             raise RecipeError(problem)
-        level = [inner for node in level for inner in _inner(node)]
-    return found
+        level = [child for node in level for child in _children(node)]
+    return content
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose keys are all different."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        times = Counter(key for key, _ in pairs)
-        twice = next(key for key, n in times.items() if n > 1)
-        raise RecipeError(f"the key {shown(twice)} stands twice")
-    return found
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        duplicate = next(key for key, n in counts.items() if n > 1)
+        raise RecipeError(f"the key {shown(duplicate)} stands twice")
+    return result
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise RecipeError(f"{name} is not JSON; write a finite number")
 
 
-def _inner(node: object) -> Iterable[object]:
-    """What a value of JSON holds; the keys of an object are values, too, as in YAML."""
+def _children(node: object) -> Iterable[object]:
+    """The values directly inside a JSON value. Keys of an object count as values, as in YAML."""
     if isinstance(node, dict):
         return itertools.chain.from_iterable(node.items())
     return node if isinstance(node, list) else ()
 
 
-def _excess(length: int, depth: int, n_nodes: int) -> str | None:
-    """What of a file is more than a recipe can have: longest value, levels, values."""
+def _exceeded_limit(length: int, depth: int, n_nodes: int) -> str | None:
+    """The limit that the longest value, the depth or the number of values exceeds; else None."""
     if length > MAX_SCALAR:
         return f"a value is longer than {MAX_SCALAR} characters"
     if depth > MAX_DEPTH:
@@ -83,7 +90,7 @@ def _excess(length: int, depth: int, n_nodes: int) -> str | None:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader without anchors, tags, duplicate keys, and what has no end."""
+    """PyYAML's safe loader, which also refuses anchors, tags, duplicate keys and large files."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -102,7 +109,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep=deep)
-        if len(mapping) < len(node.value):  # an earlier value was overwritten
+        if len(mapping) < len(node.value):  # a duplicate key overwrote a value
             self._refuse_duplicate(node)
         return mapping
 
@@ -110,8 +117,8 @@ class _StrictLoader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             return "anchors and aliases (& and *) are not allowed; write the value out"
         if getattr(event, "tag", None):
-            return "tags (!) are not allowed; quote the value where it is text"
-        return _excess(len(getattr(event, "value", "")), self.depth, self.n_nodes)
+            return "tags (!) are not allowed; quote the value if it is text"
+        return _exceeded_limit(len(getattr(event, "value", "")), self.depth, self.n_nodes)
 
     def _refuse_duplicate(self, node: yaml.MappingNode) -> None:
         seen = set()
@@ -129,7 +136,7 @@ def _read(path: Path) -> str:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise RecipeError(f"cannot be read: {error.strerror}") from error
-    except ValueError as error:  # a path with a null character
+    except ValueError as error:  # the path contains a null character
         raise RecipeError(f"cannot be read: {error}") from error
     if len(content) > MAX_BYTES:
         raise RecipeError("larger than 300 kB; a recipe is a few kB")
@@ -142,5 +149,5 @@ def _read(path: Path) -> str:
 def _one_line(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "YAML"
-    said = " ".join(part for part in (error.context, error.problem) if part)
-    return f"{where}: {' '.join(said.split())}"
+    message = " ".join(part for part in (error.context, error.problem) if part)
+    return f"{where}: {' '.join(message.split())}"

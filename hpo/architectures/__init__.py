@@ -1,6 +1,7 @@
-"""The zoo: `architectures.get("siamese").build(channels=[64, 128, 256])` gives a network.
+"""The registry of networks: `architectures.get("siamese").build(channels=[64, 128, 256])`.
 
-Every module in this folder is loaded and enters its networks: a new family is one new file.
+Importing this package imports every module of its folder. Each module registers its networks, so
+that adding a family of networks takes one new file.
 """
 
 import pkgutil

@@ -1,4 +1,4 @@
-"""Parts that several families share.
+"""Layers and modules that several families of networks share.
 
 Shapes: N batch, P the two images of a pair, C channels, H W image, K classes, F features.
 """
@@ -24,20 +24,22 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
 }
-"""None of them ever falls, so that pooling before or after one gives the same."""
+"""Activations by name. All are monotonic, so that max pooling may come before or after them."""
 
 MERGES: dict[str, Callable[[Tensor], Tensor]] = {
     "concatenate": lambda parts_NPF: parts_NPF.flatten(1),
     "difference": lambda parts_NPF: parts_NPF[:, 0] - parts_NPF[:, 1],
     "maximum": lambda parts_NPF: parts_NPF.amax(dim=1),
 }
+"""Functions that merge the features of two images, [N, 2, F], into one vector, by name."""
 
 
 class ComparedPair(nn.Module):
-    """Two encoded images, compared: what weight sharing, auxiliary and asymmetry loss are made of.
+    """A network that encodes the two images of a pair and compares the two encodings.
 
-    `encoder` makes an encoder from [N, 1, H, W] to [N, F], `comparator` what goes from [N, 2, F]
-    to [N, 2]. With an auxiliary loss F is the 10 digits, and the encoder gives their logits.
+    Its `traits` select weight sharing, auxiliary loss and asymmetry loss. `encoder` builds an
+    encoder from [N, 1, H, W] to [N, F]. `comparator` builds a module from [N, 2, F] to [N, 2].
+    With an auxiliary loss, F is 10 and the encoder returns the logits of the ten digits.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class ComparedPair(nn.Module):
         self.comparator = comparator()
 
     def forward(self, images_NPHW: Tensor) -> Outputs:
-        """[N, 2, H, W] to answers [N, 2] and, by the traits, digits and the swapped answer."""
+        """Map [N, 2, H, W] to answers [N, 2]; the traits add digit logits and swapped answers."""
         parts_NPF = self.encoded(images_NPHW)
         return Outputs(
             self.comparator(parts_NPF),
@@ -61,7 +63,7 @@ class ComparedPair(nn.Module):
         )
 
     def _swapped(self, parts_NPF: Tensor) -> Tensor | None:
-        """The answer for the pair the other way round, which only the training loss asks for."""
+        """The answer for the swapped pair, which only the asymmetry loss needs; else None."""
         if not (self.traits.asymmetry_loss and self.training):
             return None
         swapped: Tensor = self.comparator(parts_NPF.flip(1))
@@ -69,9 +71,9 @@ class ComparedPair(nn.Module):
 
 
 class EncodedPair(nn.Module):
-    """Reads each image of a pair: one encoder for both (weight sharing), or one for each.
+    """Encodes each image of a pair, with one shared encoder or one encoder per image.
 
-    `make` gives an encoder from [N, 1, H, W] to [N, F].
+    `make` builds an encoder from [N, 1, H, W] to [N, F].
     """
 
     def __init__(self, make: Callable[[], nn.Module], *, shared: bool) -> None:
@@ -79,8 +81,8 @@ class EncodedPair(nn.Module):
         self.encoders = nn.ModuleList([make()] if shared else [make(), make()])
 
     def forward(self, images_NPHW: Tensor) -> Tensor:
-        """[N, 2, H, W] to [N, 2, F]."""
-        if len(self.encoders) == 1:  # both images of all pairs as one batch
+        """Map [N, 2, H, W] to [N, 2, F]."""
+        if len(self.encoders) == 1:  # one batch of both images of all pairs
             single = images_NPHW.flatten(0, 1).unsqueeze(1)  # [2N, 1, H, W]
             encoded: Tensor = self.encoders[0](single)  # [2N, F]
             return encoded.view(-1, 2, *encoded.shape[1:])
@@ -96,15 +98,15 @@ class PlainPair(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images_NPHW: Tensor) -> Outputs:
-        """[N, 2, H, W] to answers [N, 2]."""
+        """Map [N, 2, H, W] to answers [N, 2]."""
         return Outputs(self.layers(images_NPHW))
 
 
 class Merge(nn.Module):
-    """Makes one vector of the two encoded images: concatenate, difference or maximum.
+    """Merges the features of two images into one vector: concatenate, difference or maximum.
 
     Raises:
-        InputError: there is no merge of that name.
+        InputError: no merge has that name.
     """
 
     def __init__(self, name: str) -> None:
@@ -113,16 +115,16 @@ class Merge(nn.Module):
         self._merge = choose("merge", name, MERGES)
 
     def width(self, n_features: int) -> int:
-        """How many features come out for `n_features` of each image."""
+        """Number of merged features for `n_features` features of each image."""
         return 2 * n_features if self.name == "concatenate" else n_features
 
     def forward(self, parts_NPF: Tensor) -> Tensor:
-        """[N, 2, F] to [N, 2F] or [N, F]."""
+        """Map [N, 2, F] to [N, 2F] or [N, F]."""
         return self._merge(parts_NPF)
 
 
 def linear_comparator(merge: str, activation: str) -> nn.Module:
-    """The activation of each digit's values and one linear map: [N, 2, 10] to [N, 2]."""
+    """A comparator of an activation, a merge and one linear layer: [N, 2, 10] to [N, 2]."""
     merged = Merge(merge)
     return nn.Sequential(activate(activation), merged, nn.Linear(merged.width(N_DIGITS), 2))
 
@@ -131,7 +133,7 @@ def activate(name: str) -> nn.Module:
     """The activation of that name.
 
     Raises:
-        InputError: there is none.
+        InputError: no activation has that name.
     """
     return choose("activation", name, ACTIVATIONS)()
 
@@ -139,7 +141,7 @@ def activate(name: str) -> nn.Module:
 def dense(
     n_in: int, n_out: int, dropout: float, *, activation: str = "relu", batch_norm: bool = True
 ) -> Iterable[nn.Module]:
-    """Linear, BatchNorm (or none), activation, Dropout."""
+    """Yield the layers Linear, BatchNorm if `batch_norm`, activation, Dropout."""
     yield nn.Linear(n_in, n_out)
     if batch_norm:
         yield nn.BatchNorm1d(n_out)
@@ -150,10 +152,11 @@ def dense(
 def convolved(
     convolution: nn.Conv2d, *, pool: int, activation: str = "relu", batch_norm: bool = False
 ) -> Iterable[nn.Module]:
-    """Convolution, BatchNorm (or none), maximum of pool x pool, activation.
+    """Yield the layers convolution, BatchNorm if `batch_norm`, max pooling, activation.
 
-    The activation comes last, where the reports have it before the pooling: it never falls, so
-    that the result is the same, and it works on fewer values.
+    `pool` is the side of a pooling window; 1 leaves out the pooling. The reports apply the
+    activation before the pooling. Here it comes after, where it processes fewer values. The
+    result is the same because all `ACTIVATIONS` are monotonic.
     """
     yield convolution
     if batch_norm:
@@ -164,10 +167,10 @@ def convolved(
 
 
 def choose(parameter: str, name: str, choices: Mapping[str, T]) -> T:
-    """What stands under a name that a recipe has given.
+    """The entry of `choices` under `name`, the value that a recipe gives to `parameter`.
 
     Raises:
-        InputError: nothing does.
+        InputError: `choices` has no entry of that name.
     """
     if name not in choices:
         raise InputError(f"{parameter} is {name!r}; allowed: {', '.join(choices)}")

@@ -1,10 +1,11 @@
-"""What an architecture is: a factory of networks with keyword hyperparameters.
+"""The interface of an architecture: a factory of networks with keyword hyperparameters.
 
-A package of a user's own offers one under a name in the entry-point group `hpo.architectures`, or
-it is named as `package.module:attribute`. What is found there is an `Architecture` or the bare
-factory, a function or an `nn.Module` class; `examples/` has both.
+A user's package can add architectures in two ways: by an entry point in the group
+`hpo.architectures`, or by being named as `package.module:attribute`. The object must be an
+`Architecture` or a factory, that is, a function that returns a network or an `nn.Module` class.
+`examples/` shows both ways.
 
-Shapes: N batch, P parts of an example (the two images of a pair), K classes, D numbers.
+Shapes: N batch, P parts of an example (the two images of a pair), K classes, D targets.
 """
 
 import inspect
@@ -23,11 +24,11 @@ from hpo.registry import OpenRegistry
 
 
 class Outputs(NamedTuple):
-    """What a network's forward gives; a plain tensor stands for `Outputs(logits)`.
+    """The return value of a network's forward pass. A plain tensor means `Outputs(logits)`.
 
-    logits: [N, K] of the task's answer, or the numbers [N] or [N, D] of a regression.
-    auxiliary: [N, P, K'] logits of each part's own label (the two digits), or None.
-    swapped: [N, K] of the answer for the parts the other way round, or None.
+    logits: the answer: logits [N, K] for classification, values [N] or [N, D] for regression.
+    auxiliary: logits [N, P, K'] of each part's own label (the two digits), or None.
+    swapped: logits [N, K] of the answer when the two parts are swapped, or None.
     """
 
     logits: Tensor
@@ -36,7 +37,7 @@ class Outputs(NamedTuple):
 
 
 class Traits(NamedTuple):
-    """What the variants of a family differ in."""
+    """The three properties in which the variants of a family differ."""
 
     weight_sharing: bool = False
     auxiliary_loss: bool = False
@@ -45,26 +46,26 @@ class Traits(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A kind of network; `build(**hyperparameters)` makes one.
+    """A kind of network; `build(**hyperparameters)` returns a new network.
 
-    Only `build` has to be given. It gets the hyperparameters of one configuration by their names
-    and nothing else: each has a default, and the shape of the inputs is its own business. torch's
-    global generator is seeded when it is called. Its network takes inputs [N, ...], standardized,
-    and gives `Outputs` or a plain tensor.
+    Only `build` is required. It is called with the hyperparameters of one configuration as
+    keyword arguments, so that each parameter needs a name and a default. It is not told the shape
+    of the inputs. torch's global generator is seeded before the call. The network takes
+    standardized inputs [N, ...] and returns `Outputs` or a plain tensor.
 
-    name: hpo calls it by the name under which it was found, whatever stands here.
-    task: what its data have to hold, as in `DataSet.task`; None: anything.
-    dataset: the name of the data set that a study takes by default.
-    weight_sharing, auxiliary_loss, asymmetry_loss: what it has. With the second its `Outputs`
-        carry `auxiliary`, with the third `swapped`, and the weights of these losses can be
-        searched.
-    loss: `loss(outputs, batch)`, the whole loss of a training, where the built-in ones do not do;
-        outputs are always `Outputs`, the batch's inputs are standardized.
-    augment: `augment(examples, **hyperparameters)`, changes the training part anew in each epoch,
-        on standardized inputs; its keywords have defaults and can be searched, too.
-    source: where the network comes from, for `hpo architectures`.
-    recipe: the file of its search space, such as `Path(__file__).with_name("mine.yaml")`, so that
-        --space may be left out.
+    name: the name in messages. hpo replaces it by the name under which the object was found.
+    task: the `DataSet.task` that the network needs; None accepts any data set.
+    dataset: the name of the data set that a study uses by default.
+    weight_sharing: whether one encoder reads all parts of an example.
+    auxiliary_loss: whether `Outputs.auxiliary` is set; the weight of its loss can be searched.
+    asymmetry_loss: whether `Outputs.swapped` is set; the weight of its loss can be searched.
+    loss: `loss(outputs, batch)` replaces the built-in losses and returns the whole training loss.
+        `outputs` is always an `Outputs`; the inputs of `batch` are standardized.
+    augment: `augment(examples, **hyperparameters)` returns the training examples of one epoch.
+        Inputs are standardized. Its keywords need defaults and can be searched.
+    source: the origin of the network, shown by `hpo architectures`.
+    recipe: the file of its search space, such as `Path(__file__).with_name("mine.yaml")`. With a
+        recipe, `--space` is optional.
     """
 
     build: Callable[..., nn.Module]
@@ -81,61 +82,65 @@ class Architecture:
 
     @cached_property
     def hyperparameters(self) -> dict[str, Any]:
-        """The factory's parameters with their defaults.
+        """The parameters of `build` with their defaults.
 
         Raises:
-            InputError: one has no default, or they have no names.
+            InputError: a parameter has no default, or `build` takes no named parameters.
         """
         return _defaults(f"the factory of {self.name}", self.build)
 
     @cached_property
     def augmentations(self) -> dict[str, Any]:
-        """The parameters of `augment` with their defaults, but for the examples.
+        """The parameters of `augment` with their defaults, without the examples.
 
         Raises:
-            InputError: one has no default, or they have no names.
+            InputError: a parameter has no default, or `augment` takes no named parameters.
         """
         if self.augment is None:
             return {}
-        return _defaults(f"augment of {self.name}", self.augment, n_given=1)
+        return _defaults(f"augment of {self.name}", self.augment, n_skipped=1)
 
 
-def _defaults(what: str, function: Callable[..., Any], n_given: int = 0) -> dict[str, Any]:
-    """The default of each parameter that can be given by name; the first `n_given` are left out."""
+def _defaults(subject: str, function: Callable[..., Any], n_skipped: int = 0) -> dict[str, Any]:
+    """The default of each parameter that can be passed by name, after the first `n_skipped`.
+
+    `subject` names the function in error messages.
+    """
     try:
-        parameters = list(inspect.signature(function).parameters.values())[n_given:]
+        parameters = list(inspect.signature(function).parameters.values())[n_skipped:]
     except (TypeError, ValueError) as error:
-        raise InputError(f"{what} does not tell its parameters: {error}") from error
+        raise InputError(f"the parameters of {subject} cannot be read: {error}") from error
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    if needed := [p.name for p in named if p.default is p.empty]:
+    if required := [p.name for p in named if p.default is p.empty]:
         raise InputError(
-            f"{what} needs {', '.join(needed)}: every parameter is a hyperparameter and has to "
-            "have a default"
+            f"{subject} needs {', '.join(required)}: every parameter is a hyperparameter and has "
+            "to have a default"
         )
     if parameters and not named:
         raise InputError(
-            f"{what} takes {', '.join(map(str, parameters))}: hyperparameters have to have names, "
-            "such as width=64"
+            f"{subject} takes {', '.join(map(str, parameters))}: hyperparameters have to have "
+            "names, such as width=64"
         )
     return {p.name: p.default for p in named}
 
 
-def _adopt(name: str, found: object) -> Architecture:
-    """The architecture that somebody else's package holds under that name.
+def _adopt(name: str, candidate: object) -> Architecture:
+    """The architecture of another package; `candidate` is the object found there.
 
     Raises:
-        InputError: it is none, or its parameters will not do.
+        InputError: `candidate` is neither an architecture nor a factory, or has no usable
+            parameters.
     """
-    if isinstance(found, Architecture):
-        entry = replace(found, name=name)
-    elif callable(found) and not isinstance(found, nn.Module):
-        entry = Architecture(name=name, build=found)
+    if isinstance(candidate, Architecture):
+        entry = replace(candidate, name=name)
+    elif callable(candidate) and not isinstance(candidate, nn.Module):
+        entry = Architecture(name=name, build=candidate)
     else:
         raise InputError(
             f"architecture {name}: should be a function or class that makes a network, or an "
-            f"hpo.Architecture, but its type is {type(found).__name__}"
+            f"hpo.Architecture, but its type is {type(candidate).__name__}"
         )
-    _ = entry.hyperparameters, entry.augmentations
+    _ = entry.hyperparameters, entry.augmentations  # these properties check the parameters
     return entry
 
 
@@ -156,8 +161,8 @@ def pair_architecture(
 ) -> Architecture:
     """Register a network that compares two digit images.
 
-    `family` makes it from its traits and the hyperparameters, whose defaults may be other ones for
-    this member.
+    `family(traits, **hyperparameters)` builds the network. `defaults` replace the family's own
+    defaults of hyperparameters for this network.
     """
     traits = Traits(weight_sharing, auxiliary_loss, asymmetry_loss)
     entry = Architecture(
@@ -173,7 +178,10 @@ def pair_architecture(
 
 
 def count_parameters(model: nn.Module, *, biases: bool = True) -> int:
-    """Trainable parameters; without `biases` those of linear and convolution weights alone."""
+    """Number of trainable parameters.
+
+    Without `biases`, only the weights of linear and convolution layers are counted.
+    """
     if biases:
         return sum(p.numel() for p in model.parameters() if p.requires_grad)
     weighted = (nn.Linear, nn.Conv2d)

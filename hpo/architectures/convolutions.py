@@ -1,6 +1,6 @@
-"""Convolutions and poolings that give what torch's give, in less time on a CPU.
+"""Convolutions and pooling with the results of torch's modules, but faster on a CPU.
 
-Shapes: N batch, C channels, H W image.
+Results differ from torch's only by rounding. Shapes: N batch, C channels, H W image.
 """
 
 import torch
@@ -9,48 +9,52 @@ from torch.nn import functional
 
 
 class Crop(nn.Module):
-    """Keeps the upper left corner of an image: what later layers drop need not be computed."""
+    """Crops an image to its upper left corner, to skip pixels that later layers ignore."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        """[N, C, H, W] to [N, C, size, size]."""
+        """Map [N, C, H, W] to [N, C, size, size]."""
         return images_NCHW[:, :, : self.size, : self.size]
 
 
 class WholeConv2d(nn.Conv2d):
-    """A convolution whose kernel covers its whole input, so that one vector comes out.
+    """A convolution whose kernel has the size of its input, so that its output is one vector.
 
-    Computed as one matrix product: on a CPU that takes a quarter of the convolution's time.
+    It is computed as one matrix product, which takes a quarter of the convolution's time on a CPU.
     """
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        """[N, C, H, W], with H and W those of the kernel, to [N, C']."""
-        rows = images_NCHW.permute(0, 2, 3, 1).flatten(1)  # no copy where channels come last
+        """Map [N, C, H, W], with the kernel's H and W, to [N, C']."""
+        rows = images_NCHW.permute(0, 2, 3, 1).flatten(1)  # no copy in channels-last format
         weights = self.weight.permute(0, 2, 3, 1).flatten(1)
         return functional.linear(rows, weights, self.bias)
 
 
 class TileConv2d(nn.Conv2d):
-    """A convolution of images of 5x5 with a kernel of 2x2, in four tenths of the multiplications.
+    """A convolution of 5x5 images with a 2x2 kernel, with 40 % of the multiplications.
 
-    Winograd's way, the whole image as one tile (Lavin and Gray, "Fast Algorithms for Convolutional
-    Neural Networks", CVPR 2016): images and kernels are taken as polynomials, by their values at
-    25 points; there a convolution is one product a point, of matrices where there are many images.
-    Its roundings are some five times torch's, so that bfloat16 is left to torch, as is a GPU; with
-    fewer than `MANY` channels in, going there and back takes what the products save.
+    It uses Winograd's algorithm with the whole image as one tile (Lavin and Gray, "Fast Algorithms
+    for Convolutional Neural Networks", CVPR 2016). Images and kernels are treated as polynomials
+    and evaluated at 25 points. In this form the convolution is one matrix product at each point.
+
+    torch's own convolution is used in three cases:
+
+    - below `MIN_CHANNELS` input channels, where the transforms cost what the products save;
+    - for bfloat16, because rounding errors are about five times torch's;
+    - on a GPU.
     """
 
-    MANY = 64
+    MIN_CHANNELS = 64
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        """[N, C, 5, 5] to [N, C', 4, 4]."""
-        if self.in_channels < self.MANY or not _is_precise_on_cpu(images_NCHW):
+        """Map [N, C, 5, 5] to [N, C', 4, 4]."""
+        if self.in_channels < self.MIN_CHANNELS or not _is_precise_on_cpu(images_NCHW):
             return super().forward(images_NCHW)
         to_points, kernels_to_points, to_outputs = (
-            each.to(images_NCHW.dtype) for each in TRANSFORMS
+            transform.to(images_NCHW.dtype) for transform in TRANSFORMS
         )
         n, c = images_NCHW.shape[:2]
         pixels = images_NCHW.permute(2, 3, 0, 1).reshape(25, -1)
@@ -71,60 +75,64 @@ def _is_precise_on_cpu(images: Tensor) -> bool:
 
 
 def _transforms() -> list[Tensor]:
-    """Images to points [25, 25], kernels to points [25, 4], their products to outputs [16, 25].
+    """The matrices of Winograd's algorithm for 5x5 images and 2x2 kernels.
 
-    A polynomial of degree 4 is known by its values at four numbers and its highest coefficient,
-    its value at infinity, so to speak. Rows and columns are transformed alike.
+    The first maps images to values at the 25 points, [25, 25]. The second maps kernels to values
+    at the points, [25, 4]. The third maps products of values to outputs, [16, 25].
+
+    In one dimension, a polynomial of degree 4 is determined by its values at four points and its
+    highest coefficient. The Kronecker product applies the same transform to rows and columns.
     """
     points = torch.tensor([0.0, 1.0, -1.0, 0.5], dtype=torch.float64)
 
-    def values(n: int) -> Tensor:
-        """[5, n]: the n coefficients of a polynomial to its values."""
+    def evaluation(n: int) -> Tensor:
+        """A matrix [5, n] from the n coefficients of a polynomial to its values."""
         highest = torch.eye(n, dtype=torch.float64)[-1:]
         return torch.cat([points[:, None] ** torch.arange(n), highest])
 
-    one_way = torch.linalg.inv(values(5)).T, values(2), values(4).T
-    return [torch.kron(each, each) for each in one_way]
+    one_dimensional = torch.linalg.inv(evaluation(5)).T, evaluation(2), evaluation(4).T
+    return [torch.kron(transform, transform) for transform in one_dimensional]
 
 
 TRANSFORMS = _transforms()
 
 
 class PaddedConv2d(nn.Conv2d):
-    """A convolution that may have more padding than half of its square kernel, where it is quick.
+    """A convolution that is also fast if its padding exceeds half of its square kernel.
 
-    torch's own takes three times as long for the gradients then, on a CPU. Outputs so far out that
-    their kernel touches no pixel are the bias alone, and what exceeds half a kernel otherwise is
-    put around the image beforehand.
+    With such a padding, the gradients of torch's own convolution take three times as long on a
+    CPU. Here the excess padding is added to the image before the convolution. Border outputs whose
+    kernel covers no pixel equal the bias, so they are filled in without a convolution.
     """
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        """[N, C, H, W] to [N, C', H', W'], H' = H + 2 padding - kernel + 1."""
+        """Map [N, C, H, W] to [N, C', H', W'], with H' = H + 2 padding - kernel + 1."""
         kernel, padding = self.kernel_size[0], int(self.padding[0])
-        half, untouched = kernel // 2, padding - (kernel - 1)
+        half, n_border = kernel // 2, padding - (kernel - 1)
         if padding <= half:
             return super().forward(images_NCHW)
-        if untouched <= 0:
-            larger = functional.pad(images_NCHW, (padding - half,) * 4)
-            return functional.conv2d(larger, self.weight, self.bias, padding=half)
-        touched = functional.conv2d(images_NCHW, self.weight, padding=kernel - 1)
-        outputs = functional.pad(touched, (untouched,) * 4)
+        if n_border <= 0:
+            padded = functional.pad(images_NCHW, (padding - half,) * 4)
+            return functional.conv2d(padded, self.weight, self.bias, padding=half)
+        inner = functional.conv2d(images_NCHW, self.weight, padding=kernel - 1)
+        outputs = functional.pad(inner, (n_border,) * 4)
         return outputs if self.bias is None else outputs + self.bias[:, None, None]
 
 
 class FirstConv2d(PaddedConv2d):
-    """A convolution of images of one channel, quick for a few channels, too.
+    """A convolution of one-channel images that is also fast with few output channels.
 
-    Fewer than `FULL` leave a CPU's vectors partly empty: with these it is one matrix product of all
-    images' patches, and its outputs lie in memory as [C, H', W', N], so that images fill the
-    vectors of the pooling that follows.
+    With fewer than `VECTOR_WIDTH` output channels, torch's convolution leaves part of a CPU's
+    vector registers unused. In this case, the convolution is computed as one matrix product of the
+    patches of all images. The outputs lie in memory as [C, H', W', N], so that the pooling that
+    follows fills the vector registers with images.
     """
 
-    FULL = 16
+    VECTOR_WIDTH = 16
 
     def forward(self, images_N1HW: Tensor) -> Tensor:
-        """[N, 1, H, W] to [N, C, H', W'], H' = H + 2 padding - kernel + 1."""
-        if self.out_channels >= self.FULL or images_N1HW.device.type != "cpu":
+        """Map [N, 1, H, W] to [N, C, H', W'], with H' = H + 2 padding - kernel + 1."""
+        if self.out_channels >= self.VECTOR_WIDTH or images_N1HW.device.type != "cpu":
             return super().forward(images_N1HW)
         kernel, padding = self.kernel_size[0], int(self.padding[0])
         images_HWN = images_N1HW.squeeze(1).permute(1, 2, 0)
@@ -137,19 +145,21 @@ class FirstConv2d(PaddedConv2d):
 
 
 class MaxPool2d(nn.MaxPool2d):
-    """torch's, quicker on a CPU where images lie innermost in memory, as after `FirstConv2d`.
+    """A max pooling that is faster than torch's on a CPU in two cases.
 
-    And where no gradient will ask which value was the greatest.
+    - The batch is the innermost dimension in memory, as after `FirstConv2d`.
+    - The window is 2x2 and gradients are disabled. The positions of the maxima, which only
+      gradients need, are not computed.
     """
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        """[N, C, H, W] to [N, C, H // size, W // size]."""
+        """Map [N, C, H, W] to [N, C, H // size, W // size]."""
         if self.kernel_size != 2 or torch.is_grad_enabled():
-            innermost = images_NCHW.stride(0) == 1
+            is_batch_innermost = images_NCHW.stride(0) == 1
             pooled: Tensor = super().forward(
-                images_NCHW.transpose(0, 1) if innermost else images_NCHW
+                images_NCHW.transpose(0, 1) if is_batch_innermost else images_NCHW
             )
-            return pooled.transpose(0, 1) if innermost else pooled
+            return pooled.transpose(0, 1) if is_batch_innermost else pooled
         height, width = (side - side % 2 for side in images_NCHW.shape[2:])
         rows = torch.maximum(images_NCHW[:, :, 0:height:2], images_NCHW[:, :, 1:height:2])
         return torch.maximum(rows[..., 0:width:2], rows[..., 1:width:2])

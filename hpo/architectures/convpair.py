@@ -1,8 +1,9 @@
-"""Report 000: two convolutional digit encoders, or one shared, and a comparator of three layers.
+"""Report 000: two convolutional digit encoders or a shared one, and a comparator of three layers.
 
-The comparator begins with the activation of the ten values of each digit; the digit loss reads them
-before it. The report does not say where it reads them. After a ReLU a digit whose value is 0 for
-every image could never be learned again, and whole runs end at chance.
+The digit loss uses the ten logits of a digit before their activation, which is the first layer of
+the comparator. The report does not say whether the loss comes before or after the activation.
+After a ReLU, a digit whose value is 0 for every image gets no gradient any more, and whole runs
+end at chance level.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from hpo.architectures.contract import Traits, pair_architecture
 def digit_encoder(
     channels: Sequence[int], width: int, dropout: float, activation: str, batch_norm: bool
 ) -> nn.Module:
-    """Report 000, section 2.1: [N, 1, 14, 14] to the logits of the digits [N, 10]."""
+    """Report 000, section 2.1: from [N, 1, 14, 14] to digit logits [N, 10]."""
     c1, c2 = channels
     return nn.Sequential(
         *convolved(
@@ -45,7 +46,11 @@ def convpair(
     activation: str = "relu",
     batch_norm: bool = False,
 ) -> nn.Module:
-    """241,654 parameters; 169,428 with one encoder, 72,460 of these with 128 hidden units."""
+    """The network of report 000, with 241,654 parameters.
+
+    It has 169,428 parameters with a shared encoder, and 72,460 with a shared encoder and 128
+    hidden units.
+    """
 
     def encoder() -> nn.Module:
         return digit_encoder(channels, encoder_width, dropout, activation, batch_norm)

@@ -1,6 +1,6 @@
-"""Report 001, Table II: four convolutions, on both images as two channels or on each in turn.
+"""Report 001, Table II: four convolutions, on both images as two channels or on each image.
 
-The digit loss reads the ten values before their activation (see `hpo.architectures.fc`).
+The digit loss uses the ten logits before their activation (see `hpo.architectures.fc`).
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def layers(
     activation: str,
     batch_norm: bool,
 ) -> nn.Module:
-    """Layers 1 to 6 of the table: [N, n_images, 14, 14] to the logits of the digits [N, 10]."""
+    """Layers 1 to 6 of the table: from [N, n_images, 14, 14] to digit logits [N, 10]."""
     sizes = (n_images, *channels, third_channels, fourth_channels)
     geometry = ((5, 2, 3), (3, 3, 2), (3, 3, 2), (5, 3, 2))  # kernel, padding, pooling
     convolutions = [
@@ -63,11 +63,11 @@ def deepconv(
     activation: str = "relu",
     batch_norm: bool = True,
 ) -> nn.Module:
-    """67,228 parameters."""
-    read = layers(
+    """One network that reads both images as two channels; 67,228 parameters."""
+    body = layers(
         2, channels, third_channels, fourth_channels, width, dropout, activation, batch_norm
     )
-    return PlainPair(read, activate(activation), nn.Linear(N_DIGITS, 2))
+    return PlainPair(body, activate(activation), nn.Linear(N_DIGITS, 2))
 
 
 def deepconv_aux(
@@ -82,7 +82,7 @@ def deepconv_aux(
     activation: str = "relu",
     batch_norm: bool = True,
 ) -> nn.Module:
-    """66,448 parameters."""
+    """A digit encoder on each image and a linear comparator; 66,448 parameters."""
 
     def encoder() -> nn.Module:
         return layers(

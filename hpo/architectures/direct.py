@@ -1,4 +1,4 @@
-"""Report 003: LeNet-like encoders on the image as it is (direct) or enlarged first (SHres)."""
+"""Report 003: LeNet-like encoders of the original image (direct) or the enlarged one (SHres)."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,11 +13,12 @@ from hpo.architectures.convolutions import FirstConv2d
 
 
 class Enlarge(nn.Module):
-    """The fixed steps of SHres: twice the size by nearest neighbour, smoothed, edges sharpened.
+    """The fixed steps of SHres: doubling the size by nearest neighbour, smoothing, sharpening.
 
-    The report names the steps and gives no numbers. Here the smoothing is the 3x3 binomial kernel
-    over the repeated border, and what is darker than `threshold` (in standard deviations from
-    the mean of all pixels) becomes that, which cuts the faint rims of strokes off.
+    The report names the steps without their parameters. Here the image is smoothed by the 3x3
+    binomial kernel with replicated borders. Sharpening sets pixels darker than `threshold` to
+    `threshold`, which removes the faint rims of strokes. Pixels are standardized, so `threshold`
+    counts standard deviations from the mean.
     """
 
     kernel: Tensor
@@ -29,7 +30,7 @@ class Enlarge(nn.Module):
         self.sharpen = nn.Threshold(threshold, threshold)
 
     def forward(self, images_N1HW: Tensor) -> Tensor:
-        """[N, 1, H, W] to [N, 1, 2H, 2W]."""
+        """Map [N, 1, H, W] to [N, 1, 2H, 2W]."""
         larger = functional.interpolate(images_N1HW, scale_factor=2, mode="nearest")
         padded = functional.pad(larger, (1, 1, 1, 1), mode="replicate")
         sharpened: Tensor = self.sharpen(functional.conv2d(padded, self.kernel))
@@ -39,7 +40,7 @@ class Enlarge(nn.Module):
 def classifier(
     channels: int, widths: Sequence[int], dropout: float, activation: str, batch_norm: bool
 ) -> nn.Module:
-    """[N, C, 4, 4] to [N, 10]."""
+    """Three fully connected layers from [N, C, 4, 4] to digit logits [N, 10]."""
     w1, w2 = widths
     return nn.Sequential(
         nn.Flatten(),
@@ -52,7 +53,7 @@ def classifier(
 def lesser(
     widths: Sequence[int], dropout: float, merge: str, activation: str, batch_norm: bool
 ) -> nn.Module:
-    """The comparator that the report calls so: [N, 2, 10] to [N, 2]."""
+    """The comparator, which the report calls "lesser": from [N, 2, 10] to [N, 2]."""
     w1, w2 = widths
     merged = Merge(merge)
     n_merged = merged.width(N_DIGITS)
@@ -65,7 +66,7 @@ def lesser(
 
 
 def basic_extractor(channels: Sequence[int], activation: str, batch_norm: bool) -> nn.Module:
-    """One activation and one pooling, the second convolution 1x1: 14 to 12 to 4."""
+    """A 3x3 convolution with pooling and a 1x1 convolution: image sides 14, 12, 4."""
     c1, c2 = channels
     first = FirstConv2d(1, c1, kernel_size=3)
     return nn.Sequential(
@@ -75,7 +76,7 @@ def basic_extractor(channels: Sequence[int], activation: str, batch_norm: bool) 
 
 
 def direct_extractor(channels: Sequence[int], activation: str, batch_norm: bool) -> nn.Module:
-    """Padded 3x3 convolutions: 14 to 16, 8 and 4."""
+    """Two padded 3x3 convolutions with pooling: image sides 14, 16, 8, 4."""
     c1, c2 = channels
     first = FirstConv2d(1, c1, kernel_size=3, padding=2)
     second = nn.Conv2d(c1, c2, kernel_size=3, padding=1)
@@ -86,7 +87,7 @@ def direct_extractor(channels: Sequence[int], activation: str, batch_norm: bool)
 
 
 def shres_extractor(channels: Sequence[int], activation: str, batch_norm: bool) -> nn.Module:
-    """5x5 convolutions on the enlarged image: 28 to 24, 12, 8 and 4."""
+    """Two 5x5 convolutions with pooling on the enlarged image: image sides 28, 24, 12, 8, 4."""
     c1, c2 = channels
     first, second = nn.Conv2d(1, c1, kernel_size=5), nn.Conv2d(c1, c2, kernel_size=5)
     return nn.Sequential(
@@ -110,7 +111,10 @@ def lenet(
     activation: str = "relu",
     batch_norm: bool = False,
 ) -> nn.Module:
-    """Extractor, classifier, comparator; its second hidden layer has two thirds of the first's."""
+    """A digit encoder of extractor and classifier, and a comparator.
+
+    The second hidden layer of the comparator has two thirds of `comparator_width` units.
+    """
     widths = (first_width, second_width)
 
     def encoder() -> nn.Module:

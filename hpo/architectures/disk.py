@@ -1,4 +1,4 @@
-"""Report 002, project 2: a small perceptron for points inside and outside a disk."""
+"""Report 002, project 2: a small multilayer perceptron for the data set `disk`."""
 
 from torch import nn
 
@@ -14,9 +14,9 @@ def disk_mlp(
     batch_norm: bool = False,
     dropout: float = 0.0,
 ) -> nn.Module:
-    """Three hidden layers between 2 inputs and 2 outputs; 1,427 parameters.
+    """A perceptron with 2 inputs, three hidden layers and 2 outputs; 1,427 parameters.
 
-    `last_activation` is that of the last hidden layer.
+    `last_activation` is the activation of the last hidden layer.
     """
     return nn.Sequential(
         *dense(2, width, dropout, activation=activation, batch_norm=batch_norm),

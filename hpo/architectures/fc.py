@@ -1,8 +1,9 @@
-"""Report 001, Table I: fully connected layers, on both images at once or on each in turn.
+"""Report 001, Table I: fully connected layers, on both images at once or on each image.
 
-The comparator begins with the activation of the ten values of each digit; the digit loss reads them
-before it. The report does not say where it reads them. After a ReLU a digit whose value is 0 for
-every image could never be learned again, and whole runs end at chance.
+The digit loss uses the ten logits of a digit before their activation, which is the first layer of
+the comparator. The report does not say whether the loss comes before or after the activation.
+After a ReLU, a digit whose value is 0 for every image gets no gradient any more, and whole runs
+end at chance level.
 """
 
 from torch import nn
@@ -22,17 +23,20 @@ def layers(
     activation: str,
     batch_norm: bool,
 ) -> nn.Module:
-    """Layers 1 to 3 of the table: [N, ...] of n_in values to the logits of the digits [N, 10]."""
+    """Layers 1 to 3 of the table: from [N, ...] with n_in values each to digit logits [N, 10].
 
-    def halved(n_in: int, width: int) -> nn.Module:
-        normalized = [nn.BatchNorm1d(width)] if batch_norm else []
-        pooled = (activate(activation), nn.MaxPool1d(2), nn.Dropout(dropout))
-        return nn.Sequential(nn.Linear(n_in, width), *normalized, *pooled)
+    Pooling halves the outputs of the first two layers.
+    """
+
+    def hidden(n_in: int, width: int) -> nn.Module:
+        normalization = [nn.BatchNorm1d(width)] if batch_norm else []
+        pooling = (activate(activation), nn.MaxPool1d(2), nn.Dropout(dropout))
+        return nn.Sequential(nn.Linear(n_in, width), *normalization, *pooling)
 
     return nn.Sequential(
         nn.Flatten(),
-        halved(n_in, first_width),
-        halved(first_width // 2, second_width),
+        hidden(n_in, first_width),
+        hidden(first_width // 2, second_width),
         nn.Linear(second_width // 2, N_DIGITS),
     )
 
@@ -46,9 +50,9 @@ def fc(
     activation: str = "relu",
     batch_norm: bool = True,
 ) -> nn.Module:
-    """72,032 parameters."""
-    read = layers(2 * N_PIXELS, first_width, second_width, dropout, activation, batch_norm)
-    return PlainPair(read, activate(activation), nn.Linear(N_DIGITS, 2))
+    """One network that reads both images at once; 72,032 parameters."""
+    body = layers(2 * N_PIXELS, first_width, second_width, dropout, activation, batch_norm)
+    return PlainPair(body, activate(activation), nn.Linear(N_DIGITS, 2))
 
 
 def fc_aux(
@@ -61,7 +65,7 @@ def fc_aux(
     activation: str = "relu",
     batch_norm: bool = True,
 ) -> nn.Module:
-    """40,692 parameters."""
+    """A digit encoder on each image and a linear comparator; 40,692 parameters."""
 
     def encoder() -> nn.Module:
         return layers(N_PIXELS, first_width, second_width, dropout, activation, batch_norm)

@@ -1,8 +1,9 @@
-"""Report 002, project 1: digit distributions by fully connected layers or by convolutions.
+"""Report 002, project 1: two digit classifiers, fully connected or convolutional, and a comparator.
 
-The report gives no widths and no kernels, and does not say whether the digit loss reads the
-softmax or the values before it. Here it reads the values before it, in all eight networks; what
-the widths are and why is told in the recipe.
+The comparator reads the softmax of each digit's logits. The report gives neither widths nor
+kernels, and does not say whether the digit loss uses the softmax or the logits. Here the loss uses
+the logits in all eight networks. The recipes `fnn.yaml` and `cnn.yaml` give the widths and
+kernels that were chosen.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +15,10 @@ from hpo.architectures.contract import Traits, pair_architecture
 
 
 class Distributions(nn.Module):
-    """Softmax over the last dimension; the shape stays."""
+    """Softmax over the last dimension."""
 
     def forward(self, logits: Tensor) -> Tensor:
-        """[..., K] logits to [..., K] probabilities."""
+        """Map logits [..., K] to probabilities [..., K]."""
         return logits.softmax(dim=-1)
 
 
@@ -30,7 +31,10 @@ def compared(
     activation: str,
     batch_norm: bool,
 ) -> nn.Module:
-    """Two digit encoders ([N, 1, 14, 14] to logits [N, 10]), a comparator of one hidden layer."""
+    """A network of two digit encoders and a comparator with one hidden layer of `width` units.
+
+    `encoder` builds an encoder from [N, 1, 14, 14] to logits [N, 10].
+    """
 
     def comparator() -> nn.Module:
         merged = Merge(merge)
@@ -53,7 +57,7 @@ def fnn(
     activation: str = "relu",
     batch_norm: bool = True,
 ) -> nn.Module:
-    """Encoders of two hidden fully connected layers."""
+    """A network whose digit encoders have two hidden fully connected layers."""
 
     def encoder() -> nn.Module:
         return nn.Sequential(
@@ -81,7 +85,7 @@ def cnn(
     activation: str = "relu",
     batch_norm: bool = True,
 ) -> nn.Module:
-    """Encoders of two hidden convolutions, each with BatchNorm and pooling."""
+    """A network whose digit encoders have two 3x3 convolutions with BatchNorm and pooling."""
     c1, c2 = channels
 
     def hidden(n_in: int, n_out: int) -> nn.Module:
@@ -95,7 +99,7 @@ def cnn(
             nn.Dropout(dropout),
         )
 
-    def encoder() -> nn.Module:  # 14x14 to 6x6 and 2x2
+    def encoder() -> nn.Module:  # image sides 14, 6, 2
         return nn.Sequential(
             hidden(1, c1), hidden(c1, c2), nn.Flatten(), nn.Linear(4 * c2, N_DIGITS)
         )

@@ -1,4 +1,4 @@
-"""Beyond the reports: one digit encoder, and a comparison that is computed, not learned."""
+"""A network of our own: a shared digit encoder, and a comparison that is computed, not learned."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,9 +11,10 @@ from hpo.architectures.convolutions import MaxPool2d
 
 
 class AtMost(nn.Module):
-    """P(first <= second) of two digits that are drawn from the encoders' distributions.
+    """The probability that the first digit is at most the second, given both digit distributions.
 
-    Summed over all pairs of digits as logarithms, so that no probability is too small to learn.
+    It is a sum over all pairs of digits. The sum is computed with logarithms, so that very small
+    probabilities still have gradients.
     """
 
     in_order: Tensor
@@ -26,16 +27,19 @@ class AtMost(nn.Module):
         self.register_buffer("in_order", (first <= second).flatten(), persistent=False)
 
     def forward(self, digits_NPK: Tensor) -> Tensor:
-        """Digit logits [N, 2, 10] to the logarithms [N, 2] of P(first > second) and P(<=)."""
+        """Map digit logits [N, 2, 10] to the logs of P(first > second) and P(first <= second)."""
         first_NK, second_NK = digits_NPK.log_softmax(dim=2).unbind(1)
-        both = (first_NK[:, :, None] + second_NK[:, None, :]).flatten(1)  # each pair of digits
-        greater = both.masked_fill(self.in_order, -torch.inf)
-        at_most = both.masked_fill(~self.in_order, -torch.inf)
+        pairs = (first_NK[:, :, None] + second_NK[:, None, :]).flatten(1)  # [N, 100]
+        greater = pairs.masked_fill(self.in_order, -torch.inf)
+        at_most = pairs.masked_fill(~self.in_order, -torch.inf)
         return torch.stack((greater.logsumexp(dim=1), at_most.logsumexp(dim=1)), dim=1)
 
 
 def encoder(channels: Sequence[int], dropout: float) -> nn.Module:
-    """Two 3x3 convolutions at 14x14, two at 7x7, one at 3x3: [N, 1, 14, 14] to logits [N, 10]."""
+    """A convolutional encoder from [N, 1, 14, 14] to digit logits [N, 10].
+
+    It has two 3x3 convolutions at 14x14 pixels, two at 7x7 and one at 3x3.
+    """
     c1, c2, c3 = channels
 
     def layers() -> Iterator[nn.Module]:
@@ -57,7 +61,7 @@ def encoder(channels: Sequence[int], dropout: float) -> nn.Module:
 
 
 def normalized(n_in: int, n_out: int) -> Iterator[nn.Module]:
-    """A 3x3 convolution that keeps the size, BatchNorm, ReLU."""
+    """Yield a 3x3 convolution that keeps the image size, BatchNorm and ReLU."""
     yield nn.Conv2d(n_in, n_out, kernel_size=3, padding=1, bias=False)
     yield nn.BatchNorm2d(n_out)
     yield nn.ReLU()
@@ -66,7 +70,7 @@ def normalized(n_in: int, n_out: int) -> Iterator[nn.Module]:
 def ordinal(
     traits: Traits, *, channels: Sequence[int] = (22, 44, 88), dropout: float = 0.1
 ) -> nn.Module:
-    """66,868 parameters."""
+    """A shared digit encoder and the computed comparison `AtMost`; 66,868 parameters."""
     return ComparedPair(traits, lambda: encoder(channels, dropout), AtMost)
 
 

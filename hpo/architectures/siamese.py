@@ -1,4 +1,4 @@
-"""Report 004: a plain baseline, and digit classifiers, shared or not, that are compared."""
+"""Report 004: a baseline that reads both images at once, and compared digit classifiers."""
 
 from collections.abc import Iterable, Sequence
 
@@ -25,20 +25,20 @@ def digit_encoder(
     activation: str = "relu",
     batch_norm: bool = True,
 ) -> nn.Module:
-    """Extractor and first classifier (report 004, figure A2): [N, 1, 14, 14] to [N, 10].
+    """Extractor and digit classifier (report 004, figure A2): from [N, 1, 14, 14] to [N, 10].
 
-    The second pooling leaves out the last row and column of its 5x5 input. Followed back to the
-    image, nothing beyond its first 12 rows and columns counts: they are cut off before the first
-    layer, which changes no result and saves a third of the work.
+    The second pooling of the report's network ignores the last row and column of its 5x5 input.
+    The outputs therefore depend only on the first 12 rows and columns of the image. Cropping the
+    image to these changes no result and saves a third of the computation.
     """
     c1, c2, c3 = channels
     return nn.Sequential(
         Crop(12),
-        # 10x10, the report's 12x12, to 5x5, the report's 6x6
+        # convolution to 10x10 (report: 12x12), pooling to 5x5 (report: 6x6)
         *convolved(nn.Conv2d(1, c1, kernel_size=3), pool=2, activation=activation),
-        # 4x4, the report's 5x5, to 2x2
+        # convolution to 4x4 (report: 5x5), pooling to 2x2
         *convolved(TileConv2d(c1, c2, kernel_size=2), pool=2, activation=activation),
-        WholeConv2d(c2, c3, kernel_size=2),  # 1x1
+        WholeConv2d(c2, c3, kernel_size=2),  # to 1x1
         activate(activation),
         *dense(c3, width, dropout, activation=activation, batch_norm=batch_norm),
         *dense(width, width, dropout, activation=activation, batch_norm=batch_norm),
@@ -58,10 +58,11 @@ def siamese(
     activation: str = "relu",
     batch_norm: bool = True,
 ) -> nn.Module:
-    """192,601 parameters where weights are shared; 117,516 apart with 32, 64, 128 channels.
+    """Two digit encoders, or a shared one, and a comparator.
 
-    The comparator's second hidden layer has a fifth of the first's units. `dropout` is the
-    comparator's, too, unless that has one of its own.
+    The shared encoder gives 192,601 parameters. Two encoders with 32, 64 and 128 channels give
+    117,516. The comparator's second hidden layer has a fifth of the units of its first. Without
+    `comparator_dropout`, the comparator uses `dropout`.
     """
 
     def encoder() -> nn.Module:
@@ -92,9 +93,9 @@ def baseline(
     width: int = 50,
     activation: str = "relu",
 ) -> nn.Module:
-    """81,239 parameters with the report's channels (report 004, figure A1).
+    """The baseline of report 004, figure A1: 81,239 parameters with the report's channels.
 
-    The last of the three hidden layers has half of the others' units.
+    Of its three fully connected hidden layers, the first two have `width` units, the third half.
     """
     c1, c2, c3 = channels
     return PlainPair(

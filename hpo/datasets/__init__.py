@@ -1,8 +1,8 @@
-"""The data sets, by name: `load_dataset("digits").draw_train(600, seed=0)` gives `Examples`.
+"""The data sets, by name: `load_dataset("digits").draw_train(600, seed=0)` returns `Examples`.
 
-A package of a user's own offers one under a name in the entry-point group `hpo.datasets`, or it is
-named as `package.module:attribute`. What is found there is a `DataSet` or what makes one when it is
-called without arguments, a function or a class; `examples/` has both.
+A user's package can add data sets in two ways: by an entry point in the group `hpo.datasets`, or
+by being named as `package.module:attribute`. The object must be a `DataSet`, or a function or
+class that returns one when it is called without arguments. `examples/` shows both ways.
 """
 
 from collections.abc import Callable
@@ -28,31 +28,32 @@ __all__ = [
 ]
 
 MEMBERS = tuple(name for name in vars(DataSet) if not name.startswith("_"))
+"""The attributes and methods that a data set must have."""
 
 
-def _adopt(name: str, found: Any) -> Callable[[], DataSet]:
-    """What makes the data set that somebody else's package holds under that name.
+def _adopt(name: str, candidate: Any) -> Callable[[], DataSet]:
+    """A factory for the data set of another package; `candidate` is the object found there.
 
     Raises:
-        InputError: it is none, and nothing that could make one.
+        InputError: `candidate` is neither a data set nor callable.
     """
-    if hasattr(found, "draw_train") and not isinstance(found, type):
-        return partial(_made, name, lambda: found)
-    if callable(found):
-        return partial(_made, name, found)
+    if hasattr(candidate, "draw_train") and not isinstance(candidate, type):
+        return partial(_make_checked, name, lambda: candidate)
+    if callable(candidate):
+        return partial(_make_checked, name, candidate)
     raise InputError(
         f"data set {name}: should be a data set, or a function or class that makes one without "
-        f"arguments, but its type is {type(found).__name__}"
+        f"arguments, but its type is {type(candidate).__name__}"
     )
 
 
-def _made(name: str, make: Callable[[], DataSet]) -> DataSet:
+def _make_checked(name: str, make: Callable[[], DataSet]) -> DataSet:
     with foreign(f"data set {name} cannot be made"):
         data = make()
-        lacking = [member for member in MEMBERS if getattr(data, member, None) is None]
-    if lacking:
+        missing = [member for member in MEMBERS if getattr(data, member, None) is None]
+    if missing:
         kind = type(data).__name__
-        raise InputError(f"data set {name}: {kind} lacks {', '.join(lacking)}; see hpo.DataSet")
+        raise InputError(f"data set {name}: {kind} lacks {', '.join(missing)}; see hpo.DataSet")
     return data
 
 
@@ -64,16 +65,19 @@ datasets.add("digits", digits.make)
 datasets.add("disk", disk.make)
 
 fetchers: dict[str, Callable[[], Path]] = {"mnist": mnist_files.find}
-"""Of those data sets of hpo's own whose files must be fetched first."""
+"""Functions that download the files of a built-in data set and return their folder, by name.
+
+Built-in data sets that are not listed need no download.
+"""
 
 
 @cache
 def load_dataset(name: str) -> DataSet:
-    """The data set of that name, made once a process.
+    """The data set of that name. It is created once per process and cached.
 
     Raises:
-        InputError: there is none of that name, or it will not do.
-        DataError: its files are missing, damaged or cannot be downloaded.
+        InputError: no data set has that name, or the object of that name is no data set.
+        DataError: files of the data set are missing, damaged or cannot be downloaded.
     """
     return datasets.get(name)()
 
@@ -82,7 +86,8 @@ def fingerprint(name: str) -> str:
     """The fingerprint of the data set of that name.
 
     Raises:
-        InputError, DataError: as for `load_dataset`, or it cannot tell.
+        InputError: the data set cannot be loaded, or its `fingerprint` method fails.
+        DataError: files of the data set are missing, damaged or cannot be downloaded.
     """
     data = load_dataset(name)
     with foreign(f"data set {name} has no fingerprint"):
@@ -92,22 +97,23 @@ def fingerprint(name: str) -> str:
 def is_here(name: str) -> bool:
     """Whether a data set's files are on this machine, so that loading it needs no network.
 
-    One of a user's own sees to its files itself.
+    Always true for a data set of a user's package, which manages its own files.
 
     Raises:
-        InputError: there is no data set of that name.
+        InputError: no data set has that name.
     """
     datasets.get(name)
     return name != "mnist" or mnist_files.is_here()
 
 
 def fetch(name: str) -> Path | None:
-    """Sees that the files of a data set are on this machine; their folder, None if it needs none.
+    """Download the files of a data set if they are missing, and return their folder.
 
-    One of a user's own sees to its files itself when it is made, which is done here.
+    Returns None for a data set that is not in `fetchers`. Such a data set is loaded here, because
+    a data set of a user's package manages its files when it is created.
 
     Raises:
-        InputError: there is no data set of that name, or it will not do.
+        InputError: no data set has that name, or the object of that name is no data set.
         DataError: the files are missing, damaged or cannot be downloaded.
     """
     if name in fetchers:

@@ -1,4 +1,4 @@
-"""Training pairs made anew for each epoch: other pairs, images moved, turned and resized a little.
+"""Augmentation of digit pairs in each epoch: new pairs, shifts, rotations and changes of size.
 
 Shapes: N pairs, M = 2N images, S x S pixels.
 """
@@ -22,35 +22,36 @@ def augment_pairs(
     rotation: float = 0.0,
     scale: float = 0.0,
 ) -> Examples:
-    """The training pairs of one epoch; `examples` themselves where nothing is asked for.
+    """The training pairs of one epoch. With the default settings, `examples` itself.
 
-    All that is random comes from torch's global generator, drawn on the CPU whatever the device.
+    Random numbers come from torch's global generator. They are drawn on the CPU whatever the
+    device.
 
     Args:
         examples: standardized pairs, inputs float32 [N, 2, S, S], auxiliary the digits [N, 2].
-        repair: put the 2N images together into N new pairs, each image used once.
-        shift: the farthest that an image is moved, in pixels, in any direction; below S.
-        rotation: the most that it is turned about its middle, in degrees to either side.
-        scale: the most that its size changes, as a share: 0.1 is 0.9 to 1.1 of the size; below 1.
+        repair: combine the 2N images into N new pairs, each image used once.
+        shift: largest shift of an image in any direction, in pixels; below S.
+        rotation: largest rotation about the image's centre, in degrees to either side; below 360.
+        scale: largest relative change of size: 0.1 gives 0.9 to 1.1 of the size; below 1.
 
     Raises:
-        InputError: a setting is out of its range, these are no pairs of square images, or new
-            pairs are asked for where the digits are missing.
+        InputError: a setting is out of its range, the inputs are no pairs of square images, or
+            `repair` is set and the digits are missing.
     """
     _check_settings(repair, shift=shift, rotation=rotation, scale=scale)
-    moves = shift > 0 or rotation > 0 or scale > 0
-    if not (repair or moves):
+    transforms = shift > 0 or rotation > 0 or scale > 0
+    if not (repair or transforms):
         return examples
     _check_images(examples.inputs, shift)
     if repair:
-        examples = _repaired(examples)
-    if moves:
-        examples = replace(examples, inputs=_moved(examples.inputs, shift, rotation, scale))
+        examples = _paired_anew(examples)
+    if transforms:
+        examples = replace(examples, inputs=_transformed(examples.inputs, shift, rotation, scale))
     return examples
 
 
-def _repaired(examples: Examples) -> Examples:
-    """All images, each with its digit, in new pairs."""
+def _paired_anew(examples: Examples) -> Examples:
+    """The same images and digits in random new pairs."""
     inputs, digits, n = examples.inputs, examples.auxiliary, len(examples)
     if digits is None or digits.shape != (n, 2):
         raise InputError(
@@ -63,22 +64,23 @@ def _repaired(examples: Examples) -> Examples:
     return Examples(inputs, (digits[:, 0] <= digits[:, 1]).long(), digits)
 
 
-def _moved(inputs: Tensor, shift: float, rotation: float, scale: float) -> Tensor:
-    """Each image moved by an affine map of its own; pixels from beyond its edge are the edge's."""
+def _transformed(inputs: Tensor, shift: float, rotation: float, scale: float) -> Tensor:
+    """Apply a random affine transform to each image; pixels beyond the edge repeat the edge."""
     images = inputs.reshape(-1, 1, *inputs.shape[2:])  # [M, 1, S, S]
     maps = _draw_maps(len(images), shift, rotation, scale, inputs.shape[-1]).to(inputs.device)
     grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
-    moved = functional.grid_sample(
+    transformed = functional.grid_sample(
         images, grid, mode="bilinear", padding_mode="border", align_corners=False
     )
-    return moved.reshape(inputs.shape)
+    return transformed.reshape(inputs.shape)
 
 
 def _draw_maps(m: int, shift: float, rotation: float, scale: float, size: int) -> Tensor:
-    """Where each image takes its pixels from: [M, 2, 3], the image's side reaching from -1 to 1.
+    """A random affine matrix for each image, [M, 2, 3], as `affine_grid` expects it.
 
-    Shifts are uniform in a disk, angles and sizes in an interval. A map is the inverse of the
-    move: what is taken from far off shrinks, so that the whole map is divided by the new size.
+    A matrix maps output to input coordinates, both from -1 to 1. It is therefore the inverse of
+    the transform: to enlarge an image, the whole matrix is divided by the new size. Shifts are
+    uniform in a disk, angles and sizes uniform in an interval.
     """
     length, direction, turn, growth = torch.rand(4, m)
     length, direction = shift * length.sqrt() * 2 / size, 2 * math.pi * direction
@@ -93,11 +95,11 @@ def _draw_maps(m: int, shift: float, rotation: float, scale: float, size: int) -
 def _check_settings(repair: bool, **numbers: float) -> None:
     if not isinstance(repair, bool):
         raise InputError(f"repair: should be true or false, but it is {repair!r}")
-    ends = {"shift": math.inf, "rotation": 360, "scale": 1}
+    limits = {"shift": math.inf, "rotation": 360, "scale": 1}
     for name, value in numbers.items():
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not 0 <= value < ends[name]:
-            below = "" if ends[name] == math.inf else f" and below {ends[name]}"
+        if not is_number or not 0 <= value < limits[name]:
+            below = "" if limits[name] == math.inf else f" and below {limits[name]}"
             raise InputError(f"{name}: should be a number from 0{below}, but it is {value!r}")
 
 

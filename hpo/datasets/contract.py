@@ -1,4 +1,4 @@
-"""What a data set has to be for the service: examples of any shape, drawn by size and seed."""
+"""The interface of a data set: examples of any shape, drawn by size and seed."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,12 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """N examples that belong together by their first dimension.
+    """N examples; index i of the first dimension of each tensor belongs to example i.
 
     inputs: float32 [N, ...], not standardized; digit pairs are [N, 2, 14, 14] from 0 to 1.
-    targets: int64 [N], classes from 0 (for digit pairs 1 where the first digit <= the second,
-        else 0), or float32 [N] or [N, D], numbers to come close to (regression).
-    auxiliary: int64 [N, P], what an auxiliary loss may learn from (the two digits), or None.
+    targets: for classification int64 [N], classes from 0; for regression float32 [N] or [N, D].
+        The class of a digit pair is 1 if the first digit <= the second, else 0.
+    auxiliary: int64 [N, P], labels for an auxiliary loss (the two digits of a pair), or None.
     """
 
     inputs: Tensor
@@ -32,50 +32,54 @@ class Examples:
         )
 
     def to(self, device: torch.device | str) -> "Examples":
-        """The same examples on `device`; what lies there already is not copied."""
+        """The same examples on `device`; tensors already on `device` are not copied."""
         auxiliary = None if self.auxiliary is None else self.auxiliary.to(device)
         return Examples(self.inputs.to(device), self.targets.to(device), auxiliary)
 
 
 class DataSet(Protocol):
-    """Where examples are drawn from.
+    """A source of training and test examples. Any class with these members is a data set.
 
-    The laws: a draw depends on the data, its part (training or test), n and the seed alone, never
-    on the process or on earlier draws; no example of a test draw can be in a training draw; a
-    size below 1 or over the maximum is an `InputError`; two data sets of one fingerprint draw the
-    same. Sizes count examples (pairs, for digit pairs). Any class with these members will do.
+    Sizes count examples; for digit pairs, an example is a pair. Every data set must obey these
+    rules:
 
-    It may also define `error(answers, targets)`: how wrong a network's answers [N, K] or [N, D] to
-    all held-out examples are, a float from 0, which is best (see `hpo.training.metrics`). The error
-    belongs to the data, so that all networks on them are measured alike.
+    - A draw depends only on the data, the part (training or test), n and the seed. It never
+      depends on the process or on earlier draws.
+    - No example of a test draw can occur in a training draw.
+    - A size below 1 or above the maximum raises an `InputError`.
+    - Two data sets with the same fingerprint draw the same examples.
+
+    A data set may also define `error(answers, targets)`: the error of a network's answers, [N, K]
+    or [N, D], to all held-out examples, as a float where 0 is best (see `hpo.training.metrics`).
+    The data set defines the error so that all networks are measured in the same way.
     """
 
     @property
     def name(self) -> str:
-        """What it is called in messages; hpo's own are registered under it."""
+        """The name in messages; a built-in data set is registered under this name."""
 
     @property
     def task(self) -> str:
-        """What an architecture has to be made for, such as "digit pairs"."""
+        """The task that an architecture must have to fit these data, such as "digit pairs"."""
 
     @property
     def default_train_size(self) -> int:
-        """The training examples of a study that asks for no number."""
+        """Training examples of a study that sets no `--train-size`."""
 
     @property
     def default_test_size(self) -> int:
-        """The test examples of a study that asks for no number."""
+        """Test examples of a study that sets no `--test-size`."""
 
     @property
     def max_train_size(self) -> int:
-        """The most training examples that one draw can have."""
+        """Largest number of examples in one training draw."""
 
     @property
     def max_test_size(self) -> int:
-        """The most test examples that one draw can have."""
+        """Largest number of examples in one test draw."""
 
     def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of what is drawn from."""
+        """SHA-256, in hexadecimal, of all data that examples are drawn from."""
 
     def draw_train(self, n: int, seed: int) -> Examples:
         """`n` training examples."""

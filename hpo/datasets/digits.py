@@ -1,4 +1,4 @@
-"""`digits`: pairs of the 1,797 real 8x8 digits that come with scikit-learn; needs no download.
+"""`digits`: pairs of the 1,797 handwritten 8x8 digits bundled with scikit-learn; no download.
 
 Source: test part of the UCI "Optical Recognition of Handwritten Digits" data, pixels 0 to 16.
 """
@@ -12,28 +12,29 @@ from hpo.datasets.pairs import PairDataSet, Pool
 
 
 N_TRAIN_IMAGES = 1200
+"""Images of the training pool; the other 597 images form the test pool."""
 SPLIT_SEED = 0
 
 
 def make() -> PairDataSet:
-    """The data set, from the files of the installed scikit-learn."""
+    """Load the data set from the installed scikit-learn."""
     train, test = _pools()
     return PairDataSet("digits", train, test, enlarge, 600, 290)
 
 
 def enlarge(images: Tensor) -> Tensor:
-    """Pixels 0 to 16 (uint8 [I, 8, 8]) to 0 to 1 (float32 [I, 14, 14]), bilinear."""
+    """Convert uint8 [I, 8, 8], 0 to 16, to float32 [I, 14, 14], 0 to 1, bilinearly."""
     pixels = images.float().div(16).unsqueeze(1)
     return functional.interpolate(pixels, (14, 14), mode="bilinear").squeeze(1)
 
 
 def _pools() -> tuple[Pool, Pool]:
-    """1,200 training and 597 test images.
+    """The training and the test pool: 1,200 and 597 images.
 
-    One fixed permutation splits them, not stratified: the shares of the digits differ a little
-    between the pools. The fingerprint covers the split.
+    A fixed permutation splits the images. The split is not stratified, so the class frequencies
+    of the two pools differ slightly. The fingerprint covers the split.
     """
-    from sklearn.datasets import load_digits  # slow to import, and needed here only
+    from sklearn.datasets import load_digits  # imported here because the import is slow
 
     bundled = load_digits()
     images = torch.from_numpy(bundled.images.astype(np.uint8))

@@ -1,7 +1,7 @@
-"""`disk`: is a point of the unit square inside the disk of half its area? Made on the spot.
+"""`disk`: generated points of the unit square, classified as inside or outside a disk.
 
-Source: report 002, project 2: points uniform in [0, 1]^2, the disk centred at (0.5, 0.5) with
-radius 1/sqrt(2 pi).
+The disk covers half the area of the square. Source: report 002, project 2: points uniform in
+[0, 1]^2, disk centred at (0.5, 0.5) with radius 1/sqrt(2 pi).
 """
 
 import hashlib
@@ -17,20 +17,25 @@ from hpo.seeds import derive
 
 TASK = "disk"
 STEPS = 2**24
-"""Points lie on a grid of that many steps a side: float32 holds each coordinate exactly."""
+"""Grid steps along a side of the square. float32 holds each grid coordinate exactly."""
 RADIUS_SQUARED = math.floor(STEPS**2 / (2 * math.pi))
-"""In steps; whole numbers give the same answer on every machine, also close to the edge."""
+"""Squared radius in squared grid steps.
+
+Integer arithmetic classifies each point identically on every machine, also close to the edge.
+"""
 MAX_SIZE = 1_000_000
+"""Largest number of points in one draw; a larger draw is an `InputError`."""
 N_FINGERPRINT = 1000
+"""Points of each part that the fingerprint covers."""
 
 
 def make() -> "Disk":
-    """The data set; there is nothing to load."""
+    """Create the data set; no files are needed."""
     return Disk()
 
 
 class Disk:
-    """A `DataSet` of points (float32 [N, 2]) with 1 for inside the disk and 0 for outside."""
+    """A `DataSet` of points (float32 [N, 2]); class 1 is inside the disk, class 0 outside."""
 
     name = "disk"
     task = TASK
@@ -40,9 +45,9 @@ class Disk:
     max_test_size = MAX_SIZE
 
     def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of the rule and of a draw of each part.
+        """SHA-256, in hexadecimal, of the grid, the disk and a draw of each part.
 
-        The draws stand for what the rule cannot tell: how the points come from a seed.
+        The draws are included because they show how points are generated from a seed.
         """
         digest = hashlib.sha256(f"{STEPS} {RADIUS_SQUARED}".encode())
         for examples in (self.draw_train(N_FINGERPRINT, 0), self.draw_test(N_FINGERPRINT, 0)):
@@ -59,7 +64,7 @@ class Disk:
         return self._draw("training", n, seed)
 
     def draw_test(self, n: int, seed: int) -> Examples:
-        """`n` points for a test; none of them can be in a training draw.
+        """`n` test points; no training draw can contain any of them.
 
         Raises:
             InputError: `n` is not from 1 to `max_test_size`.
@@ -74,7 +79,7 @@ class Disk:
             )
         generator = np.random.default_rng(derive(self.name, part, n, seed))
         steps = generator.integers(0, STEPS, size=(n, 2), dtype=np.int64)
-        # Training points take the even places of the first coordinate, test points the odd ones.
+        # The first grid coordinate is even for training points and odd for test points.
         steps[:, 0] += (part == "test") - steps[:, 0] % 2
         from_centre = steps - STEPS // 2
         inside = (from_centre**2).sum(axis=1) <= RADIUS_SQUARED

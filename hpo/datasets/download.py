@@ -1,7 +1,7 @@
-"""Files of known SHA-256 fetched into a folder from the first mirror that has them whole.
+"""Download of files with known SHA-256, from the first mirror that serves each file correctly.
 
-A file gets its name only when it is complete and right, by one rename: a broken download, a
-killed process or two processes at once leave no wrong file behind.
+A file is renamed to its final name only after its checksum is verified. A broken download, a
+killed process or two concurrent processes therefore leave no wrong file behind.
 """
 
 import sys
@@ -13,34 +13,42 @@ from hpo.errors import DataError
 
 
 CONNECT_TIMEOUT_S = 10
+"""Seconds to wait for a connection before the next mirror is tried."""
 READ_TIMEOUT_S = 30
+"""Seconds without data before the next mirror is tried."""
 
 
 def download(folder: Path, checksums: Mapping[str, str], mirrors: Sequence[str]) -> Path:
-    """Makes `folder` hold the files of `checksums` (name to SHA-256) and gives it back.
+    """Download the files of `checksums` that are missing from `folder`, and return `folder`.
 
-    What is there and right stays, without any use of the network; what is there and wrong is
-    replaced. A mirror is the URL under which the files lie.
+    A correct file is kept without any use of the network. A file with the wrong checksum is
+    replaced.
+
+    Args:
+        folder: where the files are stored; created if it is missing.
+        checksums: maps each file name to its SHA-256.
+        mirrors: base URLs, tried in this order for each file.
 
     Raises:
-        DataError: no mirror has a file, or the folder cannot be written to.
+        DataError: no mirror serves a file correctly, or the folder is not writable.
     """
     for name, checksum in checksums.items():
         try:
             _fetch_one(folder, name, checksum, mirrors)
         except OSError as error:
             raise DataError(
-                f"{name} cannot be kept in {folder}: {error.strerror or 'not writable'}; make room "
-                "or give rights there, or set HPO_DATA_DIR to a folder that holds the files"
+                f"{name} cannot be stored in {folder}: {error.strerror or 'not writable'}; free "
+                "disk space or grant write permission there, or set HPO_DATA_DIR to a folder that "
+                "holds the files"
             ) from error
     return folder
 
 
 def _fetch_one(folder: Path, name: str, checksum: str, mirrors: Sequence[str]) -> None:
-    import pooch  # with requests slow to import, and needed here only
+    import pooch  # imported here because pooch and requests are slow to import
     from requests import RequestException
 
-    pooch.get_logger().setLevel("WARNING")  # it would show whole URLs, passwords included
+    pooch.get_logger().setLevel("WARNING")  # at INFO, pooch logs URLs including passwords
     failures = []
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{name}"
@@ -51,45 +59,46 @@ def _fetch_one(folder: Path, name: str, checksum: str, mirrors: Sequence[str]) -
             failures.append(f"{_host(mirror)}: {_reason(error)}")
     raise DataError(
         f"{name} could not be downloaded ({'; '.join(failures)}); run `hpo data fetch mnist` "
-        "where there is network, or set HPO_DATA_DIR to a folder that holds the files"
+        "on a machine with network access, or set HPO_DATA_DIR to a folder that holds the files"
     )
 
 
 def _download_with_bar(url: str, output_file: str, pooch_: object) -> None:
-    """One file by HTTP with a progress bar on stderr; pooch calls it with these arguments."""
+    """Download one file by HTTP with a progress bar on stderr; the arguments are pooch's."""
     from pooch import HTTPDownloader
     from tqdm import tqdm
 
     name = PurePosixPath(urlsplit(url).path).name
-    # The total is a stand-in: a tqdm without one has no truth value, and pooch asks for it.
+    # total=1 is a placeholder: pooch evaluates bool(bar), which tqdm rejects without a total.
     with tqdm(desc=name, total=1, unit="B", unit_scale=True, file=sys.stderr) as bar:
         fetch = HTTPDownloader(
             progressbar=bar,
             chunk_size=2**16,
             timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-            headers={"Accept-Encoding": "identity"},  # the .gz itself, not what is in it
+            headers={"Accept-Encoding": "identity"},  # keep the .gz file, do not decompress it
         )
         fetch(url, output_file, pooch_)
-    Path(output_file).chmod(0o644)  # a temporary file is its owner's only; a cache may be shared
+    # Temporary files are readable by their owner only, but other users may share the cache.
+    Path(output_file).chmod(0o644)
 
 
 def _host(mirror: str) -> str:
-    """The mirror without what may be secret: user name, password, query."""
+    """The host name of the mirror; user name, password and query may be secret."""
     return urlsplit(mirror).hostname or "a mirror that is no URL"
 
 
 def _reason(error: Exception) -> str:
-    """A few words for what went wrong; the errors of requests are long and show the URL."""
+    """A short description of the error; messages of requests are long and contain the URL."""
     from requests import exceptions
 
     if isinstance(error, exceptions.HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code}"
-    words = {
+    descriptions = {
         exceptions.ChunkedEncodingError: "connection cut off",
-        exceptions.Timeout: "no answer in time",
+        exceptions.Timeout: "timeout",
         exceptions.SSLError: "no trusted certificate",
         exceptions.ConnectionError: "no connection",
         exceptions.RequestException: "not a usable address",
         ValueError: "wrong SHA-256",
     }
-    return next(text for kind, text in words.items() if isinstance(error, kind))
+    return next(text for kind, text in descriptions.items() if isinstance(error, kind))

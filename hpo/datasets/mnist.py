@@ -1,7 +1,8 @@
 """`mnist`: pairs of MNIST digits, 28x28 pixels averaged to 14x14.
 
-Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits": 60,000 images for
-training pairs, 10,000 for test pairs, in the IDX format (big-endian header, then bytes).
+Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits". Training pairs come
+from its 60,000 training images, test pairs from its 10,000 test images. The files have the IDX
+format: a big-endian header, then one byte per value.
 """
 
 import gzip
@@ -17,7 +18,7 @@ from hpo.datasets.pairs import PairDataSet, Pool
 
 
 def make() -> PairDataSet:
-    """The data set, from files that `mnist_files.find` has found and checked.
+    """Load the data set from the files of `mnist_files.find`, downloading them if needed.
 
     Raises:
         DataError: a file is missing, damaged or cannot be downloaded.
@@ -27,7 +28,7 @@ def make() -> PairDataSet:
 
 
 def shrink(images: Tensor) -> Tensor:
-    """Pixels 0 to 255 (uint8 [I, 28, 28]) to 0 to 1 (float32 [I, 14, 14]), means of 2x2."""
+    """Convert uint8 [I, 28, 28], 0 to 255, to float32 [I, 14, 14], 0 to 1, by 2x2 averages."""
     return functional.avg_pool2d(images.float().unsqueeze(1), 2).squeeze(1).div(255)
 
 
@@ -39,8 +40,8 @@ def _pool(folder: Path, part: str) -> Pool:
 
 
 def _read_idx(path: Path) -> Tensor:
-    """The bytes of an IDX file, uint8, in the shape that its header gives."""
-    content = bytearray(gzip.decompress(path.read_bytes()))  # torch wants memory it may write to
+    """The values of an IDX file, uint8, in the shape that the file's header gives."""
+    content = bytearray(gzip.decompress(path.read_bytes()))  # writable, as torch.frombuffer needs
     n_dimensions = content[3]
     shape = np.frombuffer(content, ">u4", count=n_dimensions, offset=4).tolist()
     return torch.frombuffer(content, dtype=torch.uint8, offset=4 + 4 * n_dimensions).reshape(shape)

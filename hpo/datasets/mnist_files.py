@@ -1,6 +1,6 @@
-"""Where the four files of MNIST lie: in `HPO_DATA_DIR`, else in the user's cache folder.
+"""Location of the four MNIST files: `HPO_DATA_DIR` if it is set, else the user's cache folder.
 
-The cache is filled by a download; every file is checked against its known SHA-256 each time.
+Files missing from the cache are downloaded. Each use checks every file against its known SHA-256.
 """
 
 import hashlib
@@ -30,34 +30,38 @@ MIRRORS = (
 
 
 def find(checksums: Mapping[str, str] = CHECKSUMS) -> Path:
-    """The folder in which the files lie, checked; downloads them where need be.
+    """The folder of the checked files; missing files are downloaded to the cache.
 
-    `HPO_DATA_DIR`, where it is set, is the only place: a file that is missing there is an error
-    and no reason for a download. `HPO_MNIST_MIRROR` (a URL) takes the place of the public mirrors.
+    If `HPO_DATA_DIR` is set, no other folder is used and nothing is downloaded: a file missing
+    there is an error. `HPO_MNIST_MIRROR`, a URL, replaces the public mirrors.
 
     Raises:
         DataError: a file is missing, damaged or cannot be downloaded.
     """
-    if given := os.environ.get("HPO_DATA_DIR"):
-        return _given_folder(Path(given).expanduser(), checksums)
-    own_mirror = os.environ.get("HPO_MNIST_MIRROR")
-    return download(_cache(), checksums, (own_mirror,) if own_mirror else MIRRORS)
+    if data_dir := os.environ.get("HPO_DATA_DIR"):
+        return _checked_folder(Path(data_dir).expanduser(), checksums)
+    mirror = os.environ.get("HPO_MNIST_MIRROR")
+    return download(_cache(), checksums, (mirror,) if mirror else MIRRORS)
 
 
 def is_here() -> bool:
-    """Whether `find` would need no network."""
-    given = bool(os.environ.get("HPO_DATA_DIR"))
-    return given or all((_cache() / name).is_file() for name in CHECKSUMS)
+    """Whether `find` works without network: `HPO_DATA_DIR` is set or all files are cached."""
+    has_data_dir = bool(os.environ.get("HPO_DATA_DIR"))
+    return has_data_dir or all((_cache() / name).is_file() for name in CHECKSUMS)
 
 
 def _cache() -> Path:
     return platformdirs.user_cache_path("hpo") / "mnist"
 
 
-def _given_folder(root: Path, checksums: Mapping[str, str]) -> Path:
-    """`root` or its subfolder `mnist`, whichever holds more of the files, if they are right."""
-    places = (root, root / "mnist")
-    folder = max(places, key=lambda place: sum((place / name).is_file() for name in checksums))
+def _checked_folder(root: Path, checksums: Mapping[str, str]) -> Path:
+    """`root` or its subfolder `mnist`, whichever holds more of the files.
+
+    Raises:
+        DataError: a file is missing from the folder, unreadable or damaged.
+    """
+    folders = (root, root / "mnist")
+    folder = max(folders, key=lambda path: sum((path / name).is_file() for name in checksums))
     missing = [name for name in checksums if not (folder / name).is_file()]
     if missing:
         raise DataError(
@@ -71,13 +75,17 @@ def _given_folder(root: Path, checksums: Mapping[str, str]) -> Path:
 
 def _check(path: Path, checksums: Mapping[str, str]) -> None:
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; check its rights") from error
-    if found == checksums[path.name]:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}; check the file's permissions"
+        ) from error
+    if checksum == checksums[path.name]:
         return
-    twin = next((name for name, known in checksums.items() if known == found), None)
-    problem = f"holds {twin}" if twin else "is damaged, incomplete or another file (wrong SHA-256)"
+    content = next((name for name, known in checksums.items() if known == checksum), None)
+    problem = (
+        f"holds {content}" if content else "is damaged, incomplete or another file (wrong SHA-256)"
+    )
     raise DataError(
         f"{path} {problem}; replace it by MNIST's file of that name, "
         "or unset HPO_DATA_DIR to download it"

@@ -1,4 +1,4 @@
-"""Pairs of digit images drawn from a pool: is the first digit at most the second?
+"""Pairs of digit images, classified by whether the first digit is at most the second.
 
 Shapes: I images of a pool, H x W pixels as stored, N pairs of a draw.
 """
@@ -22,14 +22,14 @@ TASK = "digit pairs"
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Images as they are stored (uint8 [I, H, W]) and their digits (uint8 [I])."""
+    """Images as stored (uint8 [I, H, W]) and their digits (uint8 [I])."""
 
     images: Tensor
     digits: Tensor
 
     @property
     def max_pairs(self) -> int:
-        """The most pairs of one draw, in which no image is used twice."""
+        """Largest number of pairs in one draw, which uses each image at most once."""
         return len(self.digits) // 2
 
 
@@ -37,9 +37,9 @@ class Pool:
 class PairDataSet:
     """A `DataSet` of digit pairs.
 
-    `prepare` turns stored images (uint8 [I, H, W]) into float32 [I, 14, 14] from 0 to 1. It is
-    applied to what is drawn and not to the pool, so that a pool stays small and quick to load,
-    and so that the fingerprint is one of whole numbers, the same on every machine.
+    `prepare` converts stored images (uint8 [I, H, W]) to float32 [I, 14, 14] from 0 to 1. Only
+    drawn images are converted, for two reasons: a pool stays small and quick to load, and the
+    fingerprint covers integers, so that it is the same on every machine.
     """
 
     name: str
@@ -52,12 +52,12 @@ class PairDataSet:
 
     @property
     def max_train_size(self) -> int:
-        """Pairs in the largest training draw."""
+        """Largest number of pairs in one training draw."""
         return self.train_pool.max_pairs
 
     @property
     def max_test_size(self) -> int:
-        """Pairs in the largest test draw."""
+        """Largest number of pairs in one test draw."""
         return self.test_pool.max_pairs
 
     def fingerprint(self) -> str:

@@ -1,1 +1,1 @@
-"""Errors of a configuration: cross-validation, and test runs over repeated seeds."""
+"""The errors of a configuration: validation error by k-fold cross-validation, and test error."""

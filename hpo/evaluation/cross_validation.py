@@ -1,6 +1,8 @@
-"""k folds, the same for all trials of a study, trained in lockstep, epoch by epoch, or in turn.
+"""k-fold cross-validation of a configuration. All trials of a study share the same folds.
 
-In lockstep the mean over all folds is known after each epoch, so that a pruner judges them all.
+Folds can be trained in two orders. In lockstep, each epoch is trained on all folds before the
+next, so that the mean error over all folds is known after each epoch. In turn, each fold is
+trained to its last epoch before the next fold begins.
 """
 
 from collections import Counter
@@ -20,7 +22,7 @@ from hpo.training.vectorized import VectorizedTraining, together
 
 
 class CrossValidation:
-    """The folds of a study on its training examples, standardized once for all trials."""
+    """The folds of a study's training examples, standardized once for all trials."""
 
     def __init__(
         self,
@@ -32,7 +34,19 @@ class CrossValidation:
         *,
         vectorized: bool = False,
     ) -> None:
-        """Cut the examples into folds; `stacked` trains those side by side as one model."""
+        """Split the examples into folds.
+
+        Args:
+            examples: the training examples of the study.
+            n_folds: number of folds.
+            seed: the study's seed, which determines the folds.
+            device: where the folds are trained.
+            error: the metric of held-out examples.
+            vectorized: train several folds at once, as one batched model, if the network allows.
+
+        Raises:
+            InputError: there are fewer examples than folds, or a class is too rare.
+        """
         self._device, self._is_vectorized = device, vectorized
         self.splits = [
             Split.of(examples.subset(train), examples.subset(held_out), device, error)
@@ -47,13 +61,18 @@ class CrossValidation:
         *,
         in_turn: bool = False,
     ) -> Iterator[list[Training]]:
-        """Train a fold each of a configuration; after every epoch gives those begun so far.
+        """Train a configuration on every fold; yield the folds begun so far after each epoch.
 
-        In lockstep an epoch of all folds; `in_turn` one fold or stack of folds after another.
-        `pause` is called after each epoch of a fold or stack; what it raises ends the run.
+        Args:
+            config: the configuration to train.
+            seed: the purpose that each fold's random numbers derive from.
+            pause: called after each epoch of a fold, or of several vectorized folds. An exception
+                from it ends the run.
+            in_turn: train one fold, or one group of vectorized folds, after another. The default
+                trains all folds in lockstep.
 
         Raises:
-            DivergedError: a fold's loss is not finite.
+            DivergedError: a fold's loss or error is not finite.
         """
         begun: list[Training] = []
         for units in self._units(config, seed, begun, in_turn=in_turn):
@@ -71,7 +90,11 @@ class CrossValidation:
         *,
         in_turn: bool,
     ) -> Iterator[Sequence[VectorizedTraining | Training]]:
-        """What is trained side by side, one after another; adds to `begun` the folds in it."""
+        """Yield the units, single or vectorized folds, that are trained in lockstep.
+
+        With `in_turn`, every yielded list has one unit. The folds of a unit are appended to `begun`
+        before the unit is yielded.
+        """
 
         def begin(fold: int) -> Training:
             begun.append(Training(config, self.splits[fold], self._device, (*seed, "fold", fold)))
@@ -89,19 +112,19 @@ class CrossValidation:
 def fold_indices(
     examples: Examples, n_folds: int, seed: int
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Training and held-out indices of each fold, stratified by the answer where it is a class.
+    """Training and held-out indices of each fold; folds are stratified if targets are classes.
 
     Raises:
-        InputError: there are fewer examples than folds, or an answer is rarer than that.
+        InputError: there are fewer examples than folds, or fewer examples of a class than folds.
     """
     targets, n = examples.targets, len(examples)
-    are_numbers = targets.is_floating_point()
-    most = n if are_numbers else min(Counter(targets.tolist()).values())
-    if n_folds > most:
-        reason = "" if are_numbers else f": the rarest answer comes {most} times"
-        instead = f"at most {most} folds or more examples" if most > 1 else "more examples"
-        raise InputError(f"{n_folds} folds of {n} training examples{reason}; use {instead}")
-    kind = KFold if are_numbers else StratifiedKFold
-    splitter = kind(n_folds, shuffle=True, random_state=derive_32("folds", seed))
+    is_regression = targets.is_floating_point()
+    max_folds = n if is_regression else min(Counter(targets.tolist()).values())
+    if n_folds > max_folds:
+        reason = "" if is_regression else f": the rarest class occurs {max_folds} times"
+        advice = f"at most {max_folds} folds or more examples" if max_folds > 1 else "more examples"
+        raise InputError(f"{n_folds} folds of {n} training examples{reason}; use {advice}")
+    splitter_class = KFold if is_regression else StratifiedKFold
+    splitter = splitter_class(n_folds, shuffle=True, random_state=derive_32("folds", seed))
     splits = splitter.split(targets, targets)
     return [(torch.from_numpy(train), torch.from_numpy(held)) for train, held in splits]

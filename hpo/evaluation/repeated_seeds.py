@@ -1,7 +1,8 @@
-"""Test runs: the chosen configuration, trained anew for each seed on data of its own.
+"""Test runs: the chosen configuration, trained once per seed, each time on newly drawn data.
 
-The data of test run s depends on the data set, the sizes and s alone, so that the same s draws
-the same training and test examples in every study: architectures are compared pair by pair.
+The data of a test run depend only on the data set, the sizes and the run's seed. The same seed
+draws the same training and test examples in every study, so that paired tests can compare
+architectures.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +23,12 @@ from hpo.training.vectorized import together
 def run(
     protocol: Protocol, trial: int, params: Mapping[str, Any], seed: int, device: torch.device
 ) -> Iterator[Training]:
-    """Train test run `seed` of a trial; gives the training after every epoch.
+    """Train one test run of a trial; yield the training after each epoch.
 
-    `params` are in the recipe's form. The error of the last epoch is the run's test error.
+    `params` are in the recipe's form. The error after the last epoch is the run's test error.
 
     Raises:
-        DivergedError: the loss is not finite.
+        DivergedError: the loss or the error is not finite.
     """
     for (training,) in run_together(protocol, trial, params, [seed], device):
         yield training
@@ -40,10 +41,12 @@ def run_together(
     seeds: Sequence[int],
     device: torch.device,
 ) -> Iterator[list[Training]]:
-    """Train several test runs of a trial as one model; gives all of them after every epoch.
+    """Train several test runs of a trial, as one batched model if the network allows.
+
+    Yields all trainings after each epoch.
 
     Raises:
-        DivergedError: a loss is not finite.
+        DivergedError: the loss or the error of a run is not finite.
     """
     config = TrainingConfig.of(protocol, params)
     trainings = [
@@ -63,7 +66,7 @@ def run_together(
 
 
 def draw_split(protocol: Protocol, seed: int, device: torch.device) -> Split:
-    """The training and test examples of test run `seed`, standardized by the training ones."""
+    """The training and test examples of test run `seed`, standardized with the training ones."""
     data = load_dataset(protocol.dataset)
     purpose = derive("test run", seed)
     train = data.draw_train(protocol.train_size, purpose)

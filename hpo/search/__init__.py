@@ -1,1 +1,1 @@
-"""How the next configuration is chosen and when a trial is stopped early."""
+"""Samplers, which choose the next configuration, and pruners, which stop a trial early."""

@@ -1,29 +1,32 @@
-"""Edges of a search space at which the best trials crowd: there the range may be too narrow.
+"""A check for ranges that may be too narrow: the best trials crowd at an edge of the range.
 
-An edge is the outer tenth of a range, on the log scale where the range is log. Of values that can
-be counted (whole numbers, `step`, `values: [...]` of numbers, the choices of `channels`) it is
-those in the outer tenth, at least the outermost. Each layer of `channels` has edges of its own.
-Words have no order and so no edge, nor has what is fixed. A range with nothing between its edges,
-such as two values, is left out: every trial lies at one of them, which is no news.
+Each range has two edges. An edge is the outer tenth of a range, measured on the log scale if the
+range is log. Countable values are integers, a range with `step`, numeric `values: [...]` and the
+choices of `channels`. Their edge is the values in the outer tenth, and at least the outermost
+value. Each layer of `channels` has its own edges. Fixed parameters and non-numeric choices have no
+edges. A range without values between its edges, such as two values, is skipped, because every
+trial lies at one of its edges.
 
-Looked at is the best fifth of the finished trials, at least 5, of those that are complete: a pruned
-trial counts as worse than all of them. Among fewer than 10 nothing is found. They crowd an edge
-where at least a third of them lie there and both of these say that it is not by chance, at 1 %
-divided by the number of edges of the space:
+The check examines the best fifth of the finished trials, but at least 5. Only complete trials can
+be among the best, because pruned trials rank last. With fewer than 10 finished trials, nothing is
+reported. An edge is reported if at least a third of the best trials lie there and two tests
+reject chance. The significance level of each test is 1 % divided by the number of edges of the
+search space (Bonferroni).
 
-- A binomial test: uniform draws would not put so many there. The share of uniform draws is a tenth,
-  more where the outermost value takes more (a third, of three values), and for a layer of
-  `channels`, whose draws are sorted, that of its order statistic: the first layer is often the
-  narrowest, the last one seldom.
-- A rank test (Mann and Whitney's): the trials at the edge have lower errors than the others. A
-  sampler that learns, as TPE does, gathers its draws somewhere also where a parameter changes
-  nothing, and at an edge as well as elsewhere; only errors tell why they are there.
+- Binomial test: uniform draws would put fewer of the best trials at the edge. The probability that
+  a uniform draw lies at the edge is 0.1, or more if the outermost value alone covers more (a third
+  for three values). The draws of `channels` are sorted. The probability of a layer is therefore
+  that of its order statistic: the first layer often has the smallest choice, the last layer rarely.
+- Mann-Whitney rank test: trials at the edge have lower errors than other trials. This test is
+  needed because an adaptive sampler such as TPE concentrates its draws even if a parameter has no
+  effect, sometimes at an edge.
 
-So of studies with uniform draws at most 1 % get a finding where errors do not depend on
-parameters. Measured over studies of 50 trials with 14 edges and errors of pure noise: 0 of 2,000
-with random draws, 4 of 500 with TPE's, where the binomial test alone has findings in 153.
+If errors do not depend on parameters, at most 1 % of studies with uniform draws have a false
+report. Measured on studies of 50 trials with 14 edges and pure noise as errors: 0 of 2,000 studies
+with random draws and 4 of 500 with TPE have a report. The binomial test alone reports 153 of 500.
 
-No finding is no proof that the ranges are wide enough: a small study seldom suffices.
+The absence of a report does not prove that the ranges are wide enough: in a small study, the tests
+have little power.
 """
 
 import math
@@ -38,29 +41,33 @@ from search_spaces.space import SearchSpace
 Side = Literal["low", "high"]
 
 MIN_TRIALS = 10
-"""Fewer cannot pass the rank test, not even where there are but two edges."""
+"""Smallest number of finished trials. With fewer, the rank test could reject nothing."""
 
-BEST = 5
-"""One trial in so many is among the best, and as many are the least to look at."""
+BEST_DIVISOR = 5
+"""One of this many finished trials counts among the best."""
 
-CROWD = 3
-"""One in so many of the best trials has to lie at an edge."""
+MIN_BEST = 5
+"""Smallest number of best trials. With fewer complete trials, nothing is reported."""
+
+CROWD_DIVISOR = 3
+"""One of this many best trials must lie at an edge."""
 
 WIDTH = 0.1
-"""The part of a range that is its edge."""
+"""Width of an edge, as a fraction of the range."""
 
 MAX_CHANCE = 0.01
-"""The chance, at most, that a study whose errors are pure noise gets a finding."""
+"""Highest probability that a study whose errors are pure noise has a report."""
 
 ROUNDING = 1e-9
+"""Tolerance in comparisons of fractions of a range."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrowdedEdge:
-    """Of a study's `n_best` best trials, `n_there` lie at one edge of a parameter's range.
+    """An edge at which `n_there` of a study's `n_best` best trials lie.
 
-    `layer` counts from 0, as in the list that `channels` are, and is None for other parameters;
-    `value` is the range's end at that edge.
+    `layer` is the index of a layer of `channels`, from 0, and None for other parameters. `value` is
+    the outermost value of the range at the edge.
     """
 
     parameter: str
@@ -76,42 +83,45 @@ def crowded_edges(
 ) -> list[CrowdedEdge]:
     """The edges at which the best of a study's finished trials crowd, in the space's order.
 
-    A trial is its parameters in the recipe's own form and its error, infinite where it was pruned;
-    of equal errors the first counts as the better. Leave out what no sampler drew: a recipe's known
-    configurations were placed by their author, often at an edge, and tell nothing of where a search
-    went. A grid's points tell as much as uniform draws.
+    Args:
+        space: the study's search space.
+        trials: the parameters, in the recipe's form, and the error of each finished trial that a
+            sampler drew. The error of a pruned trial is infinite. Of trials with equal errors, the
+            first ranks first. Omit the recipe's known configurations: their author chose them,
+            often at an edge, so they do not show where the search went. Points of a grid count as
+            uniform draws.
     """
     if len(trials) < MIN_TRIALS:
         return []
     ranked = sorted(trials, key=lambda trial: trial[1])
     errors = [error for _, error in ranked]
     n_complete = sum(math.isfinite(error) for error in errors)
-    n_best = min(max(BEST, len(ranked) // BEST), n_complete)
-    if n_best < BEST:
+    n_best = min(max(MIN_BEST, len(ranked) // BEST_DIVISOR), n_complete)
+    if n_best < MIN_BEST:
         return []
     edges = list(_edges(space))
-    found = []
+    crowded = []
     for edge in edges:
         is_there = [edge.holds(params) for params, _ in ranked]
         n_there = sum(is_there[:n_best])
         if (
-            CROWD * n_there >= n_best
-            and _at_least(n_there, n_best, edge.share) <= MAX_CHANCE / len(edges)
-            and _chance_of_ranks(errors, is_there) <= MAX_CHANCE / len(edges)
+            CROWD_DIVISOR * n_there >= n_best
+            and _binomial_p(n_there, n_best, edge.probability) <= MAX_CHANCE / len(edges)
+            and _rank_p(errors, is_there) <= MAX_CHANCE / len(edges)
         ):
-            found.append(edge.crowded(n_there, n_best))
-    return found
+            crowded.append(edge.crowded(n_there, n_best))
+    return crowded
 
 
-def _at_least(n: int, of: int, share: float) -> float:
-    """The chance that `n` or more of so many draws fall where a `share` of them falls."""
-    from scipy.stats import binom  # slow to load; a study of few trials does without
+def _binomial_p(n_hits: int, n_draws: int, probability: float) -> float:
+    """The probability of at least `n_hits` hits in `n_draws` draws."""
+    from scipy.stats import binom  # imported here because the import is slow
 
-    return float(binom.sf(n - 1, of, share))
+    return float(binom.sf(n_hits - 1, n_draws, probability))
 
 
-def _chance_of_ranks(errors: Sequence[float], is_there: Sequence[bool]) -> float:
-    """The chance that errors at an edge are so much lower than the others without a reason."""
+def _rank_p(errors: Sequence[float], is_there: Sequence[bool]) -> float:
+    """The p-value of the rank test that errors at an edge are lower than the others."""
     from scipy.stats import mannwhitneyu
 
     there = [error for error, at_edge in zip(errors, is_there, strict=True) if at_edge]
@@ -123,11 +133,12 @@ def _chance_of_ranks(errors: Sequence[float], is_there: Sequence[bool]) -> float
 
 @dataclass(frozen=True, kw_only=True)
 class _Range:
-    """The places that a parameter, or one layer of it, can take, as a uniform draw sees them.
+    """The range of a parameter, or of one layer of `channels`, as a uniform sampler draws from it.
 
-    A place stands for all that lies less than `half` from it, as it does in Optuna's draws. With
-    `values` a place is an index of theirs. A layer's place is the `layer`-th smallest of `n_layers`
-    draws.
+    A position is a value of the parameter. If the range lists its `values`, a position is an
+    index of the list. Optuna draws a countable position from an interval that extends `half` to
+    either side of it. The position of layer 0 is the smallest of `n_layers` draws, that of layer 1
+    the second smallest, and so on.
     """
 
     parameter: str
@@ -139,7 +150,7 @@ class _Range:
     layer: int | None = None
     n_layers: int = 1
 
-    def place(self, params: Mapping[str, Any]) -> float:
+    def position(self, params: Mapping[str, Any]) -> float:
         value = params[self.parameter]
         if self.layer is not None:
             value = value[self.layer]
@@ -150,11 +161,11 @@ class _Range:
             return self.values[0 if side == "low" else -1]
         return self.low if side == "low" else self.high
 
-    def part(self, side: Side, place: float) -> float:
-        """The part of the range from one end up to a place, the place with it."""
+    def fraction(self, side: Side, position: float) -> float:
+        """The fraction of the range from the end at `side` to `position`, including it."""
         if side == "low":
-            return self._length(self.low - self.half, place + self.half) / self.length
-        return self._length(place - self.half, self.high + self.half) / self.length
+            return self._length(self.low - self.half, position + self.half) / self.length
+        return self._length(position - self.half, self.high + self.half) / self.length
 
     @property
     def length(self) -> float:
@@ -166,48 +177,53 @@ class _Range:
 
 @dataclass(frozen=True, kw_only=True)
 class _Edge:
-    """The outer `width` of a range, a part of 1, at one side."""
+    """One edge of a range; `width` is a fraction of the range."""
 
-    of: _Range
+    range: _Range
     side: Side
     width: float
 
     def holds(self, params: Mapping[str, Any]) -> bool:
-        return self.of.part(self.side, self.of.place(params)) <= self.width + ROUNDING
+        position = self.range.position(params)
+        return self.range.fraction(self.side, position) <= self.width + ROUNDING
 
     @property
-    def share(self) -> float:
-        """The share of uniform draws that lie here."""
-        from_low = 1 + (self.of.layer or 0)
-        n_here = from_low if self.side == "low" else self.of.n_layers + 1 - from_low
-        return _at_least(n_here, self.of.n_layers, self.width)
+    def probability(self) -> float:
+        """The probability that a uniform draw lies at this edge.
+
+        The k-th smallest of several draws lies at the lower edge if at least k draws do.
+        """
+        rank = 1 + (self.range.layer or 0)
+        n_draws_at_edge = rank if self.side == "low" else self.range.n_layers + 1 - rank
+        return _binomial_p(n_draws_at_edge, self.range.n_layers, self.width)
 
     def crowded(self, n_there: int, n_best: int) -> CrowdedEdge:
         return CrowdedEdge(
-            parameter=self.of.parameter,
-            layer=self.of.layer,
+            parameter=self.range.parameter,
+            layer=self.range.layer,
             edge=self.side,
-            value=self.of.end(self.side),
+            value=self.range.end(self.side),
             n_there=n_there,
             n_best=n_best,
         )
 
 
 def _edges(space: SearchSpace) -> Iterator[_Edge]:
-    """Both edges of each range that has something between them."""
+    """Both edges of each range that has values between its edges."""
     for name, kind in space.parameters:
-        for of in _ranges(name, kind):
-            if of.low == of.high or not 0 < of.length < math.inf:
-                continue  # also where floats cannot tell the ends apart, or cannot hold the length
-            low = _Edge(of=of, side="low", width=max(WIDTH, of.part("low", of.low)))
-            high = _Edge(of=of, side="high", width=max(WIDTH, of.part("high", of.high)))
-            if low.width + high.width < 1 - ROUNDING:
-                yield low
-                yield high
+        for bounds in _ranges(name, kind):
+            # Floating-point rounding can make the length 0, and overflow can make it infinite.
+            if bounds.low == bounds.high or not 0 < bounds.length < math.inf:
+                continue
+            low_width = max(WIDTH, bounds.fraction("low", bounds.low))
+            high_width = max(WIDTH, bounds.fraction("high", bounds.high))
+            if low_width + high_width < 1 - ROUNDING:
+                yield _Edge(range=bounds, side="low", width=low_width)
+                yield _Edge(range=bounds, side="high", width=high_width)
 
 
 def _ranges(name: str, kind: Kind) -> Iterator[_Range]:
-    """The ordered ranges of a parameter: one for each layer of channels, none for words."""
+    """The numeric ranges of a parameter: one per layer of channels, none for other choices."""
     match kind:
         case FloatRange(low, high, log, step):
             yield _Range(parameter=name, low=low, high=high, half=(step or 0.0) / 2, log=log)

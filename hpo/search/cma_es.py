@@ -1,8 +1,8 @@
-"""CMA-ES that keeps nothing in the database but numbers: each draw replays the generations.
+"""A CMA-ES sampler without pickled state: each draw replays all generations.
 
-Optuna's own keeps its optimizer pickled among a trial's attributes and unpickles what it finds
-there: whoever can write to the database could run code on every worker. Here the optimizer is made
-afresh from the recorded errors, of which each trial's generation says where they belong.
+Optuna's CMA-ES sampler stores its pickled optimizer in a trial's attributes and unpickles it.
+Anyone who can write to the database could then run code on every worker. This sampler rebuilds
+the optimizer from the recorded errors. A trial stores only the number of its generation.
 """
 
 import math
@@ -20,13 +20,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 GENERATION = "cma:generation"
-"""The attribute of a trial that says which generation it was drawn for; Optuna's name for it."""
+"""The system attribute that stores a trial's generation; Optuna's sampler uses the same name."""
 
 
 class CmaEs(BaseSampler):
-    """Draws one trial's numeric parameters by CMA-ES and the others at random.
+    """Draws the numeric parameters of one trial by CMA-ES, and the other parameters at random.
 
-    The errors of complete trials count, planned ones apart, which no generation has drawn.
+    The optimizer learns from complete trials that it drew itself. Planned trials have no
+    generation and are ignored.
     """
 
     def __init__(self, seed: int) -> None:
@@ -36,18 +37,19 @@ class CmaEs(BaseSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The numeric parameters; none before the first trial is complete."""
-        found = intersection_search_space(study.get_trials(deepcopy=False))
+        """The numeric parameters; empty before the first trial is complete."""
+        space = intersection_search_space(study.get_trials(deepcopy=False))
+        numeric = (FloatDistribution, IntDistribution)
         return {
-            name: each
-            for name, each in found.items()
-            if isinstance(each, (FloatDistribution, IntDistribution)) and not each.single()
+            name: distribution
+            for name, distribution in space.items()
+            if isinstance(distribution, numeric) and not distribution.single()
         }
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The parameters of `search_space`, drawn from the present generation."""
+        """The parameters of `search_space`, drawn from the current generation."""
         if not search_space:
             return {}
         transform = Transform(search_space, transform_step=True, transform_0_1=True)
@@ -62,24 +64,25 @@ class CmaEs(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """A parameter that CMA-ES cannot draw."""
+        """A random value of a parameter that CMA-ES does not draw."""
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
     def _replayed(self, study: optuna.Study, transform: Transform) -> CMA:
-        """The optimizer after each generation of which enough trials are complete."""
-        complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        """The optimizer after all generations that have enough complete trials."""
         generations: dict[int | None, list[FrozenTrial]] = defaultdict(list)
-        for each in complete:
-            generations[_generation(each)].append(each)
-        optimizer = _new(len(transform.bounds), self._seed)
-        while len(drawn := generations[optimizer.generation]) >= optimizer.population_size:
-            told = _first(drawn, optimizer.population_size)
-            optimizer.tell([(transform.transform(t.params), float(t.values[0])) for t in told])
+        for trial in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
+            generations[_generation(trial)].append(trial)
+        optimizer = _new_optimizer(len(transform.bounds), self._seed)
+        while len(trials := generations[optimizer.generation]) >= optimizer.population_size:
+            population = _first_completed(trials, optimizer.population_size)
+            optimizer.tell(
+                [(transform.transform(t.params), float(t.values[0])) for t in population]
+            )
         return optimizer
 
 
-def _new(n_parameters: int, seed: int) -> CMA:
-    """An optimizer in the middle of the unit cube; `seed` is that of its next draw alone."""
+def _new_optimizer(n_parameters: int, seed: int) -> CMA:
+    """An optimizer that starts at the centre of the unit cube; only its draws depend on `seed`."""
     return CMA(
         mean=np.full(n_parameters, 0.5),
         sigma=1 / 6,
@@ -90,15 +93,18 @@ def _new(n_parameters: int, seed: int) -> CMA:
 
 
 def _generation(trial: FrozenTrial) -> int | None:
-    """What the trial was drawn for; None where it was planned, or says something else."""
+    """The generation that the trial was drawn for; None if it was planned or stores no integer."""
     number = trial.system_attrs.get(GENERATION)
     return number if isinstance(number, int) else None
 
 
-def _first(trials: list[FrozenTrial], n: int) -> list[FrozenTrial]:
-    """The first `n` that ended, by number: one that ends later changes nothing any more."""
+def _first_completed(trials: list[FrozenTrial], n: int) -> list[FrozenTrial]:
+    """The `n` trials that completed first, sorted by number.
 
-    def ended(trial: FrozenTrial) -> float:
+    Trials of the generation that complete later never change the result of a replay.
+    """
+
+    def completion_time(trial: FrozenTrial) -> float:
         return trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf
 
-    return sorted(sorted(trials, key=ended)[:n], key=lambda trial: trial.number)
+    return sorted(sorted(trials, key=completion_time)[:n], key=lambda trial: trial.number)

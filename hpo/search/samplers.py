@@ -1,8 +1,8 @@
-"""Samplers and pruners by name, as a protocol freezes them; most are Optuna's.
+"""Samplers by the name that a study's protocol stores. Most of them are Optuna's.
 
-CMA-ES is not, because Optuna's keeps pickles in the database (see `cma_es`), nor is the grid:
-Optuna's gives a point twice when workers run side by side. Here a grid is a list: its points are
-the configurations of the first trials, each given out once.
+Two differ. CMA-ES is replaced because Optuna's stores pickles in the database (see `cma_es`). The
+grid is replaced because Optuna's can draw a point twice if several workers run. Here the points of
+a grid are planned trials, and each of them is claimed once.
 """
 
 import random
@@ -26,33 +26,38 @@ Space: TypeAlias = Mapping[str, BaseDistribution]
 
 
 class Tpe(TPESampler):
-    """Optuna's TPE, told the search space, which is frozen.
+    """Optuna's TPE with a known search space.
 
-    Optuna's own looks for it in all trials, and a sampler that is made anew for each trial would do
-    so each time: at thousands of trials that takes as long as all else that it does.
+    Optuna's TPE infers the search space from all trials of a study. This sampler is created anew
+    for each trial and would infer it each time. With thousands of trials that would double the
+    time of a draw. The search space of a study never changes, so it is passed in.
     """
 
     def __init__(self, seed: int, space: Space) -> None:
         super().__init__(seed=seed)
-        self._frozen = {name: each for name, each in sorted(space.items()) if not each.single()}
+        self._searched = {
+            name: distribution
+            for name, distribution in sorted(space.items())
+            if not distribution.single()
+        }
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The parameters that are searched."""
-        return dict(self._frozen)
+        """The distributions of the parameters that have more than one value."""
+        return dict(self._searched)
 
 
 samplers: Registry[Callable[[int, Space], BaseSampler]] = Registry("sampler")
 samplers.add("tpe", Tpe)
 samplers.add("random", lambda seed, space: RandomSampler(seed=seed))
-samplers.add("grid", samplers.get("random"))  # never asked: all its trials are planned
+samplers.add("grid", samplers.get("random"))  # never draws: all trials of a grid are planned
 samplers.add("gp", lambda seed, space: GPSampler(seed=seed))
 samplers.add("cmaes", lambda seed, space: CmaEs(seed))
 
 
 def make_sampler(protocol: Protocol, trial: int) -> BaseSampler:
-    """A sampler for one trial, seeded by the study and the trial's number."""
+    """A new sampler for one trial, seeded by the study's seed and the trial's number."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         make = samplers.get(protocol.sampler)
@@ -61,9 +66,13 @@ def make_sampler(protocol: Protocol, trial: int) -> BaseSampler:
 
 
 def planned_trials(protocol: Protocol) -> list[dict[str, Any]]:
-    """Configurations of the first trials, in Optuna's names: the protocol's, then a grid's."""
+    """The configurations of the first trials, in Optuna's form.
+
+    They are the protocol's own configurations, followed by the other points of a grid in random
+    order.
+    """
     space = protocol.search_space
-    planned = [space.encode(each) for each in protocol.first]
+    planned = [space.encode(params) for params in protocol.first]
     if protocol.sampler == "grid":
         points = [point for point in space.points() if point not in planned]
         random.Random(derive("grid", protocol.seed)).shuffle(points)
@@ -72,10 +81,11 @@ def planned_trials(protocol: Protocol) -> list[dict[str, Any]]:
 
 
 def count_configurations(sampler: str, space: SearchSpace) -> int | None:
-    """How many different trials there can be; None where there is no end to them.
+    """The number of different configurations that the sampler can draw; None without a limit.
 
     Raises:
-        RecipeError: the sampler is the grid and a parameter has no countable values.
+        RecipeError: the sampler is the grid, and the values of a parameter are not countable or
+            the grid has too many points.
     """
     if sampler == "grid":
         return len(space.points())

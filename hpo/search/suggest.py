@@ -1,9 +1,10 @@
-"""Asking a sampler for the configuration of one trial.
+"""Drawing the configuration of one trial from a sampler, without writing to the database.
 
-Samplers note things of the trial that they draw for, in Optuna's tables and at once: TPE and GP the
-parameters, so that other workers keep away from them, CMA-ES its generation. By then the trial may
-be another worker's, or its study may be half deleted. So the notes are kept here, and whoever holds
-the trial writes them behind the fence, with the parameters.
+Optuna's samplers write system attributes of the trial that they draw for. TPE and GP store the
+parameters, so that concurrent workers draw other ones. CMA-ES stores its generation. While a
+sampler draws, another worker may take the trial over, or the study may be deleted. The attributes
+are therefore collected here. The worker writes them together with the parameters, in the
+transaction that checks its claim on the trial.
 """
 
 import copy
@@ -18,44 +19,44 @@ from optuna.trial import FrozenTrial
 
 
 @dataclass
-class _Notebook:
-    """Optuna's storage as a sampler sees it: what it writes of a trial is kept in `notes`."""
+class _CollectingStorage:
+    """Optuna's storage, but system attributes of a trial are collected and not written."""
 
     storage: BaseStorage
-    notes: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.storage, name)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self.notes[key] = value
+        self.attributes[key] = value
 
 
 def suggest(
     study: optuna.Study, trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The sampler's configuration for a trial, and its notes on it: nothing is written here.
+    """The parameters and the system attributes that the study's sampler gives a trial.
 
-    Parameters with a single value are not asked for. The sampler sees every trial of the study.
-    (Optuna's own loop shows it, under Hyperband, only those of the trial's bracket, which leaves it
-    little to learn from in a small budget.)
+    The parameters are in Optuna's form. Nothing is written to the database. Parameters with a
+    single value are not drawn. The sampler sees all trials of the study. Under Hyperband, Optuna's
+    own loop shows a sampler only the trials of the same bracket, which are few in a small budget.
     """
-    notebook = _Notebook(study._storage)
-    noted = copy.copy(study)
-    noted._storage = cast(BaseStorage, notebook)
-    sampler = noted.sampler
-    sampler.before_trial(noted, trial)
-    together = sampler.infer_relative_search_space(noted, trial)
-    drawn = sampler.sample_relative(noted, trial, together)
+    storage = _CollectingStorage(study._storage)
+    study = copy.copy(study)
+    study._storage = cast(BaseStorage, storage)
+    sampler = study.sampler
+    sampler.before_trial(study, trial)
+    relative_space = sampler.infer_relative_search_space(study, trial)
+    params = sampler.sample_relative(study, trial, relative_space)
     for name, distribution in distributions.items():
         if distribution.single():
-            drawn[name] = _only(distribution)
-        elif name not in drawn:
-            drawn[name] = sampler.sample_independent(noted, trial, name, distribution)
-    return drawn, notebook.notes
+            params[name] = _single_value(distribution)
+        elif name not in params:
+            params[name] = sampler.sample_independent(study, trial, name, distribution)
+    return params, storage.attributes
 
 
-def _only(distribution: Any) -> Any:
+def _single_value(distribution: Any) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[0]
     return distribution.low

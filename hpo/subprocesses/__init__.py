@@ -1,1 +1,1 @@
-"""Processes that are started here: how they start, how they stop, a pool of them."""
+"""Starting and stopping child processes, and a pool of them."""

@@ -1,6 +1,6 @@
-"""Pieces of work, spread over processes, where no database is needed: what dies with us is lost.
+"""A process pool for work that needs no database; unfinished work is lost if this process dies.
 
-Each process is spawned, with a torch of its own, and does piece after piece.
+Each process of the pool is spawned, not forked, and runs one piece of work after another.
 """
 
 import multiprocessing
@@ -20,19 +20,19 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 POLL_S = 0.2
-"""A request to stop is heard at most this late."""
+"""Seconds between two checks whether a stop was requested."""
 
 
 def spread(work: Callable[[T], R], pieces: Sequence[T], n_processes: int) -> Iterator[tuple[T, R]]:
-    """Does `work` on each piece; gives pieces and results as they come.
+    """Call `work` on each piece in a pool; yield each piece and its result when it is done.
 
-    `work`, pieces and results travel between processes, so that all of them have to be picklable.
+    `work`, the pieces and the results must be picklable, because they are sent between processes.
 
     Raises:
-        StoppedError: SIGINT or SIGTERM asked to stop; the processes have ended, and the pieces that
-            were not done yet are lost.
-        HpoError: one of the processes died.
-        Exception: what `work` raises.
+        StoppedError: SIGINT or SIGTERM requested a stop. The processes of the pool have ended, and
+            unfinished pieces are lost.
+        HpoError: a process of the pool died.
+        Exception: `work` raised this exception.
     """
     stop = Stop()
     with (
@@ -40,20 +40,20 @@ def spread(work: Callable[[T], R], pieces: Sequence[T], n_processes: int) -> Ite
         _executor(n_processes) as executor,
     ):
         try:
-            with held_back(*SIGNALS):  # a terminal's Ctrl-C is for us alone
-                done_as = {executor.submit(work, piece): piece for piece in pieces}
-            for future in _as_done(set(done_as), stop):
-                yield done_as[future], future.result()
+            with held_back(*SIGNALS):  # only this process handles Ctrl-C of a terminal
+                piece_of = {executor.submit(work, piece): piece for piece in pieces}
+            for future in _as_done(set(piece_of), stop):
+                yield piece_of[future], future.result()
         except BrokenProcessPool as error:
-            _check(stop, POLL_S)  # the signal that killed it may have been for all of us
+            # If a signal to the process group killed the child, it may reach us a moment later.
+            _check(stop, POLL_S)
             raise HpoError(
-                "a process died, as it does where the memory is too small; "
-                "use fewer of them: --processes"
+                "a process died, probably because memory ran out; use fewer processes: --processes"
             ) from error
 
 
 def _as_done(waiting: set[Future[R]], stop: Stop) -> Iterator[Future[R]]:
-    """The futures as they are done, those with results before those that a death has ended."""
+    """Yield futures when they are done; of those done together, results come before failures."""
     while waiting:
         _check(stop)
         done, waiting = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
@@ -69,7 +69,7 @@ def _check(stop: Stop, within_s: float = 0.0) -> None:
 
 @contextmanager
 def _executor(n_processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Spawned processes, which end with the `with` block, at once where it is left early."""
+    """A pool of spawned processes. They end with the block; an exception kills them at once."""
     before = multiprocessing.active_children()
     executor = ProcessPoolExecutor(n_processes, SPAWN, leave_with_parent, (signal.SIGKILL,))
     try:

@@ -1,4 +1,4 @@
-"""What spawned processes need: who hears which signal, and that they leave with their parent."""
+"""Spawned processes: how they start, which signals reach them, and their end with the parent."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ from types import FrameType
 
 
 SPAWN = multiprocessing.get_context("spawn")
-"""Starts processes with a torch of their own: a forked one would lack the threads it counts on."""
+"""The context that starts processes. A forked process would lack torch's threads."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -20,35 +20,39 @@ Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 @contextmanager
 def handled(handler: Handler, *signals: signal.Signals) -> Iterator[None]:
-    """The signals go to this handler until the block ends; nothing but in the main thread."""
+    """A context in which `handler` handles the signals.
+
+    The context changes nothing outside the main thread, where Python allows no signal handlers.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {each: signal.signal(each, handler) for each in signals}
+    former_handlers = {number: signal.signal(number, handler) for number in signals}
     try:
         yield
     finally:
-        for each, former in before.items():
-            signal.signal(each, former)
+        for number, former in former_handlers.items():
+            signal.signal(number, former)
 
 
 @contextmanager
 def held_back(*signals: signal.Signals) -> Iterator[None]:
-    """Processes that are started in the block are deaf to these signals from their first moment on.
+    """A context that blocks the signals; processes started in it block them permanently.
 
-    A terminal's Ctrl-C reaches them, too, but is for their parent alone; one that comes meanwhile
-    reaches it after the block.
+    A terminal sends Ctrl-C to the parent and to all children, but only the parent should react. A
+    signal that the parent receives in the context is delivered after the context ends.
     """
-    resource_tracker.ensure_running()  # it would lift the block when it is started in it
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    # Started inside the context, the resource tracker would unblock the signals.
+    resource_tracker.ensure_running()
+    former_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, former_mask)
 
 
 def leave_with_parent(signal_number: int) -> None:
-    """In a spawned process: get that signal when the parent is gone, killed, say."""
+    """Send this process the signal when its parent ends, killed or not. For spawned processes."""
     threading.Thread(target=_watch_parent, args=(signal_number,), daemon=True).start()
 
 

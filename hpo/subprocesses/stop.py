@@ -1,4 +1,4 @@
-"""A request to stop: a signal handler makes it, the program's loops look for it."""
+"""A request to stop, made by a signal handler and checked by the program's loops."""
 
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -7,16 +7,20 @@ from hpo.errors import StoppedError
 
 
 class Stop:
-    """A request to stop this process. `signal_number` is the signal that made it, 0 for none."""
+    """A request to stop this process.
+
+    `signal_number` is the requesting signal, 0 without a request. `is_urgent` is true after a
+    second request.
+    """
 
     def __init__(self) -> None:
-        # Not an Event: its lock may be held by the very thread that a signal handler interrupts.
+        # threading.Event could deadlock: the handler may interrupt the thread that holds its lock.
         self._requests: SimpleQueue[None] = SimpleQueue()
         self.signal_number = 0
         self.is_urgent = False
 
     def request(self, signal_number: int) -> None:
-        """Request a stop; a second request makes it urgent. Safe in a signal handler."""
+        """Request a stop; a second request makes it urgent. Signal handlers may call this."""
         self.is_urgent = self.signal_number != 0
         self.signal_number = signal_number
         self._requests.put(None)
@@ -31,7 +35,7 @@ class Stop:
             raise StoppedError(self.signal_number)
 
     def wait(self, seconds: float) -> None:
-        """Wait that long, or until a stop is requested.
+        """Wait `seconds`, or until a stop is requested.
 
         Raises:
             StoppedError: a stop was requested before or during the wait.

@@ -1,1 +1,1 @@
-"""One fit of one network: its configuration, loss, optimizer and epochs."""
+"""The training of one network: its configuration, loss, optimizer and epochs."""

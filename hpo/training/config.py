@@ -1,4 +1,4 @@
-"""What one training is of: an architecture, a configuration of its hyperparameters, how long."""
+"""The configuration of one training: architecture, hyperparameters, epochs and batch size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,37 +17,38 @@ from hpo.training.optimization import Optimization, initialize
 
 
 DURATION = ("epochs", "batch_size")
-"""Hyperparameters that take the place of what the protocol says, where a recipe searches them."""
+"""Hyperparameters that replace the protocol's value if a recipe searches them."""
 
 
 def hyperparameters(architecture: Architecture) -> dict[str, Any]:
-    """All that a recipe can search for this architecture, with the defaults.
+    """All hyperparameters that a recipe can search for this architecture, with their defaults.
 
-    None for epochs and batch size stands for the study's own.
+    The default of epochs and batch size is None, which means the study's value.
     """
     fit = optimization.defaults()
     if not architecture.auxiliary_loss:
         fit = _without(fit, optimization.AUXILIARY)
     if not architecture.asymmetry_loss:
         fit = _without(fit, optimization.ASYMMETRY)
-    if architecture.loss is not None:  # it is the whole loss, with no weights to be searched
+    if architecture.loss is not None:  # replaces the whole loss and its weights
         fit = _without(fit, optimization.LOSSES + optimization.AUXILIARY + optimization.ASYMMETRY)
     duration = dict.fromkeys(DURATION)
     return fit | duration | architecture.augmentations | architecture.hyperparameters
 
 
-def _without(names: dict[str, Any], gone: tuple[str, ...]) -> dict[str, Any]:
-    return {name: value for name, value in names.items() if name not in gone}
+def _without(defaults: dict[str, Any], excluded: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in defaults.items() if name not in excluded}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """What one training is of: a network, its hyperparameters, how long and precisely it trains.
+    """The configuration of one training: a network, its hyperparameters, epochs and precision.
 
-    `params` are in the recipe's form; epochs and batch size among them are already in the fields.
+    `params` are the hyperparameters in the recipe's form. If they include epochs or batch size,
+    the fields of that name hold the same values.
 
     Raises:
-        InputError: epochs or batch size are too small, or no whole numbers.
+        InputError: `epochs` is no integer from 1, or `batch_size` is no integer from 2.
     """
 
     architecture: Architecture
@@ -57,19 +58,20 @@ class TrainingConfig:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2)):
+        for name, minimum in (("epochs", 1), ("batch_size", 2)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
                 raise InputError(
-                    f"{name}: should be a whole number from {least}, but it is {value!r}"
+                    f"{name}: should be a whole number from {minimum}, but it is {value!r}"
                 )
 
     @classmethod
     def of(cls, protocol: Protocol, params: Mapping[str, Any]) -> Self:
-        """What is trained for a configuration of a study.
+        """The training of a study's configuration; `params` are in the recipe's form.
 
         Raises:
-            InputError: the architecture cannot be found on this machine.
+            InputError: this machine lacks the architecture, or `params` holds invalid epochs or
+                an invalid batch size.
         """
         return cls(
             architecture=architectures.get(protocol.architecture),
@@ -80,16 +82,16 @@ class TrainingConfig:
         )
 
     def build(self) -> nn.Module:
-        """The network, initialized from torch's global seed."""
-        model = self.architecture.build(**self._own(self.architecture.hyperparameters))
+        """A new network, initialized from torch's global random generator."""
+        model = self.architecture.build(**self._params_among(self.architecture.hyperparameters))
         initialize(model, self.optimization)
         return model
 
     def try_build(self) -> nn.Module:
-        """The network, for hyperparameters that nobody has tried.
+        """A new network, built from hyperparameters that may be invalid.
 
         Raises:
-            InputError: its factory refuses them, whatever it raises, or makes something else.
+            InputError: the factory raised an exception, or returned no torch module.
         """
         name = self.architecture.name
         try:
@@ -106,22 +108,24 @@ class TrainingConfig:
 
     @cached_property
     def optimization(self) -> Optimization:
-        """The hyperparameters of the fit; what is not given has its default.
+        """The hyperparameters of loss and optimizer; those missing from `params` have defaults.
 
         Raises:
-            InputError: one is out of its range.
+            InputError: a hyperparameter is out of its range.
         """
-        return Optimization.make(**self._own(optimization.defaults()))
+        return Optimization.make(**self._params_among(optimization.defaults()))
 
     def augment(self, train: Examples) -> Examples:
-        """The training examples of one epoch; as they are where nothing changes them.
+        """The training examples of one epoch: `train`, augmented if the architecture does so.
 
         Raises:
-            InputError: a setting of the augmentation is out of its range.
+            InputError: a setting of the augmentation is out of its range, or the augmentation
+                changed the number of examples.
         """
         if self.architecture.augment is None:
             return train
-        augmented = self.architecture.augment(train, **self._own(self.architecture.augmentations))
+        settings = self._params_among(self.architecture.augmentations)
+        augmented = self.architecture.augment(train, **settings)
         if len(augmented) != len(train):
             raise InputError(
                 f"augment of {self.architecture.name} makes {len(augmented)} examples of "
@@ -129,5 +133,5 @@ class TrainingConfig:
             )
         return augmented
 
-    def _own(self, names: Mapping[str, Any]) -> dict[str, Any]:
+    def _params_among(self, names: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in self.params.items() if name in names}

@@ -1,4 +1,4 @@
-"""A computation on a GPU that is recorded once: one launch in place of hundreds of small ones."""
+"""CUDA graphs: a recorded GPU computation runs with one launch in place of hundreds."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,18 +9,18 @@ from torch import Tensor
 Compute = Callable[..., Sequence[Tensor]]
 
 WARMUPS = 3
-"""So often it runs before it is recorded, for the libraries to choose their ways."""
+"""Number of runs before the recording, in which CUDA libraries select their algorithms."""
 
 
 class Recorded:
-    """A computation on tensors of fixed shapes, as a CUDA graph.
+    """A computation on tensors of fixed shapes, recorded as a CUDA graph.
 
-    It reads and writes always at the same places: results are good until the next call.
+    A graph always writes to the same memory: each call overwrites the results of the call before.
     """
 
     def __init__(self, compute: Compute, arguments: Sequence[Tensor]) -> None:
-        """Run it a few times on copies of these arguments, then record it."""
-        self._arguments = [each.clone() for each in arguments]
+        """Run `compute` `WARMUPS` times on copies of the arguments, then record it."""
+        self._arguments = [argument.clone() for argument in arguments]
         current, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(current)
         with torch.cuda.stream(side):
@@ -32,8 +32,8 @@ class Recorded:
             self._results = compute(*self._arguments)
 
     def __call__(self, arguments: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Run it on these arguments; the results."""
-        for place, argument in zip(self._arguments, arguments, strict=True):
-            place.copy_(argument)
+        """Run the computation on arguments of the recorded shapes and return its results."""
+        for recorded, argument in zip(self._arguments, arguments, strict=True):
+            recorded.copy_(argument)
         self._graph.replay()
         return self._results

@@ -1,4 +1,4 @@
-"""Dropout whose masks are drawn elsewhere: what stands between a network and torch."""
+"""Dropout with masks that are drawn outside the network, by intercepting torch's dropout."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -9,9 +9,9 @@ from torch.overrides import TorchFunctionMode
 
 
 class Mask(NamedTuple):
-    """A dropout that a network asks for: of values that lie so in memory, with this rate.
+    """The mask that one dropout call needs: shape and memory layout of its values, and its rate.
 
-    Where they lie matters: masks are drawn in that order.
+    The strides matter because torch draws the entries of a mask in memory order.
     """
 
     shape: tuple[int, ...]
@@ -20,9 +20,10 @@ class Mask(NamedTuple):
 
 
 class Dropouts(TorchFunctionMode):
-    """Stands between a network and torch: `drop(values, rate)` does its dropouts.
+    """A context in which `drop(values, rate)` replaces torch's dropout.
 
-    Those with rates between 0 and 1; the values are one member's, whose shape the network sees.
+    Only dropouts in training with a rate strictly between 0 and 1 are replaced. If several
+    networks are vectorized, `values` has the shape that a single network sees.
     """
 
     def __init__(self, drop: Callable[[Tensor, float], Tensor]) -> None:
@@ -32,7 +33,7 @@ class Dropouts(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Called by torch in place of its functions."""
+        """Intercept one call of a torch function."""
         kwargs = kwargs or {}
         if function is nn.functional.dropout:
             values, rate = _dropout(*args, **kwargs)
@@ -42,7 +43,7 @@ class Dropouts(TorchFunctionMode):
 
 
 def noted(masks: list[Mask]) -> Dropouts:
-    """Adds to `masks` what a network asks for, and drops nothing."""
+    """A context that appends the mask of each dropout to `masks` and drops nothing."""
 
     def drop(values: Tensor, rate: float) -> Tensor:
         masks.append(Mask(values.shape, torch.empty_like(values).stride(), rate))
@@ -52,13 +53,13 @@ def noted(masks: list[Mask]) -> Dropouts:
 
 
 def replayed(masks: Sequence[Tensor]) -> Dropouts:
-    """Multiplies by masks that were drawn before, in the order in which they were asked for."""
-    left = iter(masks)
-    return Dropouts(lambda values, rate: values * next(left))
+    """A context that multiplies the values of the i-th dropout by the i-th mask."""
+    remaining = iter(masks)
+    return Dropouts(lambda values, rate: values * next(remaining))
 
 
 def _dropout(
     values: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> tuple[Tensor, float]:
-    """What `torch.nn.functional.dropout` was called with; the rate is 0 outside training."""
+    """The values and the rate of a `functional.dropout` call; the rate is 0 outside training."""
     return values, p if training else 0.0

@@ -1,4 +1,4 @@
-"""The hot loop: one fit of one model, epoch by epoch. Knows no search and no database.
+"""The training loop: one fit of one model, epoch by epoch, independent of search and database.
 
 Shapes: N batch or set, P parts of an example (two images), K classes.
 """
@@ -25,31 +25,39 @@ from hpo.training.split import Split
 
 
 EVALUATION_BATCH = 200
-"""Nearly twice as many take a wide convolutional network 1.6 times as long: its memory is faulted
-in anew each time. Half as many take a small network 1.3 times as long."""
+"""Examples per batch of an evaluation.
+
+Measured: with nearly twice as many, a wide convolutional network takes 1.6 times as long, because
+each batch allocates memory that the operating system maps anew. With half as many, a small
+network takes 1.3 times as long.
+"""
 
 
 class DivergedError(HpoError):
-    """The loss or the error became infinite or no number at all."""
+    """The loss or the error of a training became infinite or NaN."""
 
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """One thread and no denormal numbers: trainings in it are fast and repeat bit for bit."""
+    """A context with one thread and without denormal numbers.
+
+    Trainings on the CPU in this context are fast and repeat bit for bit.
+    """
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)  # torch does not tell what it was; this is its default
+        torch.set_flush_denormal(False)  # torch's default; the former value cannot be read
         torch.set_num_threads(n_threads)
 
 
 class Training:
-    """One fit: `run_epoch` trains an epoch and gives the error on the held-out examples.
+    """One fit of one model. `run_epoch` trains an epoch and returns the held-out error.
 
-    All that is random in it comes from `seed`, a purpose as for `hpo.seeds.derive`.
+    Every random number derives from `seed`, a purpose as for `hpo.seeds.derive`. `curve` holds
+    the held-out error after each epoch, `train_s` the seconds of all epochs so far.
 
     Raises:
         InputError: a hyperparameter is out of its range, or the loss does not fit the targets.
@@ -74,7 +82,7 @@ class Training:
         self.train_s = 0.0
 
     def run_epoch(self) -> float:
-        """Train one epoch; the error on the held-out examples after it.
+        """Train one epoch and return the error on the held-out examples.
 
         Raises:
             DivergedError: the loss or the error is not finite.
@@ -86,15 +94,16 @@ class Training:
         return error
 
     def begin_epoch(self) -> Examples:
-        """Seed torch's generators for the next epoch; its training examples.
+        """Seed torch's generators for the next epoch and return its training examples.
 
-        Drawn next are their order and then, batch by batch, what the network draws.
+        The caller must then draw the order of the examples first, and after it the random numbers
+        of the network, batch by batch.
         """
         torch.manual_seed(derive(*self._seed, "epoch", len(self.curve)))
         return self.config.augment(self.split.train)
 
     def add(self, error: float, seconds: float) -> None:
-        """An epoch is done, in so many seconds, with this error on the held-out examples.
+        """Record a trained epoch: its error on the held-out examples and its seconds.
 
         Raises:
             DivergedError: the error is not finite.
@@ -103,17 +112,17 @@ class Training:
         self.curve.append(error)
         self.train_s += seconds
 
-    def check_finite(self, what: str, value: float) -> None:
-        """See that this value of the epoch in hand can be used.
+    def check_finite(self, name: str, value: float) -> None:
+        """Check that the loss or error of the current epoch is finite; `name` says which.
 
         Raises:
-            DivergedError: it is not finite.
+            DivergedError: the value is not finite.
         """
         if not math.isfinite(value):
-            raise DivergedError(f"the {what} became {value} in epoch {len(self.curve) + 1}")
+            raise DivergedError(f"the {name} became {value} in epoch {len(self.curve) + 1}")
 
     def _train(self) -> float:
-        """One pass over the training examples; the sum of its batches' losses."""
+        """Train on every example once and return the sum of the batches' losses."""
         self.model.train()
         train = self.begin_epoch()
         total = torch.zeros((), device=train.inputs.device)
@@ -131,9 +140,9 @@ class Training:
 
 
 def images_last(model: nn.Module) -> None:
-    """Lay the weights of image convolutions out channels last, which is quicker on a CPU.
+    """Convert the weights of 2-d convolutions to channels-last format, which is faster on a CPU.
 
-    By `to`: `contiguous` would leave those of a single channel as they are, and they are slower.
+    `to` converts the weights of one-channel convolutions, too. `contiguous` would not.
     """
     for weight in model.parameters():
         if weight.dim() == 4:
@@ -141,33 +150,37 @@ def images_last(model: nn.Module) -> None:
 
 
 def outputs_of(model: Callable[[Tensor], Any], inputs: Tensor) -> Outputs:
-    """What the model says of the inputs; a plain tensor is the answers alone."""
+    """The model's outputs for a batch of inputs; a plain tensor becomes `Outputs(logits)`."""
     outputs = model(inputs)
     return outputs if isinstance(outputs, Outputs) else Outputs(outputs)
 
 
 def outputs_in(precision: Precision, model: Callable[[Tensor], Any], inputs: Tensor) -> Outputs:
-    """The same in training, computed in that precision; a loss is computed in float32."""
+    """The model's outputs for a training batch, computed in `precision`.
+
+    The outputs are always float32, so that the loss is computed in float32.
+    """
     if precision == "float32":
         return outputs_of(model, inputs)
     with torch.autocast(inputs.device.type, torch.bfloat16):
-        found = outputs_of(model, inputs)
-    return Outputs._make(None if each is None else each.float() for each in found)
+        outputs = outputs_of(model, inputs)
+    return Outputs._make(None if tensor is None else tensor.float() for tensor in outputs)
 
 
 def starts(n: int, size: int) -> list[int]:
-    """Where the batches of n examples begin; a last one of a single example joins its neighbour.
+    """The index of the first example of each batch, for n examples in batches of `size`.
 
-    BatchNorm has no spread to divide by in a batch of one.
+    A last batch of one example is merged with the batch before it, because BatchNorm cannot
+    normalize a single example.
     """
-    found = list(range(0, n, size))
-    if len(found) > 1 and n - found[-1] == 1:
-        found.pop()
-    return found
+    begins = list(range(0, n, size))
+    if len(begins) > 1 and n - begins[-1] == 1:
+        begins.pop()
+    return begins
 
 
 def batches(n: int, size: int) -> Iterator[Tensor]:
-    """The indices of n examples in a random order, batch by batch."""
+    """The indices of n examples in random order, batch by batch."""
     order = torch.randperm(n)
     begins = starts(n, size)
     for start, end in zip(begins, [*begins[1:], n], strict=True):
@@ -176,8 +189,8 @@ def batches(n: int, size: int) -> Iterator[Tensor]:
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, examples: Examples, error: Error = default_error) -> float:
-    """The error of the model's answers; the share of wrong ones unless another is given."""
+    """The error of the model's answers to all examples, without dropout."""
     model.eval()
     pieces = torch.split(examples.inputs, EVALUATION_BATCH)
     answers = torch.cat([outputs_of(model, piece).logits for piece in pieces])
-    return float(error(answers, examples.targets))  # a data set's own may give a tensor
+    return float(error(answers, examples.targets))  # a user's error may return a tensor

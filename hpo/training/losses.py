@@ -1,6 +1,6 @@
-"""The training loss: of the answer, of each part's own label, of the answer for swapped parts.
+"""The training loss: answer loss, auxiliary loss of each part's label, and asymmetry loss.
 
-Shapes: N batch, P parts of an example (two images), K classes, D numbers.
+Shapes: N batch, P parts of an example (two images), K classes, D targets.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,19 @@ Loss = Callable[[Outputs, Examples], Tensor]
 
 
 def make_loss(fit: Optimization, examples: Examples) -> Loss:
-    """The loss of a fit on batches of `examples`: a sum over what the network has outputs for.
+    """The loss of a training on batches of `examples`.
 
-    answer + 2 aux_weight (aux_balance first + (1 - aux_balance) second)
-    + asymmetry_weight swapped, where each loss is a mean over the batch. Swapped parts must get the
-    opposite answer (report 003, section 1.4).
+    The loss of a pair is the weighted sum
+
+        answer + 2 aux_weight (aux_balance first + (1 - aux_balance) second)
+        + asymmetry_weight swapped
+
+    where each term is a mean over the batch. A term is left out if the network lacks the outputs.
+    The asymmetry loss demands the opposite answer for swapped parts (report 003, section 1.4).
 
     Raises:
-        InputError: the loss does not fit the targets (also by the loss itself, where a network has
-            outputs for parts that have no labels).
+        InputError: the loss does not fit the targets. The returned function also raises it, if
+            the network has auxiliary outputs and the examples have no labels of their parts.
     """
     answer, auxiliary = _answer_loss(fit, examples), _auxiliary_loss(fit, examples)
 
@@ -56,34 +60,31 @@ def _answer_loss(fit: Optimization, examples: Examples) -> Callable[[Tensor, Ten
             logits, targets, label_smoothing=smoothing
         )
 
-    def squared(logits_NK: Tensor, targets: Tensor) -> Tensor:
+    def one_hot_mse(logits_NK: Tensor, targets: Tensor) -> Tensor:
         n_classes = logits_NK.shape[1]
-        wanted = functional.one_hot(targets, n_classes) * (1 - smoothing) + smoothing / n_classes
-        return functional.mse_loss(logits_NK, wanted)
+        one_hot_NK = functional.one_hot(targets, n_classes)
+        return functional.mse_loss(logits_NK, one_hot_NK * (1 - smoothing) + smoothing / n_classes)
 
-    return squared
+    return one_hot_mse
 
 
 def _auxiliary_loss(
     fit: Optimization, examples: Examples
 ) -> Callable[[Tensor, Tensor | None], Tensor]:
-    """Cross-entropy of each part's own label, a mean over the batch, weighted and added.
-
-    Of logits [N, P, K'] and labels [N, P].
-    """
+    """The weighted sum over parts of the mean cross-entropy of logits [N, P, K'], labels [N, P]."""
     n_parts = 0 if examples.auxiliary is None else examples.auxiliary.shape[1]
     if fit.aux_balance != 0.5 and n_parts != 2:
-        raise InputError("aux_balance: only examples of two parts have one; leave it out")
+        raise InputError("aux_balance: only examples of two parts can use it; leave it out")
     shares_P = torch.tensor([fit.aux_balance, 1 - fit.aux_balance], device=examples.inputs.device)
 
     def loss(logits_NPK: Tensor, labels_NP: Tensor | None) -> Tensor:
         if labels_NP is None:
             raise InputError(
-                "auxiliary loss: the network has one, but the examples have no labels of their "
-                "parts"
+                "auxiliary loss: the network has auxiliary outputs, but the examples have no "
+                "labels of their parts"
             )
         logits_MK, labels_M = logits_NPK.flatten(0, 1), labels_NP.flatten()
-        if fit.aux_balance == 0.5:  # one mean over all parts
+        if fit.aux_balance == 0.5:  # all parts have the same weight: one mean suffices
             mean = functional.cross_entropy(
                 logits_MK, labels_M, label_smoothing=fit.label_smoothing
             )
@@ -98,7 +99,7 @@ def _auxiliary_loss(
 
 
 def _opposite(answers_NK: Tensor, targets_N: Tensor) -> Tensor:
-    """The answer for swapped parts, of two there are."""
+    """The other of the two classes, which is the answer for swapped parts."""
     if targets_N.is_floating_point() or answers_NK.shape[1] != 2:
         raise InputError("asymmetry loss: only a choice between two answers has an opposite")
     return 1 - targets_N

@@ -1,8 +1,8 @@
-"""Errors: how wrong a network's answers are on held-out examples, from 0, which is best.
+"""Error metrics of a network's answers on held-out examples; 0 is best.
 
-A data set may define its own, a function of all answers and targets (see `DataSet`).
+A data set may define its own error, a function of all answers and targets (see `DataSet`).
 
-Shapes: N examples, K classes, D numbers.
+Shapes: N examples, K classes, D targets.
 """
 
 from collections.abc import Callable
@@ -13,26 +13,30 @@ from hpo.datasets import DataSet
 
 
 Error = Callable[[Tensor, Tensor], float]
+"""A function of answers and targets that returns the error."""
 
 
 def default_error(answers: Tensor, targets: Tensor) -> float:
-    """The share of wrong classes where targets are whole numbers, else the unexplained variance."""
+    """`misclassified` for classes (integer targets), `unexplained_variance` for regression."""
     error = unexplained_variance if targets.is_floating_point() else misclassified
     return error(answers, targets)
 
 
 def error_function(data: DataSet) -> Error:
-    """The error that a data set defines, else the default one."""
-    own: Error = getattr(data, "error", default_error)
-    return own
+    """The error that a data set defines, else `default_error`."""
+    error: Error = getattr(data, "error", default_error)
+    return error
 
 
 def misclassified(answers: Tensor, targets: Tensor) -> float:
-    """The share, from 0 to 1, of answers [N, K] whose largest entry is not the class [N]."""
+    """The fraction, from 0 to 1, of answers [N, K] whose largest entry is not the class [N]."""
     return int((answers.argmax(dim=1) != targets).sum()) / len(targets)
 
 
 def unexplained_variance(answers: Tensor, targets: Tensor) -> float:
-    """1 - R^2: the squared error as a share of the targets' own spread; both [N] or [N, D]."""
-    spread = (targets - targets.mean(dim=0)).square().sum()
-    return float((answers.reshape(targets.shape) - targets).square().sum() / spread)
+    """1 - R^2: the squared error divided by the targets' variation.
+
+    Answers and targets are both [N] or both [N, D].
+    """
+    variation = (targets - targets.mean(dim=0)).square().sum()
+    return float((answers.reshape(targets.shape) - targets).square().sum() / variation)

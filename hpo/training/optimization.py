@@ -1,4 +1,7 @@
-"""How a network is fitted: the hyperparameters of any fit, and what torch makes of them."""
+"""Hyperparameters of loss and optimizer, and the optimizer, schedule and initialization of torch.
+
+Every network has these hyperparameters.
+"""
 
 import math
 from collections.abc import Callable
@@ -13,21 +16,17 @@ from hpo.errors import InputError
 
 
 DROP_EVERY = 10
-"""The step schedule lowers the learning rate after so many epochs."""
+"""Epochs between two reductions of the learning rate by `schedule: step`."""
 
 RANDOM_STD = 0.1
-"""Of the weights that the initialization `random` draws."""
+"""Standard deviation of the weights that `initialization: random` draws."""
 
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Optimization(BaseModel):
-    """The hyperparameters of a fit, whatever the network.
-
-    Raises:
-        InputError: one is out of its range (by `make`); the message names it.
-    """
+    """The hyperparameters of loss and optimizer. Create an instance with `make`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -36,40 +35,49 @@ class Optimization(BaseModel):
     )
     learning_rate: Number = 0.001
     weight_decay: Number = 0.0
-    """L2 penalty; with adamw decoupled from the gradient."""
+    """L2 penalty. With adamw, weight decay is decoupled from the gradient."""
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    """For the optimizers momentum and nesterov."""
+    """Momentum of the optimizers momentum and nesterov."""
     schedule: Literal["none", "exponential", "time_based", "step", "cosine", "one_cycle"] = "none"
     decay: Number = 0.05
-    """An epoch's, for the schedules exponential (e^-decay), time_based (1 / (1 + decay epoch))
-    and step (ten epochs' exponential decay at once)."""
+    """Decay rate per epoch of the schedules exponential, time_based and step.
+
+    After `epoch` epochs the learning rate is multiplied by e^(-decay epoch) with exponential and
+    by 1 / (1 + decay epoch) with time_based. step multiplies it by e^(-10 decay) every 10 epochs.
+    """
     initialization: Literal["default", "random", "zero", "he", "xavier"] = "default"
-    """Of linear and convolution weights; default is torch's own, the others set biases to 0."""
+    """Initialization of linear and convolution weights.
+
+    default keeps torch's initialization. The others also set biases to 0.
+    """
     loss: Literal["cross_entropy", "mse"] | None = None
-    """None: cross_entropy for classes, mse for numbers. mse of classes compares with one-hot."""
+    """None means cross_entropy for classes and mse for regression.
+
+    With classes, mse is the mean squared error of the logits against one-hot labels.
+    """
     label_smoothing: Share = 0.0
-    """Of the classes of the answer and of each part's own label."""
+    """Label smoothing of the answer loss and of the auxiliary loss."""
     aux_weight: Number = 1.0
-    """Of each part's own loss beside the answer's, for networks with an auxiliary loss."""
+    """Weight of each part's auxiliary loss; the answer loss has weight 1."""
     aux_balance: Share = 0.5
-    """How two parts share twice that weight: the first one's share, so that each has its own."""
+    """The first part's share of twice `aux_weight`; the second part has the rest."""
     asymmetry_weight: Number = 1.0
-    """Of the loss of swapped parts beside the answer's, for networks with an asymmetry loss."""
+    """Weight of the asymmetry loss; the answer loss has weight 1."""
 
     @classmethod
-    def make(cls, **given: Any) -> Self:
-        """From what a recipe or a sampler gives; what is left out has its default.
+    def make(cls, **values: Any) -> Self:
+        """The hyperparameters with these values; the others have their defaults.
 
         Raises:
-            InputError: a value is out of its range.
+            InputError: a value is out of its range; the message names the hyperparameter.
         """
         try:
-            return cls(**given)
+            return cls(**values)
         except ValidationError as error:
             first = error.errors()[0]
-            wanted = first["msg"].removeprefix("Input ")
+            requirement = first["msg"].removeprefix("Input ")
             raise InputError(
-                f"{first['loc'][0]}: {wanted}, but it is {first['input']!r}"
+                f"{first['loc'][0]}: {requirement}, but it is {first['input']!r}"
             ) from error
 
 
@@ -77,16 +85,19 @@ BELONGS_TO = {
     "momentum": ("optimizer", {"momentum", "nesterov"}),
     "decay": ("schedule", {"exponential", "time_based", "step"}),
 }
-"""Hyperparameters that change something only with certain values of another."""
+"""Hyperparameters that have an effect only if another hyperparameter has one of these values."""
 
 LOSSES = ("loss", "label_smoothing")
+"""Hyperparameters of the built-in losses."""
 AUXILIARY = ("aux_weight", "aux_balance")
+"""Hyperparameters of networks with an auxiliary loss."""
 ASYMMETRY = ("asymmetry_weight",)
+"""Hyperparameters of networks with an asymmetry loss."""
 
 
 def defaults() -> dict[str, Any]:
-    """All hyperparameters of a fit with their defaults."""
-    return {name: each.default for name, each in Optimization.model_fields.items()}
+    """The default of each hyperparameter of `Optimization`."""
+    return {name: field.default for name, field in Optimization.model_fields.items()}
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
@@ -109,36 +120,36 @@ def _shared(fit: Optimization) -> dict[str, Any]:
 
 
 def make_optimizer(model: nn.Module, fit: Optimization) -> Optimizer:
-    """The optimizer of a model's trainable parameters."""
-    weights = [each for each in model.parameters() if each.requires_grad]
+    """A new optimizer of the model's trainable parameters."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
     return OPTIMIZERS[fit.optimizer](weights, fit)
 
 
 def warm_up() -> None:
-    """Have torch import now, not amid a training, what it imports with the first optimizer.
+    """Create an optimizer, so that torch does its slow imports before the first training.
 
-    It takes a second, and nothing public of torch turns it off.
+    The imports take a second. torch has no public setting that disables them.
     """
     make_optimizer(nn.Linear(1, 1), Optimization())
 
 
 class Schedule:
-    """Moves the learning rate: one_cycle after each step, the others after each epoch."""
+    """A learning rate schedule. one_cycle changes the rate at each step, the others each epoch."""
 
     def __init__(
         self, optimizer: Optimizer, fit: Optimization, *, epochs: int, n_batches: int
     ) -> None:
-        self._each_step = fit.schedule == "one_cycle"
+        self._changes_each_step = fit.schedule == "one_cycle"
         self._scheduler = _scheduler(optimizer, fit, epochs, n_batches)
 
     def after_step(self) -> None:
-        """To be called after each step of the optimizer."""
-        if self._each_step and self._scheduler is not None:
+        """Update the learning rate after a step of the optimizer."""
+        if self._changes_each_step and self._scheduler is not None:
             self._scheduler.step()
 
     def after_epoch(self) -> None:
-        """To be called after each epoch."""
-        if not self._each_step and self._scheduler is not None:
+        """Update the learning rate after an epoch."""
+        if not self._changes_each_step and self._scheduler is not None:
             self._scheduler.step()
 
 
@@ -161,7 +172,7 @@ def _scheduler(
                 optimizer,
                 max_lr=fit.learning_rate,
                 total_steps=epochs * n_batches,
-                cycle_momentum=False,  # not every optimizer has one
+                cycle_momentum=False,  # not every optimizer has a momentum
             )
 
 
@@ -174,7 +185,10 @@ INITIALIZERS: dict[str, Callable[[Any], Any]] = {
 
 
 def initialize(model: nn.Module, fit: Optimization) -> None:
-    """Draw the weights of linear and convolution layers anew, from torch's global generator."""
+    """Initialize linear and convolution layers as `fit.initialization` says.
+
+    Random numbers come from torch's global generator.
+    """
     if fit.initialization == "default":
         return
     for module in model.modules():

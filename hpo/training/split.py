@@ -1,4 +1,4 @@
-"""Training and held-out examples, standardized by the training part alone."""
+"""Training and held-out examples, standardized with the training examples' statistics."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,7 +11,7 @@ from hpo.training.metrics import Error, default_error
 
 
 class Standardize(nn.Module):
-    """Subtracts a mean and divides by a standard deviation, those of the training inputs."""
+    """Subtracts the mean of the training inputs and divides by their standard deviation."""
 
     mean: Tensor
     std: Tensor
@@ -23,9 +23,11 @@ class Standardize(nn.Module):
 
     @classmethod
     def of(cls, inputs: Tensor) -> Self:
-        """Measured on `inputs`: feature by feature where they are [N, F], else one for all values.
+        """A module with the mean and standard deviation of `inputs`.
 
-        Inputs that are no floating-point numbers, such as the indexes of words, stay as they are.
+        Inputs [N, F] are standardized per feature. Inputs of any other shape have one mean and one
+        standard deviation for all values. Inputs that are not floating-point, such as word
+        indexes, are not standardized.
         """
         if not inputs.is_floating_point():
             return cls()
@@ -34,15 +36,15 @@ class Standardize(nn.Module):
         return cls(inputs.mean(dim=dims), torch.where(std > 0, std, torch.ones_like(std)))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Any shape, which stays."""
+        """Standardize inputs of the shape given to `of`, with any batch size."""
         return (inputs - self.mean) / self.std if inputs.is_floating_point() else inputs
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training and held-out examples, both standardized by the training ones alone.
+    """Training and held-out examples, both standardized with the training examples' statistics.
 
-    `error` is how wrong answers to the held-out ones are counted.
+    `error` measures answers to the held-out examples.
     """
 
     train: Examples
@@ -58,7 +60,7 @@ class Split:
         device: torch.device,
         error: Error = default_error,
     ) -> Self:
-        """Standardizes both and moves them to the device."""
+        """Standardize the training and held-out examples and move them to the device."""
         standardize = Standardize.of(train.inputs)
         return cls(
             standardized(train, standardize).to(device),
@@ -69,10 +71,10 @@ class Split:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """How many examples there are to train on, and held out."""
+        """The number of training examples and of held-out examples."""
         return len(self.train), len(self.held_out)
 
 
 def standardized(examples: Examples, standardize: Standardize) -> Examples:
-    """The examples with their inputs standardized."""
+    """The same examples with standardized inputs."""
     return Examples(standardize(examples.inputs), examples.targets, examples.auxiliary)

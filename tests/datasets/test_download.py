@@ -221,7 +221,7 @@ class TestDownload:
         (tmp_path / "file").write_text("in the way")
         folder = tmp_path / "file" / "mnist"
         message = data_error(lambda: download(folder, KNOWN, [start().url]))
-        assert f"cannot be kept in {folder}" in message
+        assert f"cannot be stored in {folder}" in message
         assert "HPO_DATA_DIR" in message
 
     def test_two_downloads_at_once_end_well(self, tmp_path: Path, start: StartMirror) -> None:

@@ -71,7 +71,7 @@ class TestFolds:
 
     def test_one_example_of_an_answer_asks_for_more(self) -> None:
         data = Examples(torch.zeros(3, 1), torch.tensor([0, 0, 1]))
-        with pytest.raises(InputError, match="comes 1 times; use more examples"):
+        with pytest.raises(InputError, match="occurs 1 times; use more examples"):
             fold_indices(data, 2, 0)
 
     @pytest.mark.parametrize("targets", [torch.zeros(61), torch.zeros(61, 3)], ids=["N", "ND"])

@@ -152,7 +152,7 @@ def test_own_known_configurations_are_not_thinned_out(tmp_path: Path) -> None:
         (FAMILY, None, "holds a family; say which architecture: small, large, plain"),
         (FAMILY, "smal", "unknown architecture 'smal'; did you mean small"),
         (PLAIN, "other", "holds architecture net, not 'other'"),
-        ("architectures: {a: {parameters: {x: null}}}\nparameters: {}", "a", "takes away what is"),
+        ("architectures: {a: {parameters: {x: null}}}\nparameters: {}", "a", "null removes an"),
         (
             "architectures: {a: {parameters: 3}}\nknown: [{x: 1}]",
             "a",
@@ -189,7 +189,7 @@ def test_a_family_is_refused_in_one_line(
         ("{type: float, low: 2, high: 1}", "low 2.0 is above high 1.0"),
         ("{type: float, low: 0, high: 1, log: true}", "low 0.0 is not above 0, as log: true"),
         ("{type: int, low: 0, high: 9, log: true}", "low 0 is not above 0, as log: true"),
-        ("{type: float, low: 1, high: 2, log: true, step: 0.1}", "log and step do not go together"),
+        ("{type: float, low: 1, high: 2, log: true, step: 0.1}", "log and step cannot be combined"),
         ("{type: float, low: 1, high: 2, log: maybe}", "log: 'maybe' is neither true nor false"),
         ("{type: float, low: 0, high: 1, step: 0}", "step 0.0 is not above 0"),
         ("{type: int, low: 0, high: 9, step: -2}", "step -2 is not above 0"),
@@ -261,7 +261,7 @@ def test_a_wrong_parameter_is_refused_with_its_name(
         ("a" * 101, "is not a parameter's name"),
         ("yes", "true is not a parameter's name"),
         ("3", "3 is not a parameter's name"),
-        ("lambda", "parameters: lambda: a word of Python's own; choose another"),
+        ("lambda", "parameters: lambda: is a keyword of Python; choose another"),
     ],
 )
 def test_a_wrong_name_of_a_parameter_is_refused(tmp_path: Path, name: str, said: str) -> None:
