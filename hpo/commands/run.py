@@ -47,10 +47,10 @@ def worker(
 
     Example: hpo worker --study siamese --processes 4
     """
-    from hpo.events import errors_told
+    from hpo.events import final_error_logged
     from hpo.workers.command import run_worker
 
-    with errors_told(log_format):
+    with final_error_logged(log_format):
         run_worker(
             study,
             storage=storage,

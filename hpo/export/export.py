@@ -6,13 +6,13 @@ compared with what was recorded.
 
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from hpo import events
 from hpo.errors import HpoError, InputError
 from hpo.export.formats import document, to_text
 from hpo.studies.lifecycle import Study, open_database, open_study
@@ -123,11 +123,11 @@ def _write_weights(
     seed, recorded = runs[0].part, recorded_error(runs[0])
     training, split = test_run(study.protocol, best.trial, best.params, seed)
     if (found := training.curve[-1]) != recorded:
-        print(
-            f"warning: trained again, test run {seed} has error {found:.4f}; recorded is "
-            f"{recorded:.4f} (another kind of machine or other versions)",
-            file=sys.stderr,
+        message = (
+            f"trained again, test run {seed} has error {found:.4f}; recorded is {recorded:.4f} "
+            "(another kind of machine or other versions)"
         )
+        events.warn("weights_differ", message, study=study.name, seed=seed)
     model = network(split.standardize, training.model)
     tensors = {  # tied ones apart, all laid out as safetensors wants them
         name: tensor.clone(memory_format=contiguous_format)

@@ -4,10 +4,9 @@ It has no login and lets whoever reaches it delete studies: keep it on 127.0.0.1
 that asks for a password in front of it.
 """
 
-import sys
-
 import optuna_dashboard
 
+from hpo import events
 from hpo.errors import InputError
 from hpo.studies.lifecycle import open_database
 
@@ -20,7 +19,8 @@ def serve(storage: str | None = None, *, host: str = "127.0.0.1", port: int = 80
         InputError: the address cannot be listened on.
     """
     db = open_database(storage)
-    print(f"dashboard of {db.name} on http://{host}:{port}/ (Ctrl-C ends it)", file=sys.stderr)
+    message = f"dashboard of {db.name} on http://{host}:{port}/ (Ctrl-C ends it)"
+    events.inform("dashboard_started", message, host=host, port=port)
     try:
         optuna_dashboard.run_server(db.optuna, host=host, port=port)
     except OSError as error:

@@ -1,7 +1,6 @@
 """The upkeep of a database: checking it, upgrading its tables, copying a study to another one."""
 
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hpo import events
 from hpo import protocol as protocols
 from hpo.errors import HpoError
 from hpo.studies.lifecycle import open_database, storage_url
@@ -196,7 +196,7 @@ class _Teller:
     def __call__(self, done: int, of_all: int) -> None:
         if time.monotonic() - self._told > TOLD_S:
             self._told = time.monotonic()
-            print(f"{done:,} of {of_all:,} rows copied", file=sys.stderr, flush=True)
+            events.inform("copying", f"{done:,} of {of_all:,} rows copied")
 
 
 def _silent(done: int, of_all: int) -> None:

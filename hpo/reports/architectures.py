@@ -1,11 +1,11 @@
 """The zoo as a listing: every architecture with its size and what its report gives."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from hpo import events
 from hpo.architectures import Architecture, architectures, count_parameters
 from hpo.errors import InputError
 from hpo.registry import foreign, origin
@@ -50,7 +50,7 @@ def _offered() -> Iterator[Entry]:
             yield _offer(name, points[0])
         except (InputError, RecipeError) as error:
             packages = " and ".join(origin(point) for point in points)
-            print(f"warning: {packages}: {' '.join(str(error).split())}", file=sys.stderr)
+            events.warn("architecture_left_out", f"{packages}: {error}", architecture=name)
 
 
 def _offer(name: str, point: EntryPoint) -> Entry:

@@ -3,7 +3,6 @@
 It reads the database as anyone can, so it shows all workers of a study, wherever they run.
 """
 
-import sys
 import threading
 import time
 from typing import Self
@@ -14,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo import events
 from hpo.errors import HpoError
 from hpo.reports.formatting import duration, percent
 from hpo.reports.run_progress import QUIET_S
@@ -82,7 +82,7 @@ class StudyProgress:
                 if news != before or time.monotonic() - told > QUIET_S:
                     printed[study.name] = (news, time.monotonic())
                     rest = what_runs(status, self._left_s(status), study)
-                    print(f"{news} · {rest}", file=sys.stderr, flush=True)
+                    events.inform("progress", f"{news} · {rest}", study=study.name)
 
     def _read(self) -> list[tuple[Study, Status]]:
         """The studies to show; none where they cannot be read, which workers tell of."""

@@ -281,7 +281,7 @@ def list_studies(storage: str | None = None) -> list[Status]:
         StorageError: the database cannot be used.
     """
     try:
-        with closing(open_database(storage)) as db, events.heard(events.printer("text")):
+        with closing(open_database(storage)) as db:
             readable, unreadable = every(db)
             for each in unreadable:
                 events.warn("study_left_out", f"study {each.name} is left out: {each.error}")
