@@ -119,7 +119,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def _write_weights(
     db: Database, study: Study, best: Best, path: Path, folder: Path
 ) -> dict[str, Any]:
-    """Repeat the first test run, warn if its error differs from the recorded one, write its network.
+    """Repeat the first test run and write its network; warn if its error differs from the record.
 
     Returns the entry `weights` of the export. The path in it is relative to `folder`.
     """
