@@ -6,8 +6,8 @@ line for a person. `printer` makes the handler that prints events on stderr:
 - The format `text` prints only messages. A warning's line begins with `warning:`.
 - The format `json` prints every event as one JSON object on one line.
 
-The command line attaches the text printer. In a program that imports hpo the records go to the
-program's own logging handlers.
+The command line and `hpo.run_worker` attach a printer. Otherwise, in a program that imports hpo,
+the records go to the program's own logging handlers.
 """
 
 import hashlib
@@ -115,7 +115,10 @@ def printer(log_format: str) -> logging.Handler:
 
 
 def worker_name(index: int, pid: int | None = None) -> str:
-    """The name of the command's worker number `index`; `pid` defaults to this process."""
+    """The name of the command's worker number `index`, with at most 200 characters.
+
+    `pid` is the worker's process number; it defaults to that of this process.
+    """
     return f"{socket.gethostname()}-{_command_id()}-{pid or os.getpid()}-{index}"[-200:]
 
 
@@ -145,9 +148,9 @@ class _WorkerFilter(logging.Filter):
 def attached(*handlers: logging.Handler, worker: str | None = None) -> Iterator[None]:
     """Attach handlers to hpo's logger until the block ends.
 
-    Inside the block events do not reach the handlers of the root logger. A printer replaces the
-    printer of an outer block, so that nothing is printed twice. If `worker` is given, the handlers
-    get events with that worker's name.
+    Inside the block, events do not reach the handlers of the root logger. A printer replaces the
+    printer of an outer block, so that nothing is printed twice. If `worker` is given, it is the
+    fact "worker" of all events that do not name their worker.
     """
     level, propagate = logger.level, logger.propagate
     replaced = [*filter(_is_printer, logger.handlers)] if any(map(_is_printer, handlers)) else []

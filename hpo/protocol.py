@@ -28,7 +28,10 @@ from search_spaces.space import SearchSpace
 
 
 DEFAULT_EPOCHS = 25
+"""Epochs per training if neither the user nor the recipe sets them."""
+
 DEFAULT_BATCH_SIZE = 100
+"""Examples per batch if neither the user nor the recipe sets them."""
 
 MAX_REASON_LENGTH = 200
 """Characters of the reason in an error about an unreadable protocol; a longer reason is cut."""

@@ -55,7 +55,7 @@ class Setting:
 class StudySettings(TypedDict, total=False):
     """The settings of a study; each one is optional."""
 
-    name: Annotated[str | None, Setting("Name of the study.", otherwise="the architecture's")]
+    name: Annotated[str | None, Setting("Name of the study.", otherwise="the architecture's name")]
     dataset: Annotated[
         str | None,
         Setting(

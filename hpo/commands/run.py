@@ -93,7 +93,7 @@ def reproduce(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ARCHITECTURE]...",
+            metavar="ARCHITECTURE",
             help="Architectures. Default: all that have a report.",
             show_default=False,
             autocompletion=architecture_names,

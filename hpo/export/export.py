@@ -44,7 +44,7 @@ def export_study(
         raise InputError(f"format: should be yaml or json, but it is {file_format!r}")
     for path in (output, weights):
         _check_writable(path)
-    file = Path(output) if output else Path("best.yaml")
+    file = Path(output) if output else Path("best.yaml")  # what the user may call stdout's text
     with closing(open_database(storage)) as db:
         exported = _exported(db, open_study(db, name), weights, file)
     text = to_text(exported, file_format)

@@ -8,14 +8,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 QUIET_S = 60.0
-"""Maximum seconds without a line on stderr, if stderr is no terminal; then progress is printed."""
+"""Seconds without a line on stderr, if stderr is no terminal; then the progress is printed."""
 
 
 class RunProgress:
     """Shows the progress of `n_runs` runs on stderr until the `with` block ends.
 
-    A terminal shows a bar below the printed lines. Otherwise the progress is printed as a line
-    whenever nothing was printed for `QUIET_S` seconds. A silent display prints nothing.
+    A terminal shows a bar below the printed lines. If stderr is no terminal, the progress is
+    printed at the end of a run before which nothing was printed for `QUIET_S` seconds. A silent
+    display prints nothing.
     """
 
     def __init__(self, n_runs: int, *, is_silent: bool = False) -> None:

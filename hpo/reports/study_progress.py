@@ -31,15 +31,15 @@ CLOSING_S = 5.0
 """Maximum seconds that the end of the display waits for its last update."""
 
 PLAIN_REFRESH_S = 2.0
-"""Seconds between two looks for changes, if the display prints plain lines."""
+"""Seconds between two checks for changed lines, if stderr is no terminal."""
 
 
 class StudyProgress:
     """Shows the progress of studies until the `with` block ends.
 
     `name` selects one study. If it is None, all studies that have workers are shown, also after the
-    workers have left. A plain line is logged as an event when it changes, or after `QUIET_S`
-    seconds.
+    workers have left. If stderr is no terminal, a study's line is logged as an event when it
+    changes, and at the latest after `QUIET_S` seconds.
     """
 
     def __init__(self, db: Database, name: str | None) -> None:
@@ -57,7 +57,7 @@ class StudyProgress:
 
     def __exit__(self, *error: object) -> None:
         self._done.set()
-        self._thread.join(CLOSING_S)  # it may hang on a database that does not answer
+        self._thread.join(CLOSING_S)  # the thread may wait for a database that does not answer
 
     def _run(self) -> None:
         if self._console.is_terminal:

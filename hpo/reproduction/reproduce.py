@@ -26,7 +26,7 @@ DEFAULT_REPEATS = 15
 """Test runs of a configuration whose report does not say how many it had."""
 
 TRIAL = 0
-"""The trial number in the seeds: that of the only trial in a study of this one configuration."""
+"""The trial number from which seeds are derived: the first trial of a study."""
 
 REPORTED = ("test_error", "std", "n", "n_parameters", "train_s", "source")
 """The fields of a report in the JSON output; its hyperparameters are in the recipe."""

@@ -27,7 +27,7 @@ from search_spaces.space import SearchSpace
 
 
 N_TRIED = 8
-"""Training examples in the trial batch that checks whether a network accepts the data."""
+"""Number of training examples with which the check of a new study trains the network."""
 
 
 def check_own_code(architecture_name: str, dataset_name: str) -> None:
@@ -107,16 +107,15 @@ def check_effects(space: SearchSpace) -> None:
         InputError: a parameter belongs to an optimizer or a learning rate schedule that no
             configuration uses.
     """
-    kinds = dict(space.parameters)
+    parameters = dict(space.parameters)
     for name, (switch, users) in optimization.BELONGS_TO.items():
-        values = [optimization.defaults()[switch]]
-        if switch in kinds:
-            values = [
-                str(kinds[switch].decode(point)) for point in islice(kinds[switch].points(), 100)
-            ]
-        if name in kinds and not users.intersection(values):
+        choices = [optimization.defaults()[switch]]
+        if switch in parameters:
+            points = islice(parameters[switch].points(), 100)
+            choices = [str(parameters[switch].decode(point)) for point in points]
+        if name in parameters and not users.intersection(choices):
             raise InputError(
-                f"{name} has no effect where {switch} is {' or '.join(values)}; it is for "
+                f"{name} has no effect where {switch} is {' or '.join(choices)}; it is for "
                 f"{', '.join(sorted(users))}"
             )
 
@@ -169,14 +168,24 @@ def check_examples(what: str, examples: object, n: int) -> None:
     """
     if not isinstance(examples, Examples):
         raise InputError(f"{what} gives a {type(examples).__name__}, not hpo.Examples")
-    inputs, targets, labels = examples.inputs, examples.targets, examples.auxiliary
-    for name, value in (("inputs", inputs), ("targets", targets), ("auxiliary", labels)):
+    for name in ("inputs", "targets", "auxiliary"):
+        value = getattr(examples, name)
         if not isinstance(value, torch.Tensor) and (value is not None or name != "auxiliary"):
             raise InputError(f"{what} gives {name} of type {type(value).__name__}, no torch tensor")
+    _check_shapes(what, examples, n)
+    _check_values(what, examples)
+
+
+def _check_shapes(what: str, examples: Examples, n: int) -> None:
+    inputs, targets, labels = examples.inputs, examples.targets, examples.auxiliary
     if labels is not None and (labels.dim() != 2 or len(labels) != n):
         raise InputError(f"{what} gives auxiliary labels {list(labels.shape)}; should be [{n}, P]")
     if not len(inputs) == len(targets) == n:
         raise InputError(f"{what} gives {len(inputs)} inputs, {len(targets)} targets, not {n}")
+
+
+def _check_values(what: str, examples: Examples) -> None:
+    inputs, targets = examples.inputs, examples.targets
     is_class = targets.dtype == torch.int64 and targets.dim() == 1 and int(targets.min()) >= 0
     if not is_class and targets.dtype != torch.float32:
         raise InputError(

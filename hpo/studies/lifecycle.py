@@ -19,6 +19,7 @@ from storage.errors import StudyExistsError
 
 
 DEFAULT_STORAGE = "sqlite:///hpo.db"
+"""The database if neither an argument nor `HPO_STORAGE` names one: a file in the working folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -221,7 +221,7 @@ def test_runs(work: Sequence[WorkRow], trial: int) -> list[WorkRow]:
 
 
 def recorded_error(work: WorkRow) -> float:
-    """The recorded error of a complete or pruned trial, or of a complete test run.
+    """The recorded error of work that is done and did not fail.
 
     Raises:
         ValueError: the work has no recorded error, which is a mistake in the program.
@@ -244,7 +244,7 @@ def _worker(work: WorkRow) -> WorkerStatus:
 def list_trials(db: Database, study: Study) -> list[dict[str, Any]]:
     """The started trials by number, in the form that `hpo study trials --json` prints."""
     trials = [row for row in studies.work(db, study.id) if row.kind == "trial"]
-    # Parameters are read after the trials. Otherwise a trial that starts in between had none.
+    # Parameters are read second, so that a trial that has just started is listed with parameters.
     params = studies.parameters(db, study.id)
     curves: dict[int, list[studies.Curve]] = {}
     for curve in studies.curves(db, study.id):
