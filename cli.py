@@ -1,4 +1,4 @@
-"""The `hpo` command: its groups, its exit codes, its one line for an error."""
+"""The command `hpo`: its command groups, its exit codes and its error messages."""
 
 import os
 import sys
@@ -10,11 +10,12 @@ import typer
 from hpo.commands.operate import operate_app
 from hpo.commands.run import run_app
 from hpo.commands.study import study_app
+from hpo.events import attached, printer
 
 
 app = typer.Typer(
-    help="""Compare neural network architectures fairly: the same search for each, the test set
-never chooses, results with intervals.
+    help="""Compare neural network architectures fairly: the same search for every architecture, no
+choice by the test set, and a confidence interval for every test error.
 
 Begin with: hpo study create --architecture siamese --dataset digits; hpo worker --study siamese""",
     pretty_exceptions_enable=False,
@@ -25,7 +26,7 @@ app.add_typer(operate_app)
 
 
 def print_version(is_wanted: bool) -> None:
-    """Print the version and leave, where it is asked for."""
+    """Print the version and exit if the option `--version` is given."""
     if is_wanted:
         print(f"hpo {version('hpo')}")
         raise typer.Exit
@@ -38,46 +39,56 @@ def hpo(
         typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Options of the command itself."""
+    """The options of `hpo` itself."""
 
 
 def main() -> None:
-    """Run the command; a mistake of the user's is one line on stderr and an exit code."""
+    """Run the command and exit.
+
+    An error that hpo or Typer foresees is printed as one line on stderr and sets the exit code. Any
+    other error is a bug: Python prints its traceback.
+    """
     arguments = sys.argv[1:] or ["--help"]
     try:
-        code = app(arguments, prog_name="hpo", standalone_mode=False)
+        with attached(printer("text")):
+            code = app(arguments, prog_name="hpo", standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code)
-    except BrokenPipeError:  # the reader of our output has left
+    except BrokenPipeError:  # the program that reads stdout has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         code = getattr(error, "exit_code", None)
         if not isinstance(code, int):
             raise
-        fail(complaint(error), code)
+        fail(error_message(error), code)
     finally:
-        settle_stderr()
+        flush_stderr()
 
 
-def settle_stderr() -> None:
-    """Let what nobody reads any more be lost: Python would leave with a code of its own for it."""
+def flush_stderr() -> None:
+    """Flush stderr; discard its text if nobody reads it.
+
+    Otherwise Python would flush at exit, fail, and replace the exit code by its own.
+    """
     try:
         sys.stderr.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-def complaint(error: Exception) -> str:
-    """What is wrong; where the command line itself is, also where to look it up."""
-    words: str = error.format_message() if hasattr(error, "format_message") else str(error)
+def error_message(error: Exception) -> str:
+    """The message of an error; for an error in the command line, also the help to look at."""
+    message: str = error.format_message() if hasattr(error, "format_message") else str(error)
     context = getattr(error, "ctx", None)
-    return words if context is None else f"{words.rstrip('.?')}; see: {context.command_path} --help"
+    if context is None:
+        return message
+    return f"{message.rstrip('.?')}; see: {context.command_path} --help"
 
 
-def fail(words: str, code: int) -> NoReturn:
-    """Leave with one line on stderr."""
-    print(f"error: {' '.join(words.split())}", file=sys.stderr)
+def fail(message: str, code: int) -> NoReturn:
+    """Print the error message as one line on stderr and exit with `code`."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -1,4 +1,4 @@
-"""Compare neural network architectures fairly: the same search, the same folds, repeated tests.
+"""Compare neural network architectures fairly: same search, same folds, repeated test runs.
 
     import hpo
 
@@ -8,11 +8,15 @@
     hpo.export_study("siamese", output="best.yaml")
     model = hpo.load("best.yaml")
 
-For networks and data of your own there are `hpo.Architecture` (a factory of networks with all that
-may go with it), `hpo.Outputs` (what a network may give), `hpo.DataSet` (what data have to be) and
-`hpo.Examples` (what is drawn from them); `package.module:attribute` names them. See `examples/`.
+Your own networks and data use these classes (see `examples/`):
 
-Names are loaded when they are used, so that `import hpo` loads neither torch nor optuna.
+- `hpo.Architecture` holds a function that builds networks, and the properties of the architecture.
+- `hpo.Outputs` holds the outputs of a network.
+- `hpo.DataSet` is the interface of a data set, and `hpo.Examples` holds the examples drawn from it.
+
+A study names them as `package.module:attribute`.
+
+A public name is imported at its first use. `import hpo` alone loads neither torch nor optuna.
 """
 
 from importlib import import_module
@@ -58,7 +62,7 @@ __all__ = [
     "upgrade_storage",
 ]
 
-_HOMES = {
+_PUBLIC_NAMES = {
     "architectures": ("Architecture", "Outputs"),
     "datasets": ("DataSet", "Examples"),
     "errors": ("HpoError",),
@@ -75,11 +79,11 @@ _HOMES = {
     "studies.status": ("list_studies", "show_study", "study_trials"),
     "workers.command": ("run_worker",),
 }
-"""The public names, by the module that holds them."""
+"""The public names of each module, by the module's name within `hpo`."""
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
+    for module, names in _PUBLIC_NAMES.items():
         if name in names:
-            return getattr(import_module(f"hpo.{home}"), name)
+            return getattr(import_module(f"hpo.{module}"), name)
     raise AttributeError(f"module 'hpo' has no attribute {name!r}")

@@ -1,15 +1,15 @@
-"""The errors that a user can cause or meet, as one tree; each knows the exit code of the command.
+"""The errors that hpo reports to its user, as one class tree with the exit codes of the command.
 
 HpoError                 1  the work failed
-├── InputError           2  a value, a flag or a file is wrong
-│   └── DataError        2  a data file is missing, damaged or not what it should be
-├── NotFoundError        3  no study (trial, file) of that name
-├── ConflictError        5  the name is taken, or what is asked contradicts what is recorded
-└── StoppedError   130, 143  a signal asked to stop
+├── InputError           2  a value, an option or a file is wrong
+│   └── DataError        2  a data file is missing, damaged or has the wrong content
+├── NotFoundError        3  no study, trial or file has that name
+├── ConflictError        5  the name is taken, or the request contradicts what is recorded
+└── StoppedError   130, 143  a signal asked the program to stop
 
-The two leaves below us have trees of their own with the same attribute: `storage.errors` (4,
-storage unreachable or out of date) and `search_spaces.RecipeError` (2). A message is one line
-that says what is wrong, where, and what to do.
+The packages `storage` and `search_spaces` define their own errors, also with an `exit_code`:
+`storage.errors` (4, storage unreachable or out of date) and `search_spaces.RecipeError` (2).
+An error message is one line that says what is wrong, where it is wrong, and what to do.
 """
 
 
@@ -20,32 +20,36 @@ class HpoError(Exception):
 
 
 class InputError(HpoError):
-    """A value, a flag or a file is wrong."""
+    """A value, an option or a file is wrong."""
 
     exit_code = 2
 
 
 class DataError(InputError):
-    """A data file is missing, damaged or not what it should be."""
+    """A data file is missing, damaged or has the wrong content."""
 
 
 class NotFoundError(HpoError):
-    """Nothing of that name is there."""
+    """No study, trial or file has the requested name."""
 
     exit_code = 3
 
 
 class ConflictError(HpoError):
-    """The name is taken, or what is asked contradicts what is recorded."""
+    """The name is taken, or the request contradicts what is recorded."""
 
     exit_code = 5
 
 
 NOT_GIVEN_BACK = "stopped; some work was not given back and is taken up when its lease runs out"
+"""The message of a `StoppedError` if the database did not take back all of the stopped work."""
 
 
 class StoppedError(HpoError):
-    """A signal asked the program to stop; the message says what became of the work."""
+    """A signal asked the program to stop.
+
+    The message says whether the unfinished work was given back to the database.
+    """
 
     def __init__(
         self, signal_number: int, message: str = "stopped; the work under way was given back"

@@ -1,7 +1,13 @@
-"""What workers tell: an event with its facts, as a log record that a person or a program reads.
+"""What hpo reports while it runs: events, as records of the standard library's logger `hpo`.
 
-They go to the logger `hpo` by the standard library's means. What `printer` makes prints them on
-stderr: as text (warnings alone, beside the progress display) or as JSON, one object a line.
+An event has a name and facts (plain values by name). Some events also have a message, which is one
+line for a person. `printer` makes the handler that prints events on stderr:
+
+- The format `text` prints only messages. A warning's line begins with `warning:`.
+- The format `json` prints every event as one JSON object on one line.
+
+The command line and `hpo.run_worker` attach a printer. Otherwise, in a program that imports hpo,
+the records go to the program's own logging handlers.
 """
 
 import hashlib
@@ -14,7 +20,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 
 LOG_FORMATS = ("text", "json")
@@ -23,83 +29,111 @@ logger = logging.getLogger("hpo")
 
 
 def emit(event: str, **facts: Any) -> None:
-    """Something went as it should."""
+    """Log an event that is only for programs: it has no message."""
     logger.info(event, extra={"event": event, "facts": facts})
 
 
-def warn(event: str, words: str, **facts: Any) -> None:
-    """Something that the user should know, in words on one line."""
-    logger.warning("%s", words, extra={"event": event, "facts": facts})
+def inform(event: str, message: str, **facts: Any) -> None:
+    """Log an event with a message for the user, such as the progress of a copy."""
+    logger.info("%s", message, extra={"event": event, "facts": facts})
+
+
+def warn(event: str, message: str, **facts: Any) -> None:
+    """Log an event with a message that warns the user."""
+    logger.warning("%s", message, extra={"event": event, "facts": facts})
 
 
 def event_of(record: logging.LogRecord) -> str:
-    """The event's name."""
+    """The name of a record's event; the record's level if another library logged the record."""
     return str(getattr(record, "event", record.levelname.lower()))
 
 
 def facts_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The event's facts, of JSON's types."""
+    """The facts of a record's event, as values that JSON can hold."""
     return dict(getattr(record, "facts", {}))
 
 
+def _message_of(record: logging.LogRecord) -> str:
+    """The record's message; empty for an event of `emit`."""
+    message = record.getMessage()
+    return "" if message == event_of(record) else message
+
+
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, event, its facts, and the words where there are any."""
+    """Formats a record as one JSON object: time (UTC), level, event, facts, message if any."""
 
     def format(self, record: logging.LogRecord) -> str:
-        event, words = event_of(record), record.getMessage()
-        told = {
+        fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "event": event,
+            "event": event_of(record),
             **facts_of(record),
         }
-        return json.dumps(told if words == event else told | {"message": words})
+        message = _message_of(record)
+        return json.dumps(fields | {"message": message} if message else fields)
+
+
+class JsonHandler(logging.StreamHandler[TextIO]):
+    """Prints every event on stderr, one JSON object a line."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self.setFormatter(JsonFormatter())
+        self.setLevel(logging.INFO)
 
 
 class TextHandler(logging.Handler):
-    """Warnings as lines on stderr; an outage that every worker tells of is said once."""
+    """Prints the messages of events on stderr, one line each.
+
+    Every worker of a command reports the same database outage. Consecutive reports of the same
+    storage event are printed once.
+    """
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._storage_event = ""
+        super().__init__(logging.INFO)
+        self._last_storage_event = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        event = event_of(record)
-        if event.startswith("storage_"):
-            if event == self._storage_event:
-                return
-            self._storage_event = event
-        with suppress(OSError):  # whoever read it may have left; the work goes on
-            words = " ".join(record.getMessage().split())
-            print(f"warning: {words}", file=sys.stderr, flush=True)
+        message, event = " ".join(_message_of(record).split()), event_of(record)
+        if not message or self._is_repeated(event):
+            return
+        line = f"warning: {message}" if record.levelno >= logging.WARNING else message
+        with suppress(OSError):  # nobody reads stderr any more; the program goes on
+            print(line, file=sys.stderr, flush=True)
+
+    def _is_repeated(self, event: str) -> bool:
+        if not event.startswith("storage_"):
+            return False
+        is_repeated = event == self._last_storage_event
+        self._last_storage_event = event
+        return is_repeated
+
+
+def printer(log_format: str) -> logging.Handler:
+    """A handler that prints events on stderr in the format `text` or `json`."""
+    return TextHandler() if log_format == "text" else JsonHandler()
 
 
 def worker_name(index: int, pid: int | None = None) -> str:
-    """The name of a worker of this command, by default of this process."""
-    return f"{socket.gethostname()}-{_command()}-{pid or os.getpid()}-{index}"[-200:]
+    """The name of the command's worker number `index`, with at most 200 characters.
+
+    `pid` is the worker's process number; it defaults to that of this process.
+    """
+    return f"{socket.gethostname()}-{_command_id()}-{pid or os.getpid()}-{index}"[-200:]
 
 
-def _command() -> str:
-    """What tells this command from another in a container of equal host name and process numbers.
+def _command_id() -> str:
+    """Six random hexadecimal digits, the same in this process and in the processes it spawns.
 
-    It is random, and the same in a process and in those it spawns: they inherit the key.
+    Two containers can have the same host name and the same process numbers. These digits tell their
+    commands apart. They come from multiprocessing's authentication key, which children inherit.
     """
     key = multiprocessing.current_process().authkey
     return hashlib.sha256(key).hexdigest()[:6]
 
 
-def printer(log_format: str) -> logging.Handler:
-    """What prints events in that format."""
-    if log_format == "text":
-        return TextHandler()
-    lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(JsonFormatter())
-    lines.setLevel(logging.INFO)
-    return lines
-
-
-class _Signature(logging.Filter):
-    """Puts the worker's name to events of parts that do not know it."""
+class _WorkerFilter(logging.Filter):
+    """Adds the worker's name to the facts of events that lack it."""
 
     def __init__(self, worker: str) -> None:
         super().__init__()
@@ -111,46 +145,62 @@ class _Signature(logging.Filter):
 
 
 @contextmanager
-def heard(*handlers: logging.Handler, worker: str | None = None) -> Iterator[None]:
-    """Events go to these handlers alone until the block ends, signed with the worker's name."""
+def attached(*handlers: logging.Handler, worker: str | None = None) -> Iterator[None]:
+    """Attach handlers to hpo's logger until the block ends.
+
+    Inside the block, events do not reach the handlers of the root logger. A printer replaces the
+    printer of an outer block, so that nothing is printed twice. If `worker` is given, it is the
+    fact "worker" of all events that do not name their worker.
+    """
     level, propagate = logger.level, logger.propagate
+    replaced = [*filter(_is_printer, logger.handlers)] if any(map(_is_printer, handlers)) else []
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
-    for each in handlers:
+    for handler in replaced:
+        logger.removeHandler(handler)
+    for handler in handlers:
         if worker is not None:
-            each.addFilter(_Signature(worker))
-        logger.addHandler(each)
+            handler.addFilter(_WorkerFilter(worker))
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        for each in handlers:
-            logger.removeHandler(each)
+        for handler in handlers:
+            logger.removeHandler(handler)
+        for handler in replaced:
+            logger.addHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagate
 
 
+def _is_printer(handler: logging.Handler) -> bool:
+    return isinstance(handler, TextHandler | JsonHandler)
+
+
 @contextmanager
-def warnings_told() -> Iterator[None]:
-    """What Python warns of goes the way of events until the block ends."""
-    others = logging.getLogger("py.warnings")
+def captured_warnings() -> Iterator[None]:
+    """Send warnings of Python's module `warnings` to hpo's handlers until the block ends."""
+    warnings_logger = logging.getLogger("py.warnings")
     handlers = logger.handlers[:]
-    for each in handlers:
-        others.addHandler(each)
+    for handler in handlers:
+        warnings_logger.addHandler(handler)
     logging.captureWarnings(True)
     try:
         yield
     finally:
         logging.captureWarnings(False)
-        for each in handlers:
-            others.removeHandler(each)
+        for handler in handlers:
+            warnings_logger.removeHandler(handler)
 
 
 @contextmanager
-def errors_told(log_format: str) -> Iterator[None]:
-    """In the format json, an error that ends the command is an event, too, and its last.
+def final_error_logged(log_format: str) -> Iterator[None]:
+    """With the format `json`, print an error that ends the command as its last event.
+
+    With the format `text`, the error passes through.
 
     Raises:
-        SystemExit: with the error's exit code.
+        SystemExit: with the error's exit code, after the event was printed.
     """
     try:
         yield
@@ -158,7 +208,7 @@ def errors_told(log_format: str) -> Iterator[None]:
         code = getattr(error, "exit_code", None)
         if log_format != "json" or not isinstance(code, int):
             raise
-        with heard(printer("json")):
+        with attached(printer("json")):
             facts = {"exit_code": code, "worker": worker_name(0)}
             logger.log(logging.ERROR, "%s", error, extra={"event": "ended", "facts": facts})
         sys.exit(code)

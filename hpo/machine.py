@@ -1,4 +1,4 @@
-"""What this machine has: versions, cores, devices."""
+"""The software versions, processor cores and torch devices of this machine."""
 
 import json
 import platform
@@ -15,35 +15,38 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cpu", "cuda")
 
 PACKAGES = ("hpo", "torch", "optuna", "numpy", "scikit-learn")
-"""Packages whose version can change a result."""
+"""The packages whose version can change a result."""
 
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions of Python and of `PACKAGES`, and the kind of processor."""
+    """The versions of Python and of `PACKAGES`, and the processor type as `machine`."""
     packages = {name: version(name) for name in PACKAGES}
     return {"python": platform.python_version(), **packages, "machine": platform.machine()}
 
 
 def versions_json() -> str:
-    """The versions as one line of JSON."""
+    """`versions()` as one line of JSON."""
     return json.dumps(versions())
 
 
 def count_cores() -> int:
-    """The cores that this process may use: a container or a batch system may allow fewer."""
+    """The number of processor cores that this process may use.
+
+    A container or a batch system may allow fewer cores than the machine has.
+    """
     from joblib import cpu_count  # comes with scikit-learn
 
     return int(cpu_count())
 
 
 def find_device(name: str) -> "torch.device":
-    """The torch device for `auto`, `cpu` or `cuda`; `auto` takes a GPU where there is one.
+    """The torch device for `auto`, `cpu` or `cuda`; `auto` means a GPU if torch finds one.
 
     Raises:
-        InputError: `cuda` was asked for and torch finds no CUDA device.
+        InputError: `name` is `cuda`, and torch finds no CUDA device.
     """
-    import torch  # slow to load, and counting cores does not need it
+    import torch  # slow to load; the other functions do not need it
 
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: no CUDA device can be used here; use cpu or auto")

@@ -1,6 +1,7 @@
-"""What a study freezes when it is created: all that a worker needs besides storage and a name.
+"""The protocol of a study: the settings that are fixed when the study is created.
 
-The budget of trials stands beside it in the study's row, because `hpo study extend` raises it.
+A worker needs only the protocol, the storage URL and the study's name. The number of trials is not
+part of the protocol, because `hpo study extend` raises it. It is stored beside the protocol.
 """
 
 from typing import Annotated, Any, Literal
@@ -27,26 +28,32 @@ from search_spaces.space import SearchSpace
 
 
 DEFAULT_EPOCHS = 25
+"""Epochs per training if neither the user nor the recipe sets them."""
+
 DEFAULT_BATCH_SIZE = 100
+"""Examples per batch if neither the user nor the recipe sets them."""
 
 MAX_REASON_LENGTH = 200
-"""Characters of the reason why a stored protocol cannot be read; the rest is cut off."""
+"""Characters of the reason in an error about an unreadable protocol; a longer reason is cut."""
 
 VERSION: Literal[4] = 4
-"""Version 1 had no hyperparameters of a fit but learning rate, weight decay and auxiliary weight.
-Versions 1 and 2 had no precision, and no pruner that trains the folds in turn. Versions 1 to 3 did
-not begin with the centre of the space."""
+"""The version of new protocols. What earlier versions lacked:
+
+- 1: all training hyperparameters except learning rate, weight decay and auxiliary weight
+- 1 and 2: the precision, and pruners that train the folds one after another
+- 1 to 3: the centre of the search space as one of the first trials
+"""
 
 Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-"""Without control characters, which a terminal would obey."""
+"""A name without control characters: printing them would change the user's terminal."""
 
 
 class Protocol(BaseModel):
-    """One study's frozen settings; durations in seconds, sizes in examples.
+    """The fixed settings of one study; durations are in seconds, sizes in examples.
 
-    `space` and `known` are in the recipe's form (see `search_spaces`). `fingerprint` is the data
-    set's. A default below is what a study had whose version did not store the field; the default of
-    a new study is in `hpo.settings`.
+    `space` and `known` have the form of a recipe (see `search_spaces`). `fingerprint` identifies
+    the content of the data set. The default of a field below holds for protocols of versions that
+    did not store the field. The defaults of new studies are in `hpo.settings`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,43 +81,46 @@ class Protocol(BaseModel):
 
     @property
     def frozen(self) -> dict[str, Any]:
-        """The settings of a study that the protocol holds, but for the space: values by name."""
+        """The study settings in the protocol except the search space, as values by name."""
         names = [name for name in settings() if name in Protocol.model_fields and name != "space"]
         return {name: getattr(self, name) for name in names}
 
     @property
     def search_space(self) -> SearchSpace:
-        """The space as an object."""
+        """The field `space` as a `SearchSpace`."""
         return SearchSpace.from_json(self.space)
 
     @property
     def first(self) -> list[dict[str, Any]]:
-        """Configurations that no sampler draws and no pruner stops: the known, then the centre."""
+        """The configurations of the first trials: the known ones, then the centre of the space.
+
+        No sampler draws them and no pruner stops them. A centre that is known is not repeated.
+        """
         space = self.search_space
-        known = [space.encode(each) for each in self.known]
+        known = [space.encode(configuration) for configuration in self.known]
         is_new = self.centre and space.encode(space.centre) not in known
         return [*self.known, space.centre] if is_new else list(self.known)
 
 
 def make(**values: Any) -> Protocol:
-    """A protocol of these values; a setting that is left out has its default.
+    """A protocol with the given values; a missing setting gets its default.
 
     Raises:
-        InputError: a value is out of its range; the message names it.
+        InputError: a value has the wrong type or is out of range; the message names the value.
     """
-    usual = {"epochs": DEFAULT_EPOCHS, "batch_size": DEFAULT_BATCH_SIZE}
+    training_defaults = {"epochs": DEFAULT_EPOCHS, "batch_size": DEFAULT_BATCH_SIZE}
     try:
-        return Protocol(**(defaults() | usual | values))
+        return Protocol(**(defaults() | training_defaults | values))
     except ValidationError as error:
         name = ".".join(map(str, error.errors()[0]["loc"])) or "protocol"
         raise out_of_range(name, error) from error
 
 
 def read(text: str, study: str) -> Protocol:
-    """The protocol of a study as it was stored.
+    """Parse the stored protocol `text` of the study named `study`.
 
     Raises:
-        HpoError: it is damaged or of a newer version; the message names the study.
+        HpoError: the protocol is damaged or has a newer version; the message names the study.
     """
     try:
         stored = Protocol.model_validate_json(text)
@@ -119,19 +129,19 @@ def read(text: str, study: str) -> Protocol:
             space.encode(known)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _unreadable(study, f"{where}: {first['msg']}" if where else first["msg"]) from error
+        field = ".".join(str(part) for part in first["loc"])
+        raise _unreadable(study, f"{field}: {first['msg']}" if field else first["msg"]) from error
     except RecipeError as error:
         raise _unreadable(study, str(error)) from error
     return stored
 
 
 def _unreadable(study: str, reason: str) -> HpoError:
-    words = " ".join(reason.split())
-    words = words if words.isprintable() else ascii(words)
-    if len(words) > MAX_REASON_LENGTH:
-        words = f"{words[:MAX_REASON_LENGTH]}..."
+    line = " ".join(reason.split())
+    line = line if line.isprintable() else ascii(line)
+    if len(line) > MAX_REASON_LENGTH:
+        line = f"{line[:MAX_REASON_LENGTH]}..."
     return HpoError(
-        f"the stored protocol of study {study!r} cannot be read ({words}); it was made by a newer "
-        "hpo or was changed by hand: use that hpo, or remove it with hpo study delete"
+        f"the stored protocol of study {study!r} cannot be read ({line}); it was made by a newer "
+        "hpo or was changed by hand: use that hpo, or remove the study with hpo study delete"
     )

@@ -1,8 +1,9 @@
-"""Things that are chosen by name: architectures, data sets, samplers, pruners.
+"""Registries: architectures, data sets, samplers and pruners by name.
 
-Those of other people are found, too, where a registry is open: by the name under which an installed
-package offers them as an entry point, or as `package.module:attribute`. Their code is imported when
-such a name is asked for, never before. A name of hpo's own always means hpo's own.
+An `OpenRegistry` also finds entries outside hpo. Such an entry has the name of an entry point that
+an installed package offers, or a name of the form `package.module:attribute`. Its code is imported
+when the entry is requested, never before. If hpo and a package use the same name, the name means
+the entry of hpo.
 """
 
 import difflib
@@ -23,14 +24,14 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Named entries of one kind; a name is given once and an unknown one lists near ones."""
+    """The entries of one kind by name; `kind` names the kind in messages."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
-        """Enter `entry` under `name`.
+        """Register `entry` under `name`.
 
         Raises:
             ValueError: the name is taken, which is a mistake in the program.
@@ -41,24 +42,24 @@ class Registry(Generic[T]):
         return entry
 
     def get(self, name: str) -> T:
-        """The entry of that name.
+        """The entry named `name`.
 
         Raises:
-            InputError: there is none; the message names the nearest.
+            InputError: no entry has that name; the message suggests similar names.
         """
         if name in self._entries:
             return self._entries[name]
         raise InputError(unknown(self.kind, name, self))
 
     def check_own(self, name: str) -> None:
-        """See that the name means an entry of hpo's own; nothing is imported or looked for.
+        """Check that the entry named `name` is part of hpo, without importing any other code.
 
         Raises:
-            InputError: it would be found elsewhere, if anywhere.
+            InputError: the entry is not part of hpo.
         """
         if name not in self._entries:
             raise InputError(
-                f"{self.kind} {name!r} is not hpo's own, and no other code is to run here "
+                f"{self.kind} {name!r} is not hpo's own, and no other code may run here "
                 "(--no-foreign-code)"
             )
 
@@ -67,101 +68,108 @@ class Registry(Generic[T]):
 
 
 class OpenRegistry(Registry[T]):
-    """A registry that also finds what other packages hold.
+    """A registry that also finds entries in other packages.
 
-    They offer it in the entry-point group `group`; `adopt(name, found)` makes an entry of what was
-    found, or raises an InputError.
+    Packages offer entries in the entry-point group `group`. `adopt(name, candidate)` turns an
+    imported object into an entry, or raises an `InputError`.
     """
 
     def __init__(self, kind: str, *, group: str, adopt: Callable[[str, object], T]) -> None:
         super().__init__(kind)
         self.group = group
         self._adopt = adopt
-        self._found: dict[str, T] = {}
+        self._adopted: dict[str, T] = {}
 
     def get(self, name: str) -> T:
-        """The entry of that name: hpo's own, else a package's, else what `module:attribute` names.
+        """The entry named `name`: of hpo, else of a package, else the object `module:attribute`.
 
         Raises:
-            InputError: there is none, two packages offer one, or what was found will not do.
+            InputError: no entry has that name, two packages offer the name, the code cannot be
+                imported, or the imported object is not a valid entry.
         """
         if name in self._entries:
             return self._entries[name]
-        if name not in self._found:
-            self._found[name] = self._adopt(name, self._find(name))
-        return self._found[name]
+        if name not in self._adopted:
+            self._adopted[name] = self._adopt(name, self._find(name))
+        return self._adopted[name]
 
     def offers(self) -> dict[str, list[EntryPoint]]:
-        """What installed packages offer, by name; nothing is imported."""
-        found: dict[str, list[EntryPoint]] = {}
+        """The entry points of installed packages, by name; imports nothing."""
+        offers: dict[str, list[EntryPoint]] = {}
         for point in sorted(entry_points(group=self.group), key=lambda point: point.name):
-            found.setdefault(point.name, []).append(point)
-        return found
+            offers.setdefault(point.name, []).append(point)
+        return offers
 
     def is_known(self, name: str) -> bool:
-        """Whether this machine knows where to look for the name, be it in vain."""
+        """Whether `get` can look up the name; loading the entry may still fail."""
         return name in self._entries or ":" in name or name in self.offers()
 
     def _find(self, name: str) -> object:
         if ":" in name:
-            _look_in_working_folder()
+            _search_working_folder()
             return _attribute(f"{self.kind} {name}", name)
         offers = self.offers()
         if name not in offers:
             raise InputError(unknown(self.kind, name, [*self, *offers]))
         if len(offers[name]) > 1:
-            each = " or ".join(f"{point.value} of {origin(point)}" for point in offers[name])
-            raise InputError(f"{self.kind} {name} is offered twice: say which one you mean, {each}")
+            choices = " or ".join(f"{point.value} of {origin(point)}" for point in offers[name])
+            raise InputError(
+                f"{self.kind} {name} is offered twice: say which one you mean, {choices}"
+            )
         (point,) = offers[name]
-        value = re.sub(r"\s|\[.*", "", point.value)  # extras, which would stand in brackets
+        value = re.sub(r"\s|\[.*", "", point.value)  # drops extras, as in "a:b [extra]"
         return _attribute(f"{self.kind} {name} ({value})", value)
 
 
 def origin(point: EntryPoint) -> str:
-    """The package that offers an entry point, with its version."""
+    """The name and version of the package that offers an entry point."""
     return "a package" if point.dist is None else f"{point.dist.name} {point.dist.version}"
 
 
 @contextmanager
-def foreign(what: str) -> Iterator[None]:
-    """Around code that is not ours: whatever it raises becomes one line that begins with `what`.
+def foreign(failure: str) -> Iterator[None]:
+    """Run code of the user or of another package: turn its exceptions into an `InputError`.
 
-    What it prints goes to stderr, because our stdout is data.
+    The message begins with `failure`, for example "data set x cannot be made". An `HpoError` passes
+    through. The block's output on stdout goes to stderr, because hpo's stdout holds only data.
 
     Raises:
-        InputError: it raised something else than an error of hpo.
+        InputError: the block raised an exception that is no `HpoError`.
     """
     try:
         with redirect_stdout(sys.stderr):
             yield
     except HpoError:
         raise
-    except (Exception, SystemExit) as error:  # a script may well call sys.exit when imported
-        words = " ".join(str(error).split())
-        raise InputError(f"{what}: {type(error).__name__}: {words}") from error
+    except (Exception, SystemExit) as error:  # a script may call sys.exit when it is imported
+        reason = " ".join(str(error).split())
+        raise InputError(f"{failure}: {type(error).__name__}: {reason}") from error
 
 
-def _look_in_working_folder() -> None:
-    """Python does not look there for modules where it was started by a script such as `hpo`."""
-    with suppress(FileNotFoundError):  # the folder was deleted meanwhile
+def _search_working_folder() -> None:
+    """Let Python import modules from the working folder, which a script such as `hpo` does not."""
+    with suppress(FileNotFoundError):  # the folder was deleted
         folder = str(Path.cwd())
         if folder not in sys.path:
-            sys.path.append(folder)  # at the end: nothing that is installed is hidden
-    importlib.invalidate_caches()  # a notebook may just have written the file
+            sys.path.append(folder)  # at the end, so that installed packages take precedence
+    importlib.invalidate_caches()  # a notebook may have written the file a moment ago
 
 
 def _attribute(what: str, name: str) -> object:
-    """What `module:attribute` names; the attribute may have parts, as in `module:Class.method`."""
+    """The object `module:attribute`, or a part of it such as `module:Class.method`.
+
+    `what` begins the message of an error.
+    """
     if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", name) or ".py:" in name:
         raise InputError(f"{what}: name it as package.module:attribute, such as mynet:build")
     module_name, _, path = name.partition(":")
-    found: object = _module(what, module_name)
+    value: object = _module(what, module_name)
     for part in path.split("."):
-        with foreign(f"{what}: {part} cannot be had"):
-            if not hasattr(found, part):
-                raise InputError(f"{what}: {unknown(_place(found), part, _public(found))}")
-            found = getattr(found, part)
-    return found
+        with foreign(f"{what}: cannot get {part}"):
+            if not hasattr(value, part):
+                raise InputError(f"{what}: {unknown(_location(value), part, _public_names(value))}")
+            value = getattr(value, part)
+    return value
 
 
 def _module(what: str, name: str) -> ModuleType:
@@ -178,20 +186,24 @@ def _module(what: str, name: str) -> ModuleType:
         raise
 
 
-def _place(found: object) -> str:
-    file = getattr(found, "__file__", None)
-    return f"attribute in {getattr(found, '__name__', found)}" + (f" ({file})" if file else "")
+def _location(owner: object) -> str:
+    file = getattr(owner, "__file__", None)
+    return f"attribute in {getattr(owner, '__name__', owner)}" + (f" ({file})" if file else "")
 
 
-def _public(found: object) -> list[str]:
-    """The names in it that might have been meant."""
-    members = getattr(found, "__dict__", {}).items()
-    return [name for name, each in members if name[0] != "_" and not isinstance(each, ModuleType)]
+def _public_names(owner: object) -> list[str]:
+    """The public attributes of a module or class, without the modules that it imports."""
+    attributes = getattr(owner, "__dict__", {}).items()
+    return [
+        name
+        for name, value in attributes
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    ]
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """One line for a name that is not among the known ones: the nearest, else all of them."""
+    """The message for an unknown name: it suggests similar known names, or else lists them all."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    similar = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else f"known: {', '.join(names)}"
     return f"no {kind} named {name!r}; {hint}"

@@ -1,7 +1,7 @@
-"""The settings of a study. Each has its name, type, range, default and help here and only here.
+"""The settings of a study: the one definition of their names, types, ranges, defaults and help.
 
-The options of `hpo study create`, the keywords of `hpo.create_study`, the fields of the stored
-protocol and the command in an export come from this file.
+The options of `hpo study create`, the keyword arguments of `hpo.create_study`, the fields of the
+stored protocol and the command in an export are derived from this module.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from hpo.registry import unknown
 
 
 MAX_COUNT = 1_000_000
+"""The largest value of a setting that counts trials, epochs, test runs or attempts."""
 
 Trials: TypeAlias = Annotated[int, Ge(1), Le(MAX_COUNT)]
 Folds: TypeAlias = Annotated[int, Ge(2)]
@@ -29,17 +30,20 @@ Seed: TypeAlias = Annotated[int, Ge(0), Lt(2**63)]
 LeaseSeconds: TypeAlias = Annotated[float, Gt(0), Le(86400)]
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
-"""bfloat16: the training pass computes in bfloat16 where torch's autocast finds that safe. Weights,
-gradients and the optimizer stay float32. Errors are always measured in float32."""
+"""The number format of the forward pass in training.
+
+With bfloat16, torch's autocast chooses the operations that run in bfloat16. Weights, gradients and
+the optimizer's state stay float32. Errors are always measured in float32.
+"""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is said of a setting besides its name, type and range.
+    """The help text, default and option name of a setting.
 
-    `default` is the value of a setting that was left out. Where it is None, the value comes from
-    elsewhere, and `otherwise` says from where. `flag` is the option's name where it is not the
-    setting's.
+    `default` is the value of a setting that the user leaves out. If `default` is None, the value
+    comes from the architecture, the recipe or the data set, and `otherwise` says which. `flag` is
+    the name of the command-line option if it differs from the setting's name.
     """
 
     help: str
@@ -49,9 +53,9 @@ class Setting:
 
 
 class StudySettings(TypedDict, total=False):
-    """The settings of a study; each may be left out."""
+    """The settings of a study; each one is optional."""
 
-    name: Annotated[str | None, Setting("Name of the study.", otherwise="the architecture's")]
+    name: Annotated[str | None, Setting("Name of the study.", otherwise="the architecture's name")]
     dataset: Annotated[
         str | None,
         Setting(
@@ -61,70 +65,74 @@ class StudySettings(TypedDict, total=False):
     ]
     space: Annotated[
         Path | str | None,
-        Setting("File of a recipe: what is searched.", otherwise="the architecture's own recipe"),
+        Setting("Recipe file with the search space.", otherwise="the architecture's own recipe"),
     ]
     trials: Annotated[
         Trials | None,
-        Setting("Trials of the search.", otherwise="50, or all points of a grid"),
+        Setting("Number of trials.", otherwise="50, or all points of a grid"),
     ]
-    folds: Annotated[Folds, Setting("Folds of the cross-validation.", 5)]
+    folds: Annotated[Folds, Setting("Number of cross-validation folds.", 5)]
     epochs: Annotated[
         Epochs | None,
-        Setting("Epochs of one training.", otherwise="the recipe's, else 25"),
+        Setting("Epochs per training.", otherwise="the recipe's, else 25"),
     ]
     batch_size: Annotated[
         BatchSize | None,
-        Setting("Examples in a batch.", otherwise="the recipe's, else 100"),
+        Setting("Examples per batch.", otherwise="the recipe's, else 100"),
     ]
     precision: Annotated[
         Precision, Setting("Precision of the training pass: float32 or bfloat16.", "float32")
     ]
-    repeats: Annotated[Repeats, Setting("Test runs of the chosen trial, a seed each.", 15)]
+    repeats: Annotated[Repeats, Setting("Test runs of the best trial, each with its own seed.", 15)]
     max_attempts: Annotated[
         Attempts, Setting("Attempts before a trial that crashes its worker counts as failed.", 3)
     ]
     train_size: Annotated[
-        Size | None, Setting("Training examples.", otherwise="the data set's default size")
+        Size | None,
+        Setting("Number of training examples.", otherwise="the data set's default size"),
     ]
     test_size: Annotated[
-        Size | None, Setting("Test examples.", otherwise="the data set's default size")
+        Size | None, Setting("Number of test examples.", otherwise="the data set's default size")
     ]
     sampler: Annotated[str, Setting("Sampler: tpe, random, grid, gp or cmaes.", "tpe")]
     pruner: Annotated[str, Setting("Pruner: forgiving, hyperband, median or none.", "forgiving")]
     centre: Annotated[
-        bool, Setting("Try the centre of the space after the known configurations.", True)
+        bool, Setting("Try the centre of the search space after the known configurations.", True)
     ]
     seed: Annotated[Seed, Setting("Seed of all random draws.", 0)]
     lease_s: Annotated[
         LeaseSeconds,
-        Setting("Seconds until the work of a silent worker is taken over.", 60.0, flag="lease"),
+        Setting("Seconds without a heartbeat until a worker loses its work.", 60.0, flag="lease"),
     ]
 
 
 def settings() -> dict[str, Setting]:
-    """Every setting by name, in the order in which they are shown."""
+    """Every setting by name, in the order of the options in the help."""
     hints = get_type_hints(StudySettings, include_extras=True)
     return {name: _setting(hint) for name, hint in hints.items()}
 
 
 def _setting(hint: Any) -> Setting:
-    (found,) = [part for part in hint.__metadata__ if isinstance(part, Setting)]
-    return found
+    (setting,) = [part for part in hint.__metadata__ if isinstance(part, Setting)]
+    return setting
 
 
 def defaults() -> dict[str, Any]:
-    """The settings that have a default of their own, with it."""
-    found = settings().items()
-    return {name: setting.default for name, setting in found if setting.default is not None}
+    """The default of each setting whose default is a fixed value, by name."""
+    return {
+        name: setting.default for name, setting in settings().items() if setting.default is not None
+    }
 
 
 def given(values: Mapping[str, Any]) -> StudySettings:
-    """Settings as a user gave them, checked one by one; None stands for one that was left out.
+    """Check each setting in `values` and return those that were given.
+
+    A setting whose value is None counts as left out.
 
     Raises:
-        InputError: a setting is unknown, of the wrong type or out of its range.
+        InputError: a setting is unknown, has the wrong type or is out of its range.
     """
-    from pydantic import TypeAdapter, ValidationError  # `hpo --help` does without
+    from pydantic import TypeAdapter, ValidationError  # slow to load; `hpo --help` does not need it
 
     hints = get_type_hints(StudySettings, include_extras=True)
     checked: dict[str, Any] = {}
@@ -141,7 +149,7 @@ def given(values: Mapping[str, Any]) -> StudySettings:
 
 
 def out_of_range(name: str, error: Any) -> InputError:
-    """A pydantic error of one value as one line that names the value."""
+    """Turn pydantic's error about the value of setting `name` into an error of one line."""
     first = error.errors()[0]
-    wanted = first["msg"].removeprefix("Input ")
-    return InputError(f"{name}: {wanted}, but it is {first['input']!r}")
+    requirement = first["msg"].removeprefix("Input ")
+    return InputError(f"{name}: {requirement}, but it is {first['input']!r}")

@@ -1,4 +1,4 @@
-"""Mean, spread and interval of repeated measurements."""
+"""Mean, standard deviation and confidence interval of repeated measurements."""
 
 import math
 import statistics
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Repeated measurements in short; `std` (n - 1) and `ci95` are None for a single one.
+    """The mean, spread and confidence interval of `n` repeated measurements.
 
-    `ci95` is the 95 % interval of the mean by Student's t.
+    `std` is the sample standard deviation (divisor n - 1). `ci95` is the 95 % confidence interval
+    of the mean by Student's t. Both are None if n is 1.
     """
 
     mean: float
@@ -26,20 +27,20 @@ def mean(values: Iterable[float]) -> float:
 
 
 def summarize(values: Sequence[float]) -> Summary | None:
-    """The summary of `values`; None where there are none."""
+    """The summary of `values`; None if `values` is empty."""
     if not values:
         return None
-    middle, n = mean(values), len(values)
+    center, n = mean(values), len(values)
     if n == 1:
-        return Summary(mean=middle, std=None, n=1, ci95=None, values=tuple(values))
+        return Summary(mean=center, std=None, n=1, ci95=None, values=tuple(values))
     std = statistics.stdev(values)
-    half = t_quantile(0.975, n - 1) * std / math.sqrt(n)
-    interval = (middle - half, middle + half)
-    return Summary(mean=middle, std=std, n=n, ci95=interval, values=tuple(values))
+    half_width = t_quantile(0.975, n - 1) * std / math.sqrt(n)
+    interval = (center - half_width, center + half_width)
+    return Summary(mean=center, std=std, n=n, ci95=interval, values=tuple(values))
 
 
 def t_quantile(probability: float, degrees: int) -> float:
-    """The quantile of Student's t with that many degrees of freedom."""
-    from scipy.special import stdtrit  # a tenth of the time that scipy.stats takes to import
+    """The quantile of Student's t distribution with that many degrees of freedom."""
+    from scipy.special import stdtrit  # scipy.stats takes ten times as long to import
 
     return float(stdtrit(degrees, probability))

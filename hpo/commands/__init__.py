@@ -1,1 +1,1 @@
-"""The command line: what `hpo COMMAND` does, and the tables that it prints."""
+"""The commands of `hpo`, their options, and the tables that they print."""

@@ -1,4 +1,4 @@
-"""What the shell completes: names of studies and of architectures."""
+"""Shell completion: the names of studies and of architectures."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ import typer
 
 
 def study_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The studies of the database whose names begin so; none where it cannot be read."""
+    """The studies whose names begin with `incomplete`; none if the database cannot be read."""
     from contextlib import closing
 
     from hpo.studies.lifecycle import open_database
@@ -17,14 +17,15 @@ def study_names(context: typer.Context, incomplete: str) -> list[str]:
         with closing(open_database(context.params.get("storage"))) as db:
             names = [row.name for row in studies.every(db)]
     except StorageError:
-        return []  # a shell that completes a word shows no error
+        return []  # a shell shows no error while it completes a word
     return _beginning(incomplete, names)
 
 
 def architecture_names(incomplete: str) -> list[str]:
-    """The architectures whose names begin so: those with a bundled recipe, those of packages.
+    """The architectures whose names begin with `incomplete`.
 
-    The recipes are read in place of the registry, which takes seconds to load torch.
+    These are the architectures with a recipe of hpo, and those that installed packages offer. The
+    registry of architectures is not read, because it loads torch, which takes seconds.
     """
     from importlib.metadata import entry_points
 

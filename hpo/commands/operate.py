@@ -1,4 +1,4 @@
-"""Commands for whoever sets hpo up and keeps it running."""
+"""The commands that set up, check and serve hpo, and list its architectures."""
 
 from typing import Annotated
 
@@ -9,15 +9,15 @@ from hpo.commands.options import Json, Storage, option
 
 
 operate_app = typer.Typer()
-data_app = typer.Typer(help="Fetch the files of data sets.")
-storage_app = typer.Typer(help="Check the database of studies, upgrade its tables.")
+data_app = typer.Typer(help="Download the files of data sets.")
+storage_app = typer.Typer(help="Check the database of studies or upgrade its tables.")
 operate_app.add_typer(data_app, name="data")
 operate_app.add_typer(storage_app, name="storage")
 
 
 @operate_app.command()
 def architectures(as_json: Json = False) -> None:
-    """List the networks that can be searched.
+    """List the architectures for which a study can be created.
 
     Example: hpo architectures --json
     """
@@ -29,10 +29,13 @@ def architectures(as_json: Json = False) -> None:
 @data_app.command("fetch")
 def data_fetch(
     dataset: Annotated[
-        str, typer.Argument(help="A name, or package.module:factory.", show_default=False)
+        str,
+        typer.Argument(
+            help="Data set: mnist, digits, disk or package.module:factory.", show_default=False
+        ),
     ],
 ) -> None:
-    """See that a data set's files are on this machine, downloading what is missing.
+    """Download the files of a data set that are not on this machine yet.
 
     Example: hpo data fetch mnist
     """
@@ -44,11 +47,11 @@ def data_fetch(
 
 @operate_app.command()
 def dashboard(
-    host: Annotated[str, option("Default: 127.0.0.1. It has no login.")] = "127.0.0.1",
-    port: Annotated[int, option("Default: 8080.", min=1, max=65535)] = 8080,
+    host: Annotated[str, option("Address to listen on. Default: 127.0.0.1.")] = "127.0.0.1",
+    port: Annotated[int, option("Port to listen on. Default: 8080.", min=1, max=65535)] = 8080,
     storage: Storage = None,
 ) -> None:
-    """Serve optuna-dashboard on the database.
+    """Serve optuna-dashboard on the database until Ctrl-C. It has no login.
 
     Example: hpo dashboard --port 8080
     """
@@ -59,7 +62,7 @@ def dashboard(
 
 @storage_app.command("check")
 def storage_check(storage: Storage = None, as_json: Json = False) -> None:
-    """Look at the database, and audit every study in it; changes nothing.
+    """Check the database and the records of every study in it; changes nothing.
 
     Example: hpo storage check
     """
@@ -75,7 +78,7 @@ def storage_check(storage: Storage = None, as_json: Json = False) -> None:
 
 @storage_app.command("upgrade")
 def storage_upgrade(storage: Storage = None) -> None:
-    """Bring the tables to the versions of this program; workers may go on meanwhile.
+    """Upgrade the tables to the versions that this program needs; workers can keep working.
 
     Example: hpo storage upgrade
     """
@@ -87,7 +90,7 @@ def storage_upgrade(storage: Storage = None) -> None:
 
 @operate_app.command()
 def doctor(storage: Storage = None, as_json: Json = False) -> None:
-    """Check versions, cores, storage and data, and say what mends what is wrong.
+    """Check versions, cores, device, storage and data, and say how to repair what is wrong.
 
     Example: hpo doctor
     """

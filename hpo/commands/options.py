@@ -1,4 +1,4 @@
-"""What the commands share: options, and an option for each setting of a study."""
+"""Options that several commands share, and the options for the settings of a study."""
 
 import functools
 import inspect
@@ -20,37 +20,42 @@ Storage = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 StudyName = Annotated[
     str,
-    typer.Argument(help="The study's name.", show_default=False, autocompletion=study_names),
+    typer.Argument(help="Name of the study.", show_default=False, autocompletion=study_names),
 ]
 
 
 def option(help_text: str, *names: str, **more: Any) -> Any:
-    """An option whose help text says its default itself."""
+    """An option whose help text already says its default."""
     return typer.Option(*names, help=help_text, show_default=False, **more)
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each setting of a study, in place of its `**settings`.
+    """Replace the parameter `**settings` of a command by one option for each setting of a study.
 
-    The command gets the settings whose options were used.
+    The command is called with the settings that the user gave.
     """
 
     @functools.wraps(command)
-    def called(**values: Any) -> None:
+    def wrapper(**values: Any) -> None:
         left_out = [name for name in StudySettings.__annotations__ if values[name] is None]
         command(**{name: value for name, value in values.items() if name not in left_out})
 
-    own = list(inspect.signature(command).parameters.values())
-    fixed = [each for each in own if each.kind is not inspect.Parameter.VAR_KEYWORD]
-    first = [each for each in fixed if each.default is inspect.Parameter.empty]
-    last = [each for each in fixed if each not in first]
-    signature = inspect.Signature([*first, *_settings_parameters(), *last])
-    called.__signature__ = signature  # type: ignore[attr-defined]
-    called.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
-    return called
+    parameters = [
+        parameter
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    required = [each for each in parameters if each.default is inspect.Parameter.empty]
+    optional = [each for each in parameters if each not in required]
+    signature = inspect.Signature([*required, *_settings_parameters(), *optional])
+    wrapper.__signature__ = signature  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {
+        name: parameter.annotation for name, parameter in signature.parameters.items()
+    }
+    return wrapper
 
 
 def _settings_parameters() -> Iterator[inspect.Parameter]:
@@ -74,7 +79,7 @@ def _option_of(name: str, setting: Setting) -> Any:
 
 
 def _command_line_type(hint: Any) -> type:
-    """The type as which the command line reads a setting: the plain type in its annotation."""
+    """The type of the option for a setting: the plain type within the setting's annotation."""
     for plain in (bool, int, float, Path):
         if plain in _parts(hint):
             return plain
@@ -82,6 +87,7 @@ def _command_line_type(hint: Any) -> type:
 
 
 def _parts(hint: Any) -> Iterator[Any]:
+    """The annotation itself and all annotations nested in it."""
     yield hint
     for part in get_args(hint):
         yield from _parts(part)

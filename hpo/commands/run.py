@@ -1,4 +1,4 @@
-"""`hpo worker`, `hpo reproduce`: commands that train; `hpo export`: what came of it."""
+"""The commands `hpo worker`, `hpo reproduce` and `hpo export`."""
 
 import sys
 from pathlib import Path
@@ -18,39 +18,58 @@ run_app = typer.Typer()
 def worker(
     study: Annotated[
         str | None,
-        option("Default: the study that is least done.", autocompletion=study_names),
+        option(
+            "Study to work on. Default: always the least complete study.",
+            autocompletion=study_names,
+        ),
     ] = None,
-    processes: Annotated[int | None, option("Workers side by side. Default: all cores.")] = None,
-    device: Annotated[str, option("auto, cpu or cuda. Default: auto.")] = "auto",
-    max_trials: Annotated[int | None, option("Each process leaves after so many.")] = None,
-    timeout: Annotated[float | None, option("Seconds after which no new work begins.")] = None,
-    wait: Annotated[bool, option("Stay for new work.", "--wait")] = False,
+    processes: Annotated[
+        int | None, option("Number of worker processes. Default: one on each core.")
+    ] = None,
+    device: Annotated[
+        str, option("Device for training: auto, cpu or cuda. Default: auto.")
+    ] = "auto",
+    max_trials: Annotated[
+        int | None, option("Trials per process before it exits. Default: no limit.")
+    ] = None,
+    timeout: Annotated[
+        float | None, option("Seconds after which no new work starts. Default: no limit.")
+    ] = None,
+    wait: Annotated[
+        bool, option("Wait for new work instead of exiting when all is done.", "--wait")
+    ] = False,
     storage_timeout: Annotated[
-        float, option("Seconds to wait for a database that is away. Default: 300.")
+        float, option("Seconds to wait for a database that does not answer. Default: 300.")
     ] = 300.0,
     max_failures: Annotated[
-        int, option("Leave after so many failed trials in a row. Default: 10.")
+        int, option("Failed trials in a row before a worker exits. Default: 10.")
     ] = 10,
     no_foreign_code: Annotated[
-        bool, option("Refuse networks and data that are not hpo's own.", "--no-foreign-code")
+        bool, option("Refuse networks and data sets that are not hpo's own.", "--no-foreign-code")
     ] = False,
     log_format: Annotated[
-        str, option("text, or json: an event a line on stderr. Default: text.")
+        str,
+        option("Format of stderr: text, or json with one event per line. Default: text."),
     ] = "text",
     metrics_port: Annotated[
-        int | None, option("Serve /metrics (Prometheus) and /healthz there.", min=1, max=65535)
+        int | None,
+        option(
+            "Port for /metrics (Prometheus) and /healthz. Default: not served.", min=1, max=65535
+        ),
     ] = None,
-    metrics_host: Annotated[str, option("Default: 127.0.0.1.")] = "127.0.0.1",
+    metrics_host: Annotated[
+        str, option("Address for --metrics-port. Default: 127.0.0.1.")
+    ] = "127.0.0.1",
     storage: Storage = None,
 ) -> None:
-    """Work on a study until it is complete.
+    """Train a study's trials and test runs until the study is complete.
 
     Example: hpo worker --study siamese --processes 4
     """
-    from hpo.events import errors_told
+    from hpo.events import final_error_logged
     from hpo.workers.command import run_worker
 
-    with errors_told(log_format):
+    with final_error_logged(log_format):
         run_worker(
             study,
             storage=storage,
@@ -74,26 +93,29 @@ def reproduce(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ARCHITECTURE]...",
-            help="Default: all of which something is reported.",
+            metavar="ARCHITECTURE",
+            help="Architectures. Default: all that have a report.",
             show_default=False,
             autocompletion=architecture_names,
         ),
     ] = None,
     repeats: Annotated[
-        int | None, option("Test runs of each. Default: the report's, else 15.")
+        int | None,
+        option("Test runs per architecture. Default: as many as in its report, else 15."),
     ] = None,
-    processes: Annotated[int | None, option("Runs side by side. Default: all cores.")] = None,
+    processes: Annotated[
+        int | None, option("Number of runs at the same time. Default: one on each core.")
+    ] = None,
     precision: Annotated[
-        str, option("Of the training pass: float32, bfloat16. Default: float32.")
+        str, option("Precision of the training pass: float32 or bfloat16. Default: float32.")
     ] = "float32",
-    device: Annotated[str, option("auto, cpu or cuda. Default: cpu.")] = "cpu",
+    device: Annotated[str, option("Device for training: auto, cpu or cuda. Default: cpu.")] = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Run the reports' own configurations again, without a search: reported beside measured.
+    """Repeat the test runs of the reports' own configurations and compare the errors.
 
-    A measured mean agrees if it is within two reported standard deviations of the reported one,
-    or better.
+    A measured mean error agrees with the reported one if it is lower, or at most two reported
+    standard deviations away.
 
     Example: hpo reproduce siamese --repeats 5
     """
@@ -115,14 +137,19 @@ def reproduce(
 @run_app.command()
 def export(
     name: StudyName,
-    file_format: Annotated[str, option("yaml or json. Default: yaml.", "--format")] = "yaml",
-    output: Annotated[Path | None, option("Default: stdout.", "--output", "-o")] = None,
+    file_format: Annotated[
+        str, option("Format: yaml or json. Default: yaml.", "--format")
+    ] = "yaml",
+    output: Annotated[
+        Path | None, option("File to write. Default: stdout.", "--output", "-o")
+    ] = None,
     weights: Annotated[
-        Path | None, option("Also write the trained network of test run 0, as safetensors.")
+        Path | None,
+        option("File for the trained network of test run 0 (safetensors). Default: not written."),
     ] = None,
     storage: Storage = None,
 ) -> None:
-    """Export the best configuration, with all that is needed to use and repeat it.
+    """Export a study's best configuration, with all that is needed to use and repeat it.
 
     Example: hpo export siamese -o best.yaml --weights best.safetensors
     """

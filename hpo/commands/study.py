@@ -1,4 +1,4 @@
-"""`hpo study`: create, list, show, extend, pause, copy and delete studies."""
+"""The commands of `hpo study`: create, list, show, extend, pause, copy and delete studies."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -19,21 +19,21 @@ def study_create(
     architecture: Annotated[
         str,
         option(
-            "What to search: a name of `hpo architectures`, or package.module:factory.",
+            "Architecture: a name listed by `hpo architectures`, or package.module:factory.",
             autocompletion=architecture_names,
         ),
     ],
     if_not_exists: Annotated[
-        bool, option("Keep a study of that name as it is.", "--if-not-exists")
+        bool, option("If a study has this name, keep it unchanged.", "--if-not-exists")
     ] = False,
     dry_run: Annotated[
-        bool, option("Check everything, say what it would cost.", "--dry-run")
+        bool, option("Check everything and estimate the cost; create nothing.", "--dry-run")
     ] = False,
     storage: Storage = None,
     as_json: Json = False,
     **settings: Any,
 ) -> None:
-    """Freeze a study: its search space, data, folds, budget and seeds.
+    """Create a study and fix its search space, data, folds, number of trials and seeds.
 
     Example: hpo study create --architecture siamese --trials 50
     """
@@ -62,7 +62,7 @@ def study_list(storage: Storage = None, as_json: Json = False) -> None:
 
 @study_app.command("show")
 def study_show(name: StudyName, storage: Storage = None, as_json: Json = False) -> None:
-    """Show how a study stands: its state, its best configuration, who works on it.
+    """Show a study's state, best configuration and workers.
 
     Example: hpo study show siamese --json
     """
@@ -85,11 +85,11 @@ def study_trials(name: StudyName, storage: Storage = None, as_json: Json = False
 @study_app.command("extend")
 def study_extend(
     name: StudyName,
-    trials: Annotated[int, option("The new total.")],
+    trials: Annotated[int, option("New total number of trials.")],
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Raise a study's budget; the choice is made again when the search is over.
+    """Raise a study's number of trials; the best trial is chosen again after the new ones.
 
     Example: hpo study extend siamese --trials 100
     """
@@ -101,7 +101,7 @@ def study_extend(
 
 @study_app.command("pause")
 def study_pause(name: StudyName, storage: Storage = None, as_json: Json = False) -> None:
-    """Give out no more of a study's work until it is resumed; what is under way goes on.
+    """Pause a study: workers finish what they have started, and start no more of its work.
 
     Example: hpo study pause siamese
     """
@@ -113,7 +113,7 @@ def study_pause(name: StudyName, storage: Storage = None, as_json: Json = False)
 
 @study_app.command("resume")
 def study_resume(name: StudyName, storage: Storage = None, as_json: Json = False) -> None:
-    """Give out a paused study's work again.
+    """Resume a paused study: workers start its work again.
 
     Example: hpo study resume siamese
     """
@@ -126,12 +126,14 @@ def study_resume(name: StudyName, storage: Storage = None, as_json: Json = False
 @study_app.command("copy")
 def study_copy(
     name: StudyName,
-    to: Annotated[str, option("URL of the database to copy it to.")],
-    new_name: Annotated[str | None, option("Its name there. Default: the same.", "--name")] = None,
+    to: Annotated[str, option("URL of the database to copy the study to.")],
+    new_name: Annotated[
+        str | None, option("Name of the copy. Default: the study's name.", "--name")
+    ] = None,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Copy a study with all that was recorded for it to another database, where it can go on.
+    """Copy a study with all its records to another database, where workers can continue it.
 
     Example: hpo study copy siamese --to postgresql://user:password@host/database
     """
@@ -144,10 +146,10 @@ def study_copy(
 @study_app.command("delete")
 def study_delete(
     name: StudyName,
-    yes: Annotated[bool, option("Really delete all that was recorded.", "--yes")] = False,
+    yes: Annotated[bool, option("Confirm that all records are deleted.", "--yes")] = False,
     storage: Storage = None,
 ) -> None:
-    """Delete a study and everything that was recorded for it.
+    """Delete a study and all its records.
 
     Example: hpo study delete siamese --yes
     """

@@ -1,6 +1,6 @@
-"""What the command prints: data on stdout, as JSON or as tables, and narrative on stderr.
+"""The output of the commands: data on stdout as JSON or tables, messages on stderr.
 
-Nothing slow is imported up here: `hpo --help` loads this file.
+`hpo --help` loads this module. Slow imports are therefore inside the functions.
 """
 
 import json
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from hpo.studies.status import Status
 
 
-def say(words: str) -> None:
-    """Narrative goes to stderr, so that stdout is data."""
-    print(words, file=sys.stderr)
+def say(message: str) -> None:
+    """Print a message on stderr, because stdout holds only data."""
+    print(message, file=sys.stderr)
 
 
 def print_json(data: Any) -> None:
-    """Data for programs."""
+    """Print data as JSON on stdout."""
     print(json.dumps(data, indent=2))
 
 
 def print_record(record: dict[str, Any], as_json: bool) -> None:
-    """One thing, as JSON or as a table of its parts."""
+    """Print a record as JSON, or as a table with one row for each field."""
     if as_json:
         print_json(record)
     else:
@@ -38,7 +38,7 @@ def print_record(record: dict[str, Any], as_json: bool) -> None:
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Rows for a person; what a study holds is printed as it is, never read as markup."""
+    """Print a table on stdout; cells are plain text, never interpreted as rich's markup."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -47,24 +47,23 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else 200)
-    with console.capture() as drawn:
+    with console.capture() as capture:
         console.print(table)
-    for line in drawn.get().splitlines():
+    for line in capture.get().splitlines():
         print(line.rstrip())
 
 
 def print_study(study: "Study", as_json: bool) -> None:
-    """A new study: all that was frozen as JSON, or in short."""
-    protocol = study.protocol
+    """Print a new study: its whole protocol as JSON, or a table of its settings."""
     if as_json:
-        frozen = protocol.model_dump(mode="json")
-        print_json({"name": study.name, "n_trials": study.n_trials} | frozen)
+        protocol = study.protocol.model_dump(mode="json")
+        print_json({"name": study.name, "n_trials": study.n_trials} | protocol)
         return
     print_table(("", ""), _study_rows(study))
 
 
 def _study_rows(study: "Study") -> Iterable[tuple[str, str]]:
-    """A new study in short, then each of its settings."""
+    """The rows for a new study: a summary, then each setting."""
     protocol = study.protocol
     space, n_known, n_first = protocol.search_space, len(protocol.known), len(protocol.first)
     centre = ", 1 the space's centre" if n_first > n_known else ""
@@ -74,12 +73,12 @@ def _study_rows(study: "Study") -> Iterable[tuple[str, str]]:
     yield "trials", f"{study.n_trials}, {n_known} of them known configurations{centre}"
     for name, value in protocol.frozen.items():
         if name not in ("dataset", "centre"):
-            most = "up to " if name in space.names else ""
-            yield name.replace("_", " "), f"{most}{value}"
+            prefix = "up to " if name in space.names else ""
+            yield name.replace("_", " "), f"{prefix}{value}"
 
 
 def print_studies(studies: "list[Status]", as_json: bool) -> None:
-    """One row a study."""
+    """Print studies as JSON, or as a table with one row for each study."""
     from hpo.reports.formatting import percent, summary
 
     if as_json:
@@ -107,7 +106,10 @@ def _state(status: "Status") -> str:
 
 
 def print_status(status: "Status", as_json: bool) -> None:
-    """A study as tables: what is known, who works, and edges where a range may be too narrow."""
+    """Print a study's status as JSON, or as tables.
+
+    The tables show the results, the workers, and the ends of ranges that may be too narrow.
+    """
     from hpo.reports.formatting import duration
 
     if as_json:
@@ -123,17 +125,17 @@ def print_status(status: "Status", as_json: bool) -> None:
             ),
         )
     if status.edges:
-        print_table(("", ""), (("at an edge", _edge(each)) for each in status.edges))
+        print_table(("", ""), (("at an edge", _edge_text(edge)) for edge in status.edges))
 
 
-def _edge(crowded: "CrowdedEdge") -> str:
+def _edge_text(edge: "CrowdedEdge") -> str:
     from hpo.reports.formatting import value
 
-    name, end = crowded.parameter, "upper" if crowded.edge == "high" else "lower"
-    layer = "" if crowded.layer is None else f"[{crowded.layer}]"
+    name, end = edge.parameter, "upper" if edge.edge == "high" else "lower"
+    layer = "" if edge.layer is None else f"[{edge.layer}]"
     return (
-        f"{name}{layer}: {crowded.n_there} of the best {crowded.n_best} trials near its {end} end "
-        f"{value(crowded.value)}; widen the range if it can be"
+        f"{name}{layer}: {edge.n_there} of the best {edge.n_best} trials near its {end} end "
+        f"{value(edge.value)}; widen the range if possible"
     )
 
 
@@ -142,21 +144,21 @@ def _status_rows(status: "Status") -> Iterable[tuple[str, str]]:
 
     yield "study", f"{status.name}: {status.architecture} on {status.dataset}"
     yield "state", _state(status)
-    yield "trials", ", ".join(f"{n} {word}" for word, n in asdict(status.trials).items())
+    yield "trials", ", ".join(f"{n} {state}" for state, n in asdict(status.trials).items())
     if (best := status.best) is None:
         return
     yield "best trial", str(best.trial)
-    yield from ((f"  {name}", value(each)) for name, each in best.params.items())
+    yield from ((f"  {name}", value(parameter)) for name, parameter in best.params.items())
     yield "parameters", str(best.n_parameters)
     yield "validation error", percent(best.validation_error)
     yield "test error", summary(best.test_error)
     yield "95 % interval", interval(best.test_error)
     values = best.test_error.values if best.test_error else ()
-    yield "each test run", ", ".join(percent(each) for each in values) or "-"
+    yield "each test run", ", ".join(percent(error) for error in values) or "-"
 
 
 def print_trials(trials: list[dict[str, Any]], as_json: bool) -> None:
-    """One row a trial."""
+    """Print trials as JSON, or as a table with one row for each trial."""
     from hpo.reports.formatting import duration, last_line, params, percent
 
     if as_json:
@@ -180,7 +182,7 @@ def print_trials(trials: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def print_architectures(entries: "list[Entry]", as_json: bool) -> None:
-    """One row an architecture."""
+    """Print architectures as JSON, or as a table with one row for each architecture."""
     from hpo.reports.formatting import percent
 
     if as_json:
@@ -215,8 +217,8 @@ REPRODUCTION_HEAD = (
 
 
 def print_reproduction(results: "list[Reproduction]", as_json: bool) -> None:
-    """One row an architecture: what its report says beside what was measured."""
-    records = [each.to_json() for each in results]
+    """Print reported and measured results as JSON, or as a table with one architecture a row."""
+    records = [result.to_json() for result in results]
     if as_json:
         print_json(records)
     else:
@@ -224,7 +226,7 @@ def print_reproduction(results: "list[Reproduction]", as_json: bool) -> None:
 
 
 def reproduction_row(record: dict[str, Any]) -> tuple[str, ...]:
-    """The cells under `REPRODUCTION_HEAD`, of one architecture as JSON gives it."""
+    """The cells under `REPRODUCTION_HEAD` for one architecture, from its JSON record."""
     reported, measured, n_failed = record["reported"], record["measured"], len(record["failures"])
     n_runs = measured["n"] if measured else 0
     return (
@@ -246,13 +248,15 @@ def _error(mean: float | None, std: float | None) -> str:
     return f"{100 * mean:.2f} ± {100 * std:.2f} %"
 
 
-def _or_dash(number: float | None, form: str) -> str:
-    return "-" if number is None else format(number, form)
+def _or_dash(number: float | None, format_spec: str) -> str:
+    return "-" if number is None else format(number, format_spec)
 
 
 def print_findings(findings: "list[Finding]", as_json: bool) -> None:
-    """One row for each thing that was looked at."""
+    """Print findings as JSON, or as a table with one row for each finding."""
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
-        print_table(("", "", ""), ((each.what, each.verdict, each.words) for each in findings))
+        print_table(
+            ("", "", ""), ((finding.what, finding.verdict, finding.words) for finding in findings)
+        )

@@ -1,1 +1,1 @@
-"""The best configuration as a file, and back as a network."""
+"""Write the best configuration of a study to a file, and load its network from the file."""

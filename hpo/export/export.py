@@ -1,18 +1,18 @@
-"""The best configuration as a file: all that is needed to use it and to repeat it.
+"""Export the best configuration of a study, with all that is needed to use and repeat it.
 
-Files are written whole, then renamed. Weights are those of the first test run, trained again and
-compared with what was recorded.
+An export can include trained weights. They come from repeating the first test run. The repeated
+run's error is compared with the recorded error.
 """
 
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from hpo import events
 from hpo.errors import HpoError, InputError
 from hpo.export.formats import document, to_text
 from hpo.studies.lifecycle import Study, open_database, open_study
@@ -29,20 +29,22 @@ def export_study(
     file_format: str = "yaml",
     weights: Path | str | None = None,
 ) -> str:
-    """The best configuration of a study as YAML or JSON text, also written to `output`.
+    """The best configuration of a study as text in the `file_format` `yaml` or `json`.
 
-    With `weights` the trained network of the first test run is written there as safetensors.
+    If `output` is given, the text is also written to this file. If `weights` is given, the first
+    test run is repeated on the CPU, and the trained network is written to this file in the format
+    safetensors. A warning is logged if the repeated run's error differs from the recorded error.
 
     Raises:
-        StudyMissingError: there is no such study.
-        HpoError: no trial of it is complete, or the weights cannot be made as recorded.
-        InputError: a file cannot be written.
+        StudyMissingError: no study has that name.
+        HpoError: the study has no complete trial, or weights are wanted and it has no test run.
+        InputError: the format is unknown, or a file cannot be written.
     """
     if file_format not in ("yaml", "json"):
         raise InputError(f"format: should be yaml or json, but it is {file_format!r}")
     for path in (output, weights):
         _check_writable(path)
-    file = Path(output) if output else Path("best.yaml")
+    file = Path(output) if output else Path("best.yaml")  # what the user may call stdout's text
     with closing(open_database(storage)) as db:
         exported = _exported(db, open_study(db, name), weights, file)
     text = to_text(exported, file_format)
@@ -57,30 +59,33 @@ def _exported(db: Database, study: Study, weights: Path | str | None, file: Path
         raise HpoError(
             f"no trial of study {study.name!r} is complete yet, so there is nothing to export"
         )
-    made_with = recorded_versions(db, study, status.best.trial)
-    exported = document(study, status, status.best, made_with, file.name)
+    versions = recorded_versions(db, study, status.best.trial)
+    exported = document(study, status, status.best, versions, file.name)
     if weights is not None:
-        base = file.absolute().parent
-        exported["weights"] = _write_weights(db, study, status.best, Path(weights), base)
+        folder = file.absolute().parent
+        exported["weights"] = _write_weights(db, study, status.best, Path(weights), folder)
     return exported
 
 
 def recorded_versions(db: Database, study: Study, trial: int) -> list[dict[str, str]]:
-    """The versions that made a trial's errors: one entry, or one for each that took part."""
-    work = {each.id for each in studies.work(db, study.id) if each.trial == trial}
+    """The different software versions of the machines that trained a trial and its test runs.
+
+    Each entry has the form of `hpo.machine.versions()`.
+    """
+    claim_ids = {row.id for row in studies.work(db, study.id) if row.trial == trial}
     curves = studies.curves(db, study.id)
-    found = dict.fromkeys(curve.versions for curve in curves if curve.claim_id in work)
-    return [json.loads(versions) for versions in found]
+    recorded = dict.fromkeys(curve.versions for curve in curves if curve.claim_id in claim_ids)
+    return [json.loads(versions) for versions in recorded]
 
 
 def _check_writable(path: Path | str | None) -> None:
-    """Say at once, not after minutes of training, that a file cannot be written."""
+    """Check before minutes of training that a file can be written."""
     if path is None:
         return
-    place = Path(path).absolute()
+    target = Path(path).absolute()
     try:
-        is_folder = place.is_dir()
-        with tempfile.TemporaryFile(dir=place.parent, prefix=f".{place.name}."):
+        is_folder = target.is_dir()
+        with tempfile.TemporaryFile(dir=target.parent, prefix=f".{target.name}."):
             pass
     except OSError as error:
         raise InputError(
@@ -91,10 +96,12 @@ def _check_writable(path: Path | str | None) -> None:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place, then move it there: a reader sees all of it or none.
+    """Write a file atomically: other programs see the complete file or no change.
+
+    `write` gets the path of a temporary file in the same folder, which then replaces `path`.
 
     Raises:
-        InputError: the disk refuses.
+        InputError: the file cannot be written.
     """
     try:
         handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
@@ -110,9 +117,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _write_weights(
-    db: Database, study: Study, best: Best, path: Path, base: Path
+    db: Database, study: Study, best: Best, path: Path, folder: Path
 ) -> dict[str, Any]:
-    """Train the first test run again, see that its error is the recorded one, write its network."""
+    """Repeat the first test run and write its network; warn if its error differs from the record.
+
+    Returns the entry `weights` of the export. The path in it is relative to `folder`.
+    """
     from safetensors.torch import save_file
     from torch import contiguous_format
 
@@ -122,16 +132,16 @@ def _write_weights(
         raise HpoError(f"study {study.name!r} has no test run yet, so there are no weights")
     seed, recorded = runs[0].part, recorded_error(runs[0])
     training, split = test_run(study.protocol, best.trial, best.params, seed)
-    if (found := training.curve[-1]) != recorded:
-        print(
-            f"warning: trained again, test run {seed} has error {found:.4f}; recorded is "
-            f"{recorded:.4f} (another kind of machine or other versions)",
-            file=sys.stderr,
+    if (error := training.curve[-1]) != recorded:
+        message = (
+            f"trained again, test run {seed} has error {error:.4f}; recorded is {recorded:.4f} "
+            "(another kind of machine or other versions)"
         )
+        events.warn("weights_differ", message, study=study.name, seed=seed)
     model = network(split.standardize, training.model)
-    tensors = {  # tied ones apart, all laid out as safetensors wants them
+    tensors = {  # safetensors needs contiguous tensors that share no memory
         name: tensor.clone(memory_format=contiguous_format)
         for name, tensor in model.state_dict().items()
     }
-    write_whole(path, lambda place: save_file(tensors, place))
-    return {"file": os.path.relpath(path.absolute(), base), "seed": seed, "test_error": found}
+    write_whole(path, lambda temporary: save_file(tensors, temporary))
+    return {"file": os.path.relpath(path.absolute(), folder), "seed": seed, "test_error": error}

@@ -1,4 +1,4 @@
-"""What an export holds, as YAML or JSON."""
+"""The content of an export, and its text as YAML or JSON."""
 
 import json
 import shlex
@@ -17,14 +17,16 @@ from search_spaces import recipe
 
 
 FORMAT = 1
+"""The version of the export format; `hpo.load` accepts no other."""
 
 
 def document(
-    study: Study, status: Status, best: Best, made_with: list[dict[str, str]], file: str
+    study: Study, status: Status, best: Best, versions: list[dict[str, str]], file: str
 ) -> dict[str, Any]:
-    """What an export holds; errors are fractions from 0 to 1.
+    """The content of an export as plain values; errors are fractions from 0 to 1.
 
-    `file` is the name of the export itself. The command in it may read its recipe from there.
+    `versions` are the software versions that trained the best trial. `file` is the name of the
+    export's file. The command under the key "repeat" may read its recipe from this file.
     """
     protocol = study.protocol
     return {
@@ -43,7 +45,7 @@ def document(
             "epochs": best.params.get("epochs", protocol.epochs),
             "batch_size": best.params.get("batch_size", protocol.batch_size),
             "trials": asdict(status.trials),
-            "versions": made_with,
+            "versions": versions,
         },
         "repeat": create_command(study.name, protocol, study.n_trials, file),
         "recipe": {
@@ -55,13 +57,13 @@ def document(
 
 
 def create_command(name: str, protocol: Protocol, n_trials: int, file: str) -> str:
-    """The command that creates the same study: each setting is an option.
+    """The command that creates the same study, with each setting as an option.
 
-    A recipe other than hpo's own is read from the export `file`.
+    The command reads the recipe from the export `file`, unless the study uses a recipe of hpo.
     """
     values = {"architecture": protocol.architecture, "name": name, "trials": n_trials}
-    searched = protocol.search_space.names
-    values |= {key: value for key, value in protocol.frozen.items() if key not in searched}
+    parameters = protocol.search_space.names
+    values |= {key: value for key, value in protocol.frozen.items() if key not in parameters}
     bundled = recipe.bundled(protocol.architecture)
     if bundled is None or (bundled.space, bundled.known) != (protocol.search_space, protocol.known):
         values["space"] = file
@@ -79,13 +81,13 @@ def _options(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def to_text(exported: dict[str, Any], file_format: str) -> str:
-    """The document as YAML or JSON."""
+    """The content of an export as text in the format `yaml` or `json`."""
     if file_format == "json":
         return json.dumps(exported, indent=2) + "\n"
-    return yaml.safe_dump(
-        exported, sort_keys=False, allow_unicode=True, width=sys.maxsize
-    )  # a command stays on its line
+    # The width keeps the command on one line.
+    return yaml.safe_dump(exported, sort_keys=False, allow_unicode=True, width=sys.maxsize)
 
 
 def _plain(value: Any) -> Any:
+    """Tuples become lists, which YAML can hold."""
     return json.loads(json.dumps(value))

@@ -1,4 +1,4 @@
-"""An exported configuration as a network, built and, where weights were exported, trained."""
+"""Load the network of an export."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,17 +19,19 @@ from search_spaces import RecipeError, yaml_file
 
 
 def load(path: Path | str) -> nn.Module:
-    """The network of an export, in evaluation mode: raw inputs in, what its forward gives out.
+    """Build the network of an export, in evaluation mode.
 
-    Those of hpo's own give `Outputs`. It standardizes its inputs itself, as in training. Where the
-    export names a file of weights (its path counts from the export's folder) they are loaded; else
-    the network is untrained and takes its inputs as they are.
+    If the export names a file of weights, the network is trained: it loads the weights, takes raw
+    inputs and standardizes them as in training. The path of that file is relative to the export's
+    folder. Otherwise the network is untrained and does not standardize its inputs. A network of
+    hpo returns `Outputs`; any other network returns the result of its own `forward`.
 
-    An export may name an architecture of somebody's own: its code is imported and run.
+    If the export names an architecture outside hpo, the code of this architecture is imported and
+    run.
 
     Raises:
-        InputError: the file is no export, was damaged, its architecture is not installed here, or
-            its weights are missing or do not fit.
+        InputError: the file is no export or is damaged, its architecture is not installed here, or
+            its weights are missing or do not fit the network.
     """
     path = Path(path)
     exported = _read(path)
@@ -40,14 +42,14 @@ def load(path: Path | str) -> nn.Module:
 
 
 def network(standardize: Standardize, model: nn.Module) -> nn.Module:
-    """The network with the standardization that its inputs need."""
+    """A network that standardizes its inputs and passes them to `model`."""
     return nn.Sequential(standardize, model)
 
 
 def test_run(
     protocol: Protocol, trial: int, params: Mapping[str, Any], seed: int
 ) -> tuple[Training, Split]:
-    """A test run, done again on the CPU; gives the training and its data."""
+    """Repeat a test run on the CPU; returns the finished training and its data."""
     cpu = torch.device("cpu")
     with repeatable():
         trainings = list(repeated_seeds.run(protocol, trial, params, seed, cpu))
@@ -69,10 +71,10 @@ def _config(path: Path, exported: dict[str, Any]) -> TrainingConfig:
     if not isinstance(name, str) or not isinstance(params, dict):
         raise InputError(f"{path}: architecture or hyperparameters are missing")
     architecture = architectures.get(name)
-    own = hyperparameters(architecture)
-    for each in params:
-        if each not in own:
-            raise InputError(f"{path}: {unknown(f'parameter of {name}', str(each), own)}")
+    known = hyperparameters(architecture)
+    for parameter in params:
+        if parameter not in known:
+            raise InputError(f"{path}: {unknown(f'parameter of {name}', str(parameter), known)}")
     return TrainingConfig(architecture=architecture, params=params, epochs=1, batch_size=2)
 
 
@@ -85,19 +87,19 @@ def _trained(model: nn.Module, path: Path, weights: Any) -> nn.Module:
     file = path.absolute().parent / weights["file"]
     try:
         tensors = load_file(file)
-        # A mean for each feature or one for all: the file knows.
+        # The network has one mean for each feature or one for all, as the file shows.
         shapes = [tensors[name].shape if name in tensors else () for name in ("0.mean", "0.std")]
         trained = network(Standardize(*map(torch.zeros, shapes)), model)
         _check_types(tensors, trained.state_dict())
         trained.load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError, TypeError) as error:
-        words = f"{path}: the weights in {file} cannot be used: {error}"
-        raise InputError(" ".join(words.split())) from error
+        message = f"{path}: the weights in {file} cannot be used: {error}"
+        raise InputError(" ".join(message.split())) from error
     return trained
 
 
-def _check_types(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """See that no weight has to be made to fit: whole numbers, say, would be another network."""
+def _check_types(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Check that no weight needs a conversion, which torch would do silently."""
     for name, tensor in tensors.items():
-        if name in own and tensor.dtype != own[name].dtype:
-            raise TypeError(f"{name} is of {tensor.dtype}, not {own[name].dtype}")
+        if name in expected and tensor.dtype != expected[name].dtype:
+            raise TypeError(f"{name} is of {tensor.dtype}, not {expected[name].dtype}")

@@ -1,1 +1,1 @@
-"""For whoever keeps it running: checks of the machine and the database, copies, the dashboard."""
+"""Operate hpo: check the machine and the database, copy studies, serve the dashboard."""

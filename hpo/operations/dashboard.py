@@ -1,26 +1,26 @@
-"""optuna-dashboard on the configured storage.
+"""Serve optuna-dashboard on hpo's database.
 
-It has no login and lets whoever reaches it delete studies: keep it on 127.0.0.1, or put a proxy
-that asks for a password in front of it.
+The dashboard has no login: everybody who can reach it can delete studies. Let it listen on
+127.0.0.1 only, or put a proxy with a password in front of it.
 """
-
-import sys
 
 import optuna_dashboard
 
+from hpo import events
 from hpo.errors import InputError
 from hpo.studies.lifecycle import open_database
 
 
 def serve(storage: str | None = None, *, host: str = "127.0.0.1", port: int = 8080) -> None:
-    """Serve until interrupted.
+    """Serve the dashboard until the process is interrupted.
 
     Raises:
         StorageError: the database cannot be used.
-        InputError: the address cannot be listened on.
+        InputError: the server cannot listen on this host and port.
     """
     db = open_database(storage)
-    print(f"dashboard of {db.name} on http://{host}:{port}/ (Ctrl-C ends it)", file=sys.stderr)
+    message = f"dashboard of {db.name} on http://{host}:{port}/ (Ctrl-C ends it)"
+    events.inform("dashboard_started", message, host=host, port=port)
     try:
         optuna_dashboard.run_server(db.optuna, host=host, port=port)
     except OSError as error:

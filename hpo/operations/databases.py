@@ -1,7 +1,6 @@
-"""The upkeep of a database: checking it, upgrading its tables, copying a study to another one."""
+"""Check a database, upgrade its tables, copy a study to another database."""
 
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hpo import events
 from hpo import protocol as protocols
 from hpo.errors import HpoError
 from hpo.studies.lifecycle import open_database, storage_url
@@ -23,19 +23,23 @@ from storage.studies import StudyRow
 
 Verdict = Literal["good", "note", "bad"]
 
-LITTLE_ROOM = 100_000_000
-"""Bytes on an SQLite database's disk that are worth a word when fewer are free."""
+MIN_FREE_BYTES = 100_000_000
+"""Free bytes on the disk of an SQLite database; a check notes when fewer are free."""
 
-MOST_TOLD = 3
-"""So many of a study's differences are told one by one."""
+MAX_LISTED = 3
+"""Problems of a study or a file that a check lists one by one; further ones are only counted."""
 
-TOLD_S = 2.0
-"""A copy that takes longer says how far it is, and again after as long."""
+PROGRESS_S = 2.0
+"""Minimum seconds between two progress messages of a copy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at; only a bad one keeps hpo from working."""
+    """The result of one check.
+
+    `what` names the checked thing. With the verdict "bad", hpo cannot work correctly. A "note" is
+    only information. `words` describes the result, and what to do about a bad one.
+    """
 
     what: str
     verdict: Verdict
@@ -44,20 +48,23 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What was found in a database; `unusable` is what keeps hpo from using it at all."""
+    """The results of checking a database.
+
+    If hpo cannot use the database at all, `unusable` is the reason and the studies are not checked.
+    """
 
     findings: list[Finding]
     unusable: StorageError | None
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing bad was found."""
+        """Whether no finding is bad."""
         return all(finding.verdict != "bad" for finding in self.findings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copied:
-    """A study that was copied: the databases' names, trials that were started, rows in all."""
+    """A study's copy: its name, both databases, the started trials, the rows of all tables."""
 
     name: str
     source: str
@@ -67,14 +74,13 @@ class Copied:
 
 
 def check_storage(storage: str | None = None) -> Check:
-    """Look at a database and audit each of its studies; changes nothing.
+    """Check a database and audit each of its studies; changes nothing.
 
     Raises:
-        EmptyStorageError: there is none, or it holds no tables.
-        StorageError: it does not answer.
+        EmptyStorageError: the database does not exist or has no tables.
+        StorageError: the database does not answer.
     """
-    found = health.examine(storage_url(storage))
-    findings = list(findings_of(found))
+    findings = list(findings_of(health.examine(storage_url(storage))))
     try:
         with closing(open_database(storage)) as db:
             findings += _damage(db)
@@ -87,39 +93,40 @@ def check_storage(storage: str | None = None) -> Check:
 
 
 def findings_of(health: Health) -> Iterator[Finding]:
-    """What a database is, whether its tables are this program's, and whether it can be written."""
+    """Findings about a database's server, table versions, write permission and disk space."""
     yield _finding("database", f"{health.name}, {health.server}")
     for tables in health.tables:
         good = f"version {tables.version}, as this program needs"
         yield _finding(f"tables of {tables.package}", good, tables.complaint)
     refusal = health.refusal
-    mend = f"{refusal}; give its user the right to write" if refusal else None
-    yield _finding("writing", "can be written", mend)
+    problem = f"{refusal}; give its user the right to write" if refusal else None
+    yield _finding("writing", "can be written", problem)
     if health.file is not None:
-        yield _room(health.file.resolve().parent)
+        yield _free_space(health.file.resolve().parent)
 
 
-def _finding(what: str, good: str, bad: str | None = None) -> Finding:
-    return Finding(what=what, verdict="bad" if bad else "good", words=bad or good)
+def _finding(what: str, good: str, problem: str | None = None) -> Finding:
+    """A finding whose text is `problem`, or `good` if there is no problem."""
+    return Finding(what=what, verdict="bad" if problem else "good", words=problem or good)
 
 
-def _room(folder: Path) -> Finding:
+def _free_space(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     words = f"{free / 1e6:,.0f} MB free in {folder}"
-    if free < LITTLE_ROOM:
-        return Finding(what="room", verdict="note", words=f"{words}; make some before it is full")
+    if free < MIN_FREE_BYTES:
+        return Finding(what="room", verdict="note", words=f"{words}; free some before it is full")
     return _finding("room", words)
 
 
 def _damage(db: Database) -> Iterator[Finding]:
     damage = health.damage(db)
     if damage is not None:
-        bad = f"{_few(damage)}; restore a backup of {db.name}" if damage else None
-        yield _finding("integrity", "SQLite finds its file sound", bad)
+        problem = f"{_shortened(damage)}; restore a backup of {db.name}" if damage else None
+        yield _finding("integrity", "SQLite finds its file sound", problem)
 
 
 def _audit(db: Database, row: StudyRow) -> Iterator[Finding]:
-    """What is wrong with a study; nothing where it was deleted meanwhile."""
+    """The finding about a study's records; none if the study was deleted in the meantime."""
     try:
         n_folds = protocols.read(row.protocol, row.name).folds
         differences = audit.differences(db, row.study_id, n_folds=n_folds)
@@ -127,25 +134,27 @@ def _audit(db: Database, row: StudyRow) -> Iterator[Finding]:
         return
     except HpoError as error:
         differences = [str(error)]
-    mend = f"no worker writes that: restore a backup, or run hpo study delete {row.name} --yes"
-    bad = f"{_few(differences)}; {mend}" if differences else None
+    repair = f"no worker writes that: restore a backup, or run hpo study delete {row.name} --yes"
+    problem = f"{_shortened(differences)}; {repair}" if differences else None
     good = f"consistent, {row.n_started} of {row.n_trials} trials started"
-    yield _finding(f"study {row.name}", good, bad)
+    yield _finding(f"study {row.name}", good, problem)
 
 
-def _few(lines: list[str]) -> str:
-    rest = len(lines) - MOST_TOLD
-    return "; ".join(lines[:MOST_TOLD]) + (f"; and {rest} more" if rest > 0 else "")
+def _shortened(problems: list[str]) -> str:
+    """The first `MAX_LISTED` problems on one line, and the number of further ones."""
+    n_more = len(problems) - MAX_LISTED
+    return "; ".join(problems[:MAX_LISTED]) + (f"; and {n_more} more" if n_more > 0 else "")
 
 
 def upgrade_storage(storage: str | None = None) -> tuple[Tables, Tables]:
-    """Bring hpo's and Optuna's tables to the versions of this program; gives how they stood.
+    """Upgrade hpo's and Optuna's tables to the versions that this program needs.
 
-    Workers may go on meanwhile; a second upgrade at the same time waits for the first.
+    Returns the state of both before the upgrade. Workers can keep working during the upgrade. A
+    second upgrade at the same time waits for the first.
 
     Raises:
-        EmptyStorageError: there are none.
-        OutdatedError: they are newer than this program.
+        EmptyStorageError: the database has no tables.
+        OutdatedError: the tables are newer than this program.
         StorageError: the database cannot be used.
     """
     return health.upgrade(storage_url(storage))
@@ -159,27 +168,28 @@ def copy_study(
     new_name: str | None = None,
     progress: bool = False,
 ) -> Copied:
-    """Copy a study to the database at the URL `to`, under `new_name` where one is given.
+    """Copy a study to the database at the URL `to`, under `new_name` if that is given.
 
-    All of it is there in the end, compared with the source, or nothing. What is unfinished can be
-    gone on with there at once; a copy is not paused. `progress` shows on stderr how far it is.
+    The copy is compared with the source. If the copy fails, the target database keeps nothing of
+    it. Workers can continue unfinished work in the copy at once; a copy is never paused. With
+    `progress`, the number of copied rows is logged every 2 seconds.
 
     Raises:
-        InputError: the new name cannot name a study.
-        StudyMissingError: there is no such study.
-        StudyBusyError: workers are at work on it.
-        StudyExistsError: the name is taken there.
-        CopyError: what can be read there is not what was written.
-        StorageError: a database cannot be used.
+        InputError: the new name is not a valid study name.
+        StudyMissingError: no study in the source has that name.
+        StudyBusyError: workers are working on the study.
+        StudyExistsError: the name is taken in the target database.
+        CopyError: the copied rows differ from those of the source.
+        StorageError: one of the databases cannot be used.
     """
-    named = name if new_name is None else checked_name(new_name)
+    target_name = name if new_name is None else checked_name(new_name)
     with closing(open_database(storage)) as source:
         contents = copying.take(source, name)
         origin = source.name
     with closing(Database(to, create=True)) as target:
-        copying.put(target, named, contents, _Teller() if progress else _silent)
+        copying.put(target, target_name, contents, _CopyProgress() if progress else _ignore)
         return Copied(
-            name=named,
+            name=target_name,
             source=origin,
             target=target.name,
             n_started=contents.n_trials,
@@ -187,17 +197,17 @@ def copy_study(
         )
 
 
-class _Teller:
-    """Says on stderr how far a copy is, now and then."""
+class _CopyProgress:
+    """Logs the number of copied rows, at most once in `PROGRESS_S` seconds."""
 
     def __init__(self) -> None:
-        self._told = time.monotonic()
+        self._logged_at = time.monotonic()
 
-    def __call__(self, done: int, of_all: int) -> None:
-        if time.monotonic() - self._told > TOLD_S:
-            self._told = time.monotonic()
-            print(f"{done:,} of {of_all:,} rows copied", file=sys.stderr, flush=True)
+    def __call__(self, n_copied: int, n_rows: int) -> None:
+        if time.monotonic() - self._logged_at > PROGRESS_S:
+            self._logged_at = time.monotonic()
+            events.inform("copying", f"{n_copied:,} of {n_rows:,} rows copied")
 
 
-def _silent(done: int, of_all: int) -> None:
-    """For programs, which do not watch."""
+def _ignore(n_copied: int, n_rows: int) -> None:
+    """Do not report progress."""

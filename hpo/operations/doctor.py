@@ -1,4 +1,4 @@
-"""What a newcomer's machine lacks: versions, cores, storage, data, each with what mends it."""
+"""Check whether this machine can run studies: versions, cores, device, storage, data sets."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +14,7 @@ from storage.errors import EmptyStorageError, StorageError
 
 
 def examine(storage: str | None = None) -> list[Finding]:
-    """Look at everything that a study needs on this machine."""
+    """Check everything that a study needs on this machine; a bad finding says what to do."""
     return [*_versions(), _cores(), _device(), *_storage(storage), *_data()]
 
 
@@ -42,8 +42,8 @@ def _storage(storage: str | None) -> Iterator[Finding]:
             readable, unreadable = every(db)
         words = f"{db.name} holds {len(readable) + len(unreadable)} studies"
         yield Finding(what="storage", verdict="good", words=words)
-        for each in unreadable:
-            yield Finding(what=f"study {each.name}", verdict="bad", words=str(each.error))
+        for study in unreadable:
+            yield Finding(what=f"study {study.name}", verdict="bad", words=str(study.error))
     except EmptyStorageError as error:
         yield Finding(what="storage", verdict="note", words=str(error))
     except (StorageError, HpoError) as error:

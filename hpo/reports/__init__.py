@@ -1,1 +1,1 @@
-"""What people look at: progress, listings and how numbers are written."""
+"""Output for people: progress displays, the list of architectures, number formats."""

@@ -1,11 +1,11 @@
-"""The zoo as a listing: every architecture with its size and what its report gives."""
+"""The list of all architectures, with their sizes and the results of their reports."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
+from hpo import events
 from hpo.architectures import Architecture, architectures, count_parameters
 from hpo.errors import InputError
 from hpo.registry import foreign, origin
@@ -17,9 +17,10 @@ from search_spaces.recipe import Reported
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One architecture; sizes are those of the report's own configuration.
+    """One architecture; its sizes are those of the configuration in its report.
 
-    `n_parameters` counts all that is trained, `n_weights` leaves out biases.
+    `n_parameters` counts all trainable parameters, `n_weights` those without biases. `reported` is
+    the section `reported` of the architecture's recipe; None if the recipe has no such section.
     """
 
     name: str
@@ -34,34 +35,34 @@ class Entry:
 
 
 def list_architectures() -> list[Entry]:
-    """All architectures: hpo's own in the zoo's order, then those that installed packages offer.
+    """All architectures: those of hpo, then those that installed packages offer.
 
-    A package whose offer will not do is told of on stderr and left out.
+    An offered architecture that cannot be loaded is left out, and a warning is logged.
     """
     return [*(_entry(architectures.get(name)) for name in architectures), *_offered()]
 
 
 def _offered() -> Iterator[Entry]:
-    own = set(architectures)
+    own_names = set(architectures)
     for name, points in architectures.offers().items():
         try:
-            if name in own:
+            if name in own_names:
                 raise InputError(f"{name} is hpo's own, so this one goes by {points[0].value}")
-            yield _offer(name, points[0])
+            yield _offered_entry(name, points[0])
         except (InputError, RecipeError) as error:
             packages = " and ".join(origin(point) for point in points)
-            print(f"warning: {packages}: {' '.join(str(error).split())}", file=sys.stderr)
+            events.warn("architecture_left_out", f"{packages}: {error}", architecture=name)
 
 
-def _offer(name: str, point: EntryPoint) -> Entry:
-    found = architectures.get(name)
+def _offered_entry(name: str, point: EntryPoint) -> Entry:
+    architecture = architectures.get(name)
     with foreign(f"architecture {name}"):
-        return _entry(replace(found, source=found.source or origin(point)))
+        return _entry(replace(architecture, source=architecture.source or origin(point)))
 
 
 def _entry(architecture: Architecture) -> Entry:
-    found = own_recipe(architecture)
-    reported: Reported | None = None if found is None else found.reported
+    recipe = own_recipe(architecture)
+    reported: Reported | None = None if recipe is None else recipe.reported
     params = {} if reported is None else reported.hyperparameters
     model = TrainingConfig(
         architecture=architecture, params=params, epochs=1, batch_size=2

@@ -1,4 +1,4 @@
-"""How numbers look on a screen; JSON and tables keep fractions and seconds."""
+"""Number formats for people. JSON and the database hold errors as fractions, times in seconds."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from hpo.statistics import Summary
 
 
 def percent(fraction: float | None) -> str:
-    """An error as a percentage with two decimals."""
+    """An error as a percentage with two decimals; `-` for None."""
     return "-" if fraction is None else f"{100 * fraction:.2f} %"
 
 
 def summary(measured: Summary | None) -> str:
-    """Mean ± standard deviation, with the number of runs."""
+    """The mean ± standard deviation in percent, with the number of runs; `-` for None."""
     if measured is None:
         return "-"
     spread = "" if measured.std is None else f" ± {100 * measured.std:.2f}"
@@ -19,7 +19,7 @@ def summary(measured: Summary | None) -> str:
 
 
 def interval(measured: Summary | None) -> str:
-    """The 95 % interval of a mean."""
+    """The 95 % confidence interval of the mean in percent; `-` if there is none."""
     if measured is None or measured.ci95 is None:
         return "-"
     low, high = measured.ci95
@@ -27,7 +27,7 @@ def interval(measured: Summary | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """A duration in whole seconds, whole minutes, or hours with one decimal."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     if seconds < 3600:
@@ -36,15 +36,15 @@ def duration(seconds: float) -> str:
 
 
 def last_line(failure: str | None) -> str | None:
-    """Why work failed, in short; None where it did not."""
+    """The last line of the text `failure`, which says why work failed; None for None."""
     return None if failure is None else failure.strip().splitlines()[-1]
 
 
 def value(parameter: Any) -> str:
-    """A hyperparameter's value, floats with four digits."""
+    """The value of a hyperparameter; a float has four significant digits."""
     return f"{parameter:.4g}" if isinstance(parameter, float) else str(parameter)
 
 
 def params(values: dict[str, Any]) -> str:
     """A configuration on one line."""
-    return ", ".join(f"{name}={value(each)}" for name, each in values.items())
+    return ", ".join(f"{name}={value(parameter)}" for name, parameter in values.items())

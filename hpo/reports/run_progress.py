@@ -1,4 +1,4 @@
-"""What a person sees on stderr while runs are done that no database knows of."""
+"""The progress display on stderr for runs without a database, such as `hpo reproduce`."""
 
 import time
 from typing import Self
@@ -8,11 +8,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 QUIET_S = 60.0
-"""A log gets a line at least this often while something is done."""
+"""Seconds without a line on stderr, if stderr is no terminal; then the progress is printed."""
 
 
 class RunProgress:
-    """On a terminal a bar below the lines that are told, else those lines and how far it is."""
+    """Shows the progress of `n_runs` runs on stderr until the `with` block ends.
+
+    A terminal shows a bar below the printed lines. If stderr is no terminal, the progress is
+    printed at the end of a run before which nothing was printed for `QUIET_S` seconds. A silent
+    display prints nothing.
+    """
 
     def __init__(self, n_runs: int, *, is_silent: bool = False) -> None:
         columns = (
@@ -26,7 +31,7 @@ class RunProgress:
         )
         self._task = self._bar.add_task("runs", total=n_runs)
         self._n_runs, self._is_silent = n_runs, is_silent
-        self._n_done, self._told = 0, time.monotonic()
+        self._n_done, self._printed_at = 0, time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -36,14 +41,14 @@ class RunProgress:
         self._bar.stop()
 
     def advance(self) -> None:
-        """One more run is done."""
+        """Count one more run as done."""
         self._n_done += 1
         self._bar.advance(self._task)
-        if self._bar.disable and time.monotonic() - self._told > QUIET_S:
+        if self._bar.disable and time.monotonic() - self._printed_at > QUIET_S:
             self.print_line(f"{self._n_done} of {self._n_runs} runs")
 
     def print_line(self, line: str) -> None:
-        """A line that stays."""
-        self._told = time.monotonic()
+        """Print a line, on a terminal above the bar."""
+        self._printed_at = time.monotonic()
         if not self._is_silent:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,9 +1,8 @@
-"""What a person sees while workers work, on stderr: a live table, else plain lines.
+"""The progress display of studies on stderr: a live table on a terminal, else plain lines.
 
-It reads the database as anyone can, so it shows all workers of a study, wherever they run.
+The display reads the database. It therefore shows all workers of a study on all machines.
 """
 
-import sys
 import threading
 import time
 from typing import Self
@@ -14,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo import events
 from hpo.errors import HpoError
 from hpo.reports.formatting import duration, percent
 from hpo.reports.run_progress import QUIET_S
@@ -25,17 +25,22 @@ from storage.errors import StorageError
 
 
 REFRESH_S = 0.5
-"""How often the database is read for a live table."""
+"""Seconds between two updates of the live table."""
 
 CLOSING_S = 5.0
-"""How long its end waits for the last frame."""
+"""Maximum seconds that the end of the display waits for its last update."""
 
 PLAIN_REFRESH_S = 2.0
-"""How often it is read for plain lines, of which changed ones and long quiet ones are printed."""
+"""Seconds between two checks for changed lines, if stderr is no terminal."""
 
 
 class StudyProgress:
-    """Shows how the named study goes, or all that are worked on, until the `with` block ends."""
+    """Shows the progress of studies until the `with` block ends.
+
+    `name` selects one study. If it is None, all studies that have workers are shown, also after the
+    workers have left. If stderr is no terminal, a study's line is logged as an event when it
+    changes, and at the latest after `QUIET_S` seconds.
+    """
 
     def __init__(self, db: Database, name: str | None) -> None:
         self._db, self._name = db, name
@@ -43,8 +48,8 @@ class StudyProgress:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
         self._started = time.monotonic()
-        self._effort_before: dict[str, int] = {}
-        self._seen: set[str] = set()
+        self._done_at_start: dict[str, int] = {}  # fold-epochs, by study
+        self._shown_names: set[str] = set()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -52,7 +57,7 @@ class StudyProgress:
 
     def __exit__(self, *error: object) -> None:
         self._done.set()
-        self._thread.join(CLOSING_S)  # it may hang on a database that does not answer
+        self._thread.join(CLOSING_S)  # the thread may wait for a database that does not answer
 
     def _run(self) -> None:
         if self._console.is_terminal:
@@ -62,45 +67,50 @@ class StudyProgress:
 
     def _run_live(self) -> None:
         with Live(console=self._console, auto_refresh=False, redirect_stdout=False) as live:
-            over = False
-            while not over:
-                over = self._done.wait(REFRESH_S)
+            is_over = False
+            while not is_over:
+                is_over = self._done.wait(REFRESH_S)
                 live.update(self.frame(), refresh=True)
 
     def frame(self) -> Group:
-        """What a terminal shows at this moment."""
+        """The live table at this moment."""
         return Group(*(self._panel(study, status) for study, status in self._read()))
 
     def _run_plain(self) -> None:
-        printed: dict[str, tuple[str, float]] = {}
-        over = False
-        while not over:
-            over = self._done.wait(PLAIN_REFRESH_S)
+        logged: dict[str, tuple[str, float]] = {}  # the last line of each study, and its time
+        is_over = False
+        while not is_over:
+            is_over = self._done.wait(PLAIN_REFRESH_S)
             for study, status in self._read():
-                news = f"{status.name} {status.state}: {headline(status, study)}"
-                before, told = printed.get(study.name, ("", 0.0))
-                if news != before or time.monotonic() - told > QUIET_S:
-                    printed[study.name] = (news, time.monotonic())
-                    rest = what_runs(status, self._left_s(status), study)
-                    print(f"{news} · {rest}", file=sys.stderr, flush=True)
+                line = f"{status.name} {status.state}: {headline(status, study)}"
+                last_line, logged_at = logged.get(study.name, ("", 0.0))
+                if line != last_line or time.monotonic() - logged_at > QUIET_S:
+                    logged[study.name] = (line, time.monotonic())
+                    details = running_work(status, self._left_s(status), study)
+                    events.inform("progress", f"{line} · {details}", study=study.name)
 
     def _read(self) -> list[tuple[Study, Status]]:
-        """The studies to show; none where they cannot be read, which workers tell of."""
+        """The studies to show; empty if the database cannot be read, which workers report."""
         try:
             if self._name is not None:
-                found = [lifecycle.open_study(self._db, self._name)]
+                studies = [lifecycle.open_study(self._db, self._name)]
             else:
-                found, _ = lifecycle.every(self._db)
-            shown = [(study, show(self._db, study)) for study in found]
+                studies, _ = lifecycle.every(self._db)
+            statuses = [(study, show(self._db, study)) for study in studies]
         except (StorageError, HpoError):
             return []
-        self._seen |= {study.name for study, status in shown if self._name or status.workers}
-        return [(study, status) for study, status in shown if study.name in self._seen]
+        self._shown_names |= {
+            study.name for study, status in statuses if self._name or status.workers
+        }
+        return [(study, status) for study, status in statuses if study.name in self._shown_names]
 
     def _left_s(self, status: Status) -> float | None:
-        """Seconds until the study is complete at the speed since we began; None at first."""
-        before = self._effort_before.setdefault(status.name, status.effort.done)
-        done, elapsed = status.effort.done - before, time.monotonic() - self._started
+        """Seconds until the study is complete, at the average speed since the display began.
+
+        None while no epoch has been trained since then.
+        """
+        done_at_start = self._done_at_start.setdefault(status.name, status.effort.done)
+        done, elapsed = status.effort.done - done_at_start, time.monotonic() - self._started
         return status.effort.left * elapsed / done if done > 0 else None
 
     def _panel(self, study: Study, status: Status) -> Group:
@@ -116,10 +126,10 @@ class StudyProgress:
 
 
 def headline(status: Status, study: Study) -> str:
-    """The state of a study in one line: trials of the budget, test runs, the best error so far."""
+    """The progress of a study in one line: its trials, its best error, its test runs."""
     counts = status.trials
     parts = [f"{counts.finished} of {counts.target} trials"]
-    parts += [f"{n} {word}" for n, word in _unfortunate(status) if n]
+    parts += [f"{n} {state}" for state, n in _not_completed(status).items() if n]
     if status.best is not None:
         parts.append(f"best {percent(status.best.validation_error)} (trial {status.best.trial})")
         if status.state != "searching":
@@ -130,23 +140,26 @@ def headline(status: Status, study: Study) -> str:
     return " · ".join(parts)
 
 
-def _unfortunate(status: Status) -> list[tuple[int, str]]:
-    return [(status.trials.pruned, "pruned"), (status.trials.failed, "failed")]
+def _not_completed(status: Status) -> dict[str, int]:
+    return {"pruned": status.trials.pruned, "failed": status.trials.failed}
 
 
-def what_runs(status: Status, left_s: float | None, study: Study) -> str:
-    """Which work is under way, how far it is, and the time that is left."""
-    running = ", ".join(f"{each.doing} ({epochs(each, study)})" for each in status.workers)
+def running_work(status: Status, left_s: float | None, study: Study) -> str:
+    """The work of each worker with its epoch, and the time that is left, in one line."""
+    running = ", ".join(f"{worker.doing} ({epochs(worker, study)})" for worker in status.workers)
     left = _left(left_s, status)
     return f"running {running} · {left}" if running else left
 
 
 def epochs(worker: WorkerStatus, study: Study) -> str:
-    """How far a worker is; where epochs are searched, each trial has a number of its own."""
+    """The epoch that a worker has reached, and the number of epochs of its training.
+
+    If the search space has the parameter `epochs`, the largest possible number is given.
+    """
     space = study.protocol.search_space
     is_searched = "epochs" in space.names and "epochs" not in space.fixed
-    most = f"{'at most ' if is_searched else ''}{study.protocol.epochs}"
-    return f"epoch {worker.n_epochs} of {most}"
+    limit = f"{'at most ' if is_searched else ''}{study.protocol.epochs}"
+    return f"epoch {worker.n_epochs} of {limit}"
 
 
 def _left(left_s: float | None, status: Status) -> str:

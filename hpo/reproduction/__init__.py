@@ -1,1 +1,1 @@
-"""The reports' own configurations, run again without a search."""
+"""Repeat the test runs of the reports' own configurations, without a search."""

@@ -1,6 +1,7 @@
-"""The reports' own configurations, run again: test runs as a study does them, without a search.
+"""Repeat the test runs of the reports' own configurations, without a search.
 
-Nothing is recorded in a database: what is not complete when the program ends is lost.
+The runs are those of a study, but no database records them. Runs that are unfinished when the
+program ends are lost.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from hpo.architectures import architectures
 from hpo.errors import HpoError, InputError
 from hpo.evaluation import repeated_seeds
-from hpo.machine import count_cores, find_device
+from hpo.machine import DEVICES, count_cores, find_device
 from hpo.registry import unknown
 from hpo.reports.formatting import duration, percent, summary
 from hpo.reports.run_progress import RunProgress
@@ -22,23 +23,26 @@ from search_spaces.recipe import Reported
 
 
 DEFAULT_REPEATS = 15
+"""Test runs of a configuration whose report does not say how many it had."""
+
 TRIAL = 0
-"""The number that the configuration has in a study whose whole space it is."""
+"""The trial number from which seeds are derived: the first trial of a study."""
 
 REPORTED = ("test_error", "std", "n", "n_parameters", "train_s", "source")
-"""What JSON gives of the report; the hyperparameters are in the recipe."""
+"""The fields of a report in the JSON output; its hyperparameters are in the recipe."""
 
 ROUNDING = 1e-9
+"""Tolerance for rounding errors when two errors, as fractions, are compared."""
 
 Agreement = Literal["yes", "better", "no", ""]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """One architecture: what its report says, and what the same configuration gave here.
+    """The reported and the measured results of one architecture's reported configuration.
 
-    `measured` is None where every run failed; `failures` say why runs did. `train_s` is the mean
-    of the seconds of one training, its evaluations included.
+    `measured` is None if every run failed. `failures` has one reason for each failed run. `train_s`
+    is the mean duration of a training in seconds, including its evaluations.
     """
 
     architecture: str
@@ -50,16 +54,19 @@ class Reproduction:
 
     @property
     def verdict(self) -> Agreement:
-        """Whether both agree, in a word; none where the report gives no error."""
+        """Whether the measured error agrees with the reported one: see the function `verdict`."""
         return verdict(self.reported, self.measured)
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the measured error is the reported one or better; None where none is reported."""
+        """Whether the measured error agrees with the reported one or is better.
+
+        None if the report has no error.
+        """
         return None if self.verdict == "" else self.verdict != "no"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """The result as plain values, in the form that `hpo reproduce --json` prints."""
         return asdict(self) | {
             "reported": {name: getattr(self.reported, name) for name in REPORTED},
             "agrees": self.agrees,
@@ -68,14 +75,14 @@ class Reproduction:
 
 
 class ReproductionRun(NamedTuple):
-    """The architectures whose runs are all done, and what ended the rest, if anything."""
+    """The architectures whose runs are all done, and the error that stopped the other runs."""
 
     results: list[Reproduction]
     ended_by: HpoError | None
 
 
 class Report(NamedTuple):
-    """What an architecture's report says, and what is to be run for it."""
+    """An architecture's reported results, and the plan of the runs that repeat them."""
 
     reported: Reported
     plan: RunPlan
@@ -90,39 +97,47 @@ def reproduce(
     device: str = "cpu",
     progress: bool = False,
 ) -> ReproductionRun:
-    """Do the test runs of the reported configurations; of all architectures where none is named.
+    """Do the test runs of the reported configurations of architectures.
 
-    `repeats` runs each, else as many as the report has, else 15; `processes` side by side, None
-    for one on each core; `precision` as in a protocol. `progress` shows on stderr how it goes. A
-    run that diverges is counted with its architecture; a signal, or a process that dies, ends it
-    all and is in the outcome.
+    Args:
+        names: the architectures; all with a report if empty.
+        repeats: test runs of each architecture; None means as many as in the report, else 15.
+        processes: runs at the same time; None means one on each core.
+        precision: number format of the forward pass, as in a protocol.
+        device: torch device of the runs: auto, cpu or cuda.
+        progress: whether to show the progress on stderr.
+
+    A run that diverges counts as a failure of its architecture. A signal, or a process that dies,
+    stops all runs: the result then holds the complete architectures and the error.
 
     Raises:
-        InputError: an architecture is unknown or has nothing reported, a number is out of its
-            range, or the device is not there.
+        InputError: an architecture is unknown or has no report, a number is out of range, or the
+            device does not exist.
         DataError: the files of a data set are missing or damaged.
     """
-    n_processes = _checked(processes, device)
-    wanted = dict.fromkeys(names) or reported_names()
-    reports = [_report(name, repeats, precision) for name in wanted]
-    todo = pieces([each.plan for each in reports], device)
-    found: dict[str, Reproduction] = {}
+    n_processes = _n_processes(processes, device)
+    reports = [
+        _report(name, repeats, precision) for name in dict.fromkeys(names) or reported_names()
+    ]
+    runs = pieces([report.plan for report in reports], device)
+    results: dict[str, Reproduction] = {}
     ended_by = None
-    with RunProgress(len(todo), is_silent=not progress) as shown:
+    with RunProgress(len(runs), is_silent=not progress) as display:
         try:
-            for result in _results(reports, todo, min(n_processes, len(todo)), shown):
-                found[result.architecture] = result
+            for result in _results(reports, runs, min(n_processes, len(runs)), display):
+                results[result.architecture] = result
         except HpoError as error:
             ended_by = error
-    in_order = [each.plan.protocol.architecture for each in reports]
-    return ReproductionRun([found[name] for name in in_order if name in found], ended_by)
+    in_order = [report.plan.protocol.architecture for report in reports]
+    return ReproductionRun([results[name] for name in in_order if name in results], ended_by)
 
 
 def verdict(reported: Reported, measured: Summary | None) -> Agreement:
-    """Whether a measured mean lies within two reported standard deviations of the reported one.
+    """Whether the measured mean error agrees with the reported error.
 
-    "better" is below that, "no" above it or no mean at all; "" where the report gives no error.
-    A report without a standard deviation is taken at its word: 0.
+    "yes" if their distance is at most two reported standard deviations. "better" if the measured
+    error is lower than that, "no" if it is higher or every run failed. "" if the report has no
+    error. A report without a standard deviation counts as one with the standard deviation 0.
     """
     if reported.test_error is None:
         return ""
@@ -135,14 +150,12 @@ def verdict(reported: Reported, measured: Summary | None) -> Agreement:
 
 
 def run(piece: Piece) -> Run:
-    """Do one test run; what goes wrong in the network is a failed one, as in a study."""
+    """Do one test run; an exception in the network makes a failed run, as in a study."""
     params, device = configuration(piece.protocol), find_device(piece.device)
     return finish(repeated_seeds.run(piece.protocol, TRIAL, params, piece.seed, device))
 
 
-def _checked(processes: int | None, device: str) -> int:
-    from hpo.machine import DEVICES  # loads the database, which no spawned process needs
-
+def _n_processes(processes: int | None, device: str) -> int:
     if device not in DEVICES:
         raise InputError(unknown("device", device, DEVICES))
     find_device(device)
@@ -152,50 +165,49 @@ def _checked(processes: int | None, device: str) -> int:
 
 
 def reported_names() -> list[str]:
-    """Those of hpo's own architectures of which something is reported, in the zoo's order."""
-    found = {name: recipe.bundled(name) for name in architectures}
-    return [name for name, each in found.items() if each is not None and each.reported is not None]
+    """The names of hpo's own architectures that have a report, in the order of the registry."""
+    recipes = {name: recipe.bundled(name) for name in architectures}
+    return [name for name, own in recipes.items() if own is not None and own.reported is not None]
 
 
 def _report(name: str, repeats: int | None, precision: str) -> Report:
-    from hpo.studies import recipes  # loads Optuna, which no spawned process needs
+    from hpo.studies import recipes  # loads Optuna, which spawned processes do not need
 
-    found = recipes.own_recipe(architectures.get(name))
-    if found is None or found.reported is None:
+    own = recipes.own_recipe(architectures.get(name))
+    if own is None or own.reported is None:
         raise InputError(f"no report is known for {name}: its recipe has no reported section")
-    reported = found.reported
+    reported = own.reported
     n = (reported.n or DEFAULT_REPEATS) if repeats is None else repeats
     params = reported.hyperparameters
     return Report(reported, plan(name, params, repeats=n, precision=precision))
 
 
 def _results(
-    reports: list[Report], todo: list[Piece], n_processes: int, shown: RunProgress
+    reports: list[Report], all_pieces: list[Piece], n_processes: int, display: RunProgress
 ) -> Iterator[Reproduction]:
-    """Do all pieces; gives each architecture's result as soon as it is complete."""
-    runs: list[dict[int, Run]] = [{} for _ in reports]
-    for piece, done in spread(run, todo, n_processes):
-        runs[piece.plan][piece.seed] = done
-        shown.advance()
+    """Do all runs; yields an architecture's result as soon as its last run is done."""
+    runs: list[dict[int, Run]] = [{} for _ in reports]  # by seed, in the order of the reports
+    for piece, finished in spread(run, all_pieces, n_processes):
+        runs[piece.plan][piece.seed] = finished
+        display.advance()
         if len(runs[piece.plan]) == piece.protocol.repeats:
             result = _result(reports[piece.plan], Repeats.of(runs[piece.plan]))
-            shown.print_line(_line(result))
+            display.print_line(_summary_line(result))
             yield result
 
 
-def _result(report: Report, done: Repeats) -> Reproduction:
+def _result(report: Report, repeats: Repeats) -> Reproduction:
     return Reproduction(
         architecture=report.plan.protocol.architecture,
         reported=report.reported,
-        measured=done.measured,
-        failures=done.failures,
+        measured=repeats.measured,
+        failures=repeats.failures,
         n_parameters=report.plan.n_parameters,
-        train_s=done.train_s,
+        train_s=repeats.train_s,
     )
 
 
-def _line(result: Reproduction) -> str:
-    """A finished architecture in one line."""
+def _summary_line(result: Reproduction) -> str:
     parts = [f"reported {percent(result.reported.test_error)}"]
     parts += [f"measured {summary(result.measured)}"]
     if result.train_s is not None:

@@ -1,7 +1,4 @@
-"""A configuration, trained several times without a search: what is planned, and what came of it.
-
-Nothing is recorded in a database: what is not complete when the program ends is lost.
-"""
+"""Plans and results of repeated training of a configuration, without a search or a database."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +14,17 @@ from hpo.training.fit import DivergedError, Training, repeatable
 
 
 class RunPlan(NamedTuple):
-    """What is to be run: the only configuration of the protocol's space, `repeats` times."""
+    """A plan to train one configuration `protocol.repeats` times.
+
+    The search space of the protocol contains only this configuration.
+    """
 
     protocol: Protocol
     n_parameters: int
 
 
 class Piece(NamedTuple):
-    """One run of the plan of that number."""
+    """One run: the number of its plan, the plan's protocol, the run's seed and its device."""
 
     plan: int
     protocol: Protocol
@@ -33,7 +33,11 @@ class Piece(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What came of one training: its error after each epoch, its seconds, why it failed if so."""
+    """The result of one training.
+
+    `curve` has the error after each epoch. `train_s` is the duration in seconds. `failure` says why
+    the training failed; None if it did not.
+    """
 
     curve: tuple[float, ...]
     train_s: float
@@ -42,60 +46,65 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Repeats:
-    """The runs of one plan, by seed."""
+    """The runs of one plan, ordered by seed."""
 
     runs: tuple[Run, ...]
 
     @classmethod
     def of(cls, runs: Mapping[int, Run]) -> Self:
-        """Of runs that came in any order, each under its seed."""
+        """The repeats with the given runs, which are in any order and keyed by seed."""
         return cls(tuple(runs[seed] for seed in sorted(runs)))
 
     @property
     def measured(self) -> Summary | None:
-        """The errors of the last epochs; None where every run failed."""
-        return summarize([each.curve[-1] for each in self.runs if each.failure is None])
+        """The summary of the errors after the last epoch; None if every run failed."""
+        return summarize([run.curve[-1] for run in self.runs if run.failure is None])
 
     @property
     def train_s(self) -> float | None:
-        """The mean seconds of those that did not fail, evaluations included; None where all did."""
-        seconds = [each.train_s for each in self.runs if each.failure is None]
+        """The mean duration in seconds of the runs that did not fail, including evaluations.
+
+        None if every run failed.
+        """
+        seconds = [run.train_s for run in self.runs if run.failure is None]
         return mean(seconds) if seconds else None
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """Why runs failed."""
-        return tuple(each.failure for each in self.runs if each.failure is not None)
+        """The reason of each failed run."""
+        return tuple(run.failure for run in self.runs if run.failure is not None)
 
 
 def plan(name: str, params: dict[str, Any], *, repeats: int, **training: Any) -> RunPlan:
-    """A configuration of an architecture on its own data set, in the sizes that this has.
+    """Plan `repeats` runs of the configuration `params` of the architecture `name`.
 
-    `training` holds epochs, batch size and precision; without them the first two are the recipe's,
-    else 25 and 100, and the precision is float32.
+    The runs use the architecture's own data set in its default sizes. `training` may set `epochs`,
+    `batch_size` and `precision`. Epochs and batch size default to those of the recipe, else to 25
+    and 100. The precision defaults to float32.
 
     Raises:
-        InputError: the architecture is unknown or cannot be built so, or a number is out of range.
+        InputError: the architecture is unknown, its network cannot be built with `params`, or a
+            number is out of range.
         RecipeError: a parameter is no fixed value, or the architecture's own recipe is wrong.
         DataError: the files of the data set are missing or damaged.
     """
     from hpo.architectures import architectures
-    from hpo.studies import checks, recipes  # loads Optuna, which no spawned process needs
+    from hpo.studies import checks, recipes  # loads Optuna, which spawned processes do not need
 
     entry = architectures.get(name)
-    found = recipes.own_recipe(entry)
+    recipe = recipes.own_recipe(entry)
     dataset, data = recipes.find_dataset(None, entry)
-    durations = {"epochs": found.epochs, "batch_size": found.batch_size} if found else {}
-    usual = {name: value for name, value in durations.items() if value is not None}
+    durations = {"epochs": recipe.epochs, "batch_size": recipe.batch_size} if recipe else {}
+    own_durations = {name: value for name, value in durations.items() if value is not None}
     protocol = protocols.make(
         architecture=name,
         dataset=dataset,
-        fingerprint="",  # nothing is recorded, so there is no other data to tell it from
+        fingerprint="",  # nothing is recorded, so no later run compares its data
         train_size=data.default_train_size,
         test_size=data.default_test_size,
         space=params,
         repeats=repeats,
-        **(usual | training),
+        **(own_durations | training),
     )
     checks.check_names(protocol.search_space, entry)
     model = TrainingConfig.of(protocol, configuration(protocol)).try_build()
@@ -103,33 +112,33 @@ def plan(name: str, params: dict[str, Any], *, repeats: int, **training: Any) ->
 
 
 def configuration(protocol: Protocol) -> dict[str, Any]:
-    """The only one of the protocol's space, in the recipe's form.
+    """The only configuration of the protocol's search space, in the form of a recipe.
 
     Raises:
-        RecipeError: there are more.
+        RecipeError: the search space has several configurations.
     """
     return protocol.search_space.decode({})
 
 
 def pieces(plans: Sequence[RunPlan], device: str) -> list[Piece]:
-    """Every run, plan by plan."""
+    """The runs of all plans, in the order of the plans and then of the seeds."""
     return [
-        Piece(plan=number, protocol=each.protocol, seed=seed, device=device)
-        for number, each in enumerate(plans)
-        for seed in range(each.protocol.repeats)
+        Piece(plan=number, protocol=plan.protocol, seed=seed, device=device)
+        for number, plan in enumerate(plans)
+        for seed in range(plan.protocol.repeats)
     ]
 
 
 def finish(trainings: Iterable[Training]) -> Run:
-    """Train to the end; what goes wrong in the network is a failed run, as in a study.
+    """Train until `trainings` ends; an exception in the network makes a failed run, as in a study.
 
-    `trainings` gives the same training after every epoch.
+    `trainings` yields the same training after every epoch.
     """
     last: Training | None = None
     failure = None
     try:
         with repeatable():
-            for last in trainings:  # noqa: B007  what counts is where it ends
+            for last in trainings:  # noqa: B007  only the last one matters
                 pass
     except DivergedError as error:
         failure = str(error)

@@ -1,1 +1,1 @@
-"""Studies: their settings, creation, life and state."""
+"""Studies: create, check, estimate, change and show them."""

@@ -1,4 +1,4 @@
-"""The checks of a new study that need its network and its data (and so torch)."""
+"""Checks of a new study that need its network and its data, and therefore load torch."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,48 +27,49 @@ from search_spaces.space import SearchSpace
 
 
 N_TRIED = 8
-"""So many examples tell whether a network takes the data."""
+"""Number of training examples with which the check of a new study trains the network."""
 
 
 def check_own_code(architecture_name: str, dataset_name: str) -> None:
-    """See that a study needs no code but hpo's; nothing of anybody else's is imported.
+    """Check that a study needs only code of hpo, without importing any other code.
 
     Raises:
-        InputError: its network or its data are somebody else's (an entry point's, a module's).
+        InputError: the network or the data set comes from an entry point or a user's module.
     """
     architectures.check_own(architecture_name)
     datasets.check_own(dataset_name)
 
 
 def check_machine(protocol: Protocol) -> None:
-    """See that this machine has the network and the data that the study was created with.
+    """Check that this machine has the network and the data that the study was created with.
 
     Raises:
-        InputError: it lacks one of them, or has another version of the network, or the program is
-            too old for the study's sampler or pruner.
-        DataError: it has other data, or none.
+        InputError: the machine lacks the network or the data set, the network lacks a parameter of
+            the search space, or this version of hpo lacks the sampler or the pruner.
+        DataError: the data files are missing or differ from those of the study.
     """
     for registry, name in ((architectures, protocol.architecture), (datasets, protocol.dataset)):
         if not registry.is_known(name):
             raise InputError(
-                f"this machine has no {registry.kind} {name}, which the study needs; install here "
-                "the package that it comes from"
+                f"this machine has no {registry.kind} {name}, which the study needs; install the "
+                "package that provides it"
             )
     check_names(protocol.search_space, architectures.get(protocol.architecture))
     check_strategies(protocol.sampler, protocol.pruner, protocol.search_space)
-    found = fingerprint(protocol.dataset)
-    if found != protocol.fingerprint:
+    local = fingerprint(protocol.dataset)
+    if local != protocol.fingerprint:
         raise DataError(
             f"the data set {protocol.dataset} on this machine is not the study's (fingerprint "
-            f"{found[:12]} instead of {protocol.fingerprint[:12]}); fetch the same files"
+            f"{local[:12]} instead of {protocol.fingerprint[:12]}); fetch the same files"
         )
 
 
 def check(protocol: Protocol, entry: Architecture, data: DataSet) -> None:
-    """See that a worker will be able to do what the protocol says.
+    """Check that a worker can carry out the protocol.
 
     Raises:
-        InputError: a size, a fold, a parameter or a strategy is wrong, or network and data are.
+        InputError: a size, the number of folds, a parameter, the sampler, the pruner, the network
+            or the data set is wrong.
     """
     space = protocol.search_space
     check_names(space, entry)
@@ -81,48 +82,49 @@ def check(protocol: Protocol, entry: Architecture, data: DataSet) -> None:
 
 
 def check_names(space: SearchSpace, entry: Architecture) -> None:
-    """See that the architecture has every parameter of the space, and each has one meaning.
+    """Check that the architecture has every parameter of the space, under an unambiguous name.
 
     Raises:
-        InputError: it lacks one, of which the message names the nearest; or a name is taken.
+        InputError: the architecture lacks a parameter (the message suggests similar ones), or a
+            hyperparameter of the architecture has the name of a training hyperparameter.
     """
-    own = hyperparameters(entry)
+    known = hyperparameters(entry)
     for name in space.names:
-        if name not in own:
-            raise InputError(unknown(f"parameter of {entry.name}", name, own))
+        if name not in known:
+            raise InputError(unknown(f"parameter of {entry.name}", name, known))
     for name in (*optimization.defaults(), *DURATION):
         if name in entry.hyperparameters or name in entry.augmentations:
             raise InputError(
-                f"{entry.name} has a hyperparameter {name}, which is the name of one that every "
-                "training has; call it something else"
+                f"{entry.name} has a hyperparameter {name}, but every training already has one of "
+                "that name; call it something else"
             )
 
 
 def check_effects(space: SearchSpace) -> None:
-    """See that each hyperparameter of the space changes something in some of its configurations.
+    """Check that each parameter of the space has an effect in some configuration of the space.
 
     Raises:
-        InputError: one belongs to an optimizer or a schedule that none of them has.
+        InputError: a parameter belongs to an optimizer or a learning rate schedule that no
+            configuration uses.
     """
-    kinds = dict(space.parameters)
+    parameters = dict(space.parameters)
     for name, (switch, users) in optimization.BELONGS_TO.items():
-        values = [optimization.defaults()[switch]]
-        if switch in kinds:
-            values = [
-                str(kinds[switch].decode(point)) for point in islice(kinds[switch].points(), 100)
-            ]
-        if name in kinds and not users.intersection(values):
+        choices = [optimization.defaults()[switch]]
+        if switch in parameters:
+            points = islice(parameters[switch].points(), 100)
+            choices = [str(parameters[switch].decode(point)) for point in points]
+        if name in parameters and not users.intersection(choices):
             raise InputError(
-                f"{name} has no effect where {switch} is {' or '.join(values)}; it is for "
+                f"{name} has no effect where {switch} is {' or '.join(choices)}; it is for "
                 f"{', '.join(sorted(users))}"
             )
 
 
 def check_strategies(sampler: str, pruner: str, space: SearchSpace) -> None:
-    """Check that both names are known and that the sampler can search this space.
+    """Check that sampler and pruner exist and that the sampler can search the space.
 
     Raises:
-        InputError: a name is unknown, or the sampler cannot search the space.
+        InputError: sampler or pruner does not exist, or the sampler cannot search the space.
     """
     samplers.get(sampler)
     pruners.get(pruner)
@@ -136,40 +138,54 @@ def check_strategies(sampler: str, pruner: str, space: SearchSpace) -> None:
 
 
 def check_draws(protocol: Protocol, data: DataSet) -> Examples:
-    """See that the data set gives what it promises; the training examples of the search.
+    """Check the examples that the data set draws; return the training examples of the search.
 
     Raises:
-        InputError: it does not; the message says how.
+        InputError: drawing fails, the examples are malformed, or two draws with one seed differ.
     """
     what, seed = f"data set {protocol.dataset}", derive("search", protocol.seed)
     with foreign(f"{what} cannot be drawn from"):
         train = data.draw_train(protocol.train_size, seed)
         again = data.draw_train(protocol.train_size, seed)
         test = data.draw_test(protocol.test_size, derive("test run", 0))
-    for each in (train, again):
-        check_examples(f"{what}: draw_train", each, protocol.train_size)
+    for examples in (train, again):
+        check_examples(f"{what}: draw_train", examples, protocol.train_size)
     check_examples(f"{what}: draw_test", test, protocol.test_size)
     if not (torch.equal(train.inputs, again.inputs) and torch.equal(train.targets, again.targets)):
-        raise InputError(f"{what}: two draws of one size and seed differ, so nothing would repeat")
+        raise InputError(
+            f"{what}: two draws of one size and seed differ, so no result would repeat"
+        )
     return train
 
 
 def check_examples(what: str, examples: object, n: int) -> None:
-    """See that these are `n` examples as `Examples` has them.
+    """Check that `examples` are `n` well-formed `Examples`.
+
+    `what` begins the message of an error.
 
     Raises:
-        InputError: they are not.
+        InputError: the type, a shape, a dtype or a value is wrong.
     """
     if not isinstance(examples, Examples):
         raise InputError(f"{what} gives a {type(examples).__name__}, not hpo.Examples")
-    inputs, targets, labels = examples.inputs, examples.targets, examples.auxiliary
-    for name, value in (("inputs", inputs), ("targets", targets), ("auxiliary", labels)):
+    for name in ("inputs", "targets", "auxiliary"):
+        value = getattr(examples, name)
         if not isinstance(value, torch.Tensor) and (value is not None or name != "auxiliary"):
             raise InputError(f"{what} gives {name} of type {type(value).__name__}, no torch tensor")
+    _check_shapes(what, examples, n)
+    _check_values(what, examples)
+
+
+def _check_shapes(what: str, examples: Examples, n: int) -> None:
+    inputs, targets, labels = examples.inputs, examples.targets, examples.auxiliary
     if labels is not None and (labels.dim() != 2 or len(labels) != n):
         raise InputError(f"{what} gives auxiliary labels {list(labels.shape)}; should be [{n}, P]")
     if not len(inputs) == len(targets) == n:
         raise InputError(f"{what} gives {len(inputs)} inputs, {len(targets)} targets, not {n}")
+
+
+def _check_values(what: str, examples: Examples) -> None:
+    inputs, targets = examples.inputs, examples.targets
     is_class = targets.dtype == torch.int64 and targets.dim() == 1 and int(targets.min()) >= 0
     if not is_class and targets.dtype != torch.float32:
         raise InputError(
@@ -183,10 +199,13 @@ def check_examples(what: str, examples: object, n: int) -> None:
 
 
 def check_trains(protocol: Protocol, few: Examples, held_out: Examples, data: DataSet) -> None:
-    """See that network, data, loss and error fit each other: a step at each corner of the space.
+    """Check that network, data, loss and error fit together, by training at the space's corners.
+
+    Each corner of the search space is trained for one epoch on the few examples `few`.
 
     Raises:
-        InputError: they do not; the message says what the network, the loss or the error raised.
+        InputError: the network, the loss or the error raises an exception, or the error is
+            negative.
     """
     cpu = torch.device("cpu")
     split = Split.of(few, held_out, cpu, error_function(data))
@@ -194,20 +213,20 @@ def check_trains(protocol: Protocol, few: Examples, held_out: Examples, data: Da
         config = replace(TrainingConfig.of(protocol, params), batch_size=N_TRIED)
         check_outputs(config, split)
         what = f"{protocol.architecture} cannot be trained on {protocol.dataset} with {params}"
-        with suppress(DivergedError), foreign(what):  # the search will tell what diverges
+        with suppress(DivergedError), foreign(what):  # a configuration may diverge
             error = Training(config, split, cpu, ("check",)).run_epoch()
             if error < 0:
                 raise InputError(
-                    f"the error of the data set {protocol.dataset} is {error}; it should be from "
-                    "0, which is best"
+                    f"the error of the data set {protocol.dataset} is {error}; it should be at "
+                    "least 0, which is best"
                 )
 
 
 def check_outputs(config: TrainingConfig, split: Split) -> None:
-    """See that the network can be built, and gives just the outputs that its architecture tells of.
+    """Check that the network can be built and returns the outputs that its architecture declares.
 
     Raises:
-        InputError: it cannot, or does not; the message says how.
+        InputError: the network cannot be built, cannot read the data, or returns other outputs.
     """
     entry, model = config.architecture, config.try_build()
     with foreign(f"{entry.name} cannot read its data with {config.params}"):
@@ -224,7 +243,11 @@ def check_outputs(config: TrainingConfig, split: Split) -> None:
 
 
 def corners(space: SearchSpace) -> Iterator[dict[str, Any]]:
-    """The lowest and highest values of all parameters, and each choice of a categorical one."""
+    """The configurations with which a space is checked.
+
+    One has the lowest values of all parameters, one the highest values. For each choice of a
+    categorical parameter there is another one with the lowest values of the others.
+    """
     distributions = space.distributions()
     lowest = {name: _ends(d)[0] for name, d in distributions.items()}
     yield space.decode(lowest)

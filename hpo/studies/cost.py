@@ -1,4 +1,7 @@
-"""What a study would cost, before it is created: counted in fold-epochs, timed on this machine."""
+"""The estimated cost of a study before it is created, timed on this machine.
+
+One fold-epoch is one epoch of training on one fold.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Unpack
@@ -19,10 +22,13 @@ from hpo.training.metrics import error_function
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """The most that a study can cost; pruning makes it less.
+    """An upper limit of a study's cost; pruning lowers the cost.
 
-    `fold_epoch_s` was timed on one core with the study's first configuration, or with the
-    architecture's defaults; larger networks and smaller batches of the space cost more.
+    `trial_fold_epochs` counts the fold-epochs of all trials, `test_epochs` the epochs of all test
+    runs. `fold_epoch_s` is the duration of one fold-epoch in seconds on one core. It is measured
+    with the configuration of the study's first trial, else with the architecture's defaults. Larger
+    networks and smaller batches in the search space take longer. `core_hours` is the duration of
+    all epochs on one core.
     """
 
     name: str
@@ -34,10 +40,11 @@ class Cost:
 
 
 def estimate(architecture: str, **settings: Unpack[StudySettings]) -> Cost:
-    """Check the settings of a study as creating it would, and say what it would cost.
+    """Check the settings of a study as `create_study` does, and estimate the study's cost.
 
     Raises:
-        InputError, RecipeError: a setting is wrong.
+        InputError: a setting is wrong.
+        RecipeError: the recipe is wrong.
     """
     draft = draft_study(architecture, **settings)
     protocol = draft.protocol
@@ -57,9 +64,8 @@ def estimate(architecture: str, **settings: Unpack[StudySettings]) -> Cost:
 
 def _fold_epoch_s(protocol: Protocol) -> float:
     cpu = torch.device("cpu")
-    purpose = derive("search", protocol.seed)
     data = load_dataset(protocol.dataset)
-    examples = data.draw_train(protocol.train_size, purpose)
+    examples = data.draw_train(protocol.train_size, derive("search", protocol.seed))
     folds = CrossValidation(examples, protocol.folds, protocol.seed, cpu, error_function(data))
     space, planned = protocol.search_space, planned_trials(protocol)
     params = space.decode(planned[0]) if planned else space.fixed
@@ -67,7 +73,7 @@ def _fold_epoch_s(protocol: Protocol) -> float:
     training = Training(
         replace(config, epochs=max(2, config.epochs)), folds.splits[0], cpu, ("cost",)
     )
-    training.run_epoch()  # the first is slower: torch prepares its kernels
+    training.run_epoch()  # the first epoch is slower: torch prepares its kernels
     before = training.train_s
     training.run_epoch()
     return training.train_s - before

@@ -1,4 +1,4 @@
-"""A new study before it is stored: its settings are resolved, frozen and checked, once each."""
+"""Drafts of studies: resolve the settings, freeze them in a protocol, check the protocol."""
 
 from dataclasses import dataclass
 from typing import Any, Unpack
@@ -17,11 +17,12 @@ from search_spaces.recipe import Recipe
 
 
 DEFAULT_TRIALS = 50
+"""Trials of a study if the user gives no number and the search space is not countable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A study that was checked and could be created; `n_trials` is its budget."""
+    """A checked study that is not stored yet; `n_trials` is its number of trials."""
 
     name: str
     protocol: Protocol
@@ -29,62 +30,64 @@ class Draft:
 
 
 def draft_study(architecture: str, **settings: Unpack[StudySettings]) -> Draft:
-    """Resolve, freeze and check the settings of a new study; writes nothing.
+    """Make a checked draft from the settings of a new study; writes nothing.
 
     `architecture` is a name that `hpo architectures` lists, or `package.module:attribute`.
 
     Raises:
-        InputError: a setting is wrong; the message names it.
-        RecipeError: the recipe is wrong; the message names file and line.
+        InputError: a setting is wrong; the message names the setting.
+        RecipeError: the recipe is wrong; the message names the file and the line.
         DataError: the files of the data set are missing or damaged.
     """
-    wanted = given(settings)
+    user_settings = given(settings)
     entry = architectures.get(architecture)
-    dataset, data = find_dataset(wanted.get("dataset"), entry)
-    recipe = find_recipe(entry, wanted.get("space"))
-    resolved = _resolved(wanted, recipe, data)
-    frozen = protocols.make(
+    dataset, data = find_dataset(user_settings.get("dataset"), entry)
+    recipe = find_recipe(entry, user_settings.get("space"))
+    resolved = _resolved(user_settings, recipe, data)
+    protocol = protocols.make(
         architecture=architecture,
         fingerprint=fingerprint(dataset),
         known=recipe.known,
         **(resolved | {"dataset": dataset, "space": recipe.space.to_json()}),
     )
-    checks.check(frozen, entry, data)
-    name = wanted.get("name")
+    checks.check(protocol, entry, data)
+    name = user_settings.get("name")
     return Draft(
         name=checked_name(default_name(architecture) if name is None else name),
-        protocol=frozen,
-        n_trials=_budget(frozen, wanted.get("trials")),
+        protocol=protocol,
+        n_trials=_n_trials(protocol, user_settings.get("trials")),
     )
 
 
-def _resolved(wanted: StudySettings, recipe: Recipe, data: DataSet) -> dict[str, Any]:
-    """The settings of the protocol, with what the recipe and the data set say where none is given.
+def _resolved(user_settings: StudySettings, recipe: Recipe, data: DataSet) -> dict[str, Any]:
+    """The settings of the protocol: those of the user, else those of the recipe and the data set.
 
     Raises:
-        InputError: epochs or batch size were given, and the recipe searches them.
+        InputError: the user and the search space of the recipe both set epochs or batch size.
     """
-    usual = {
+    fallbacks = {
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
         "train_size": data.default_train_size,
         "test_size": data.default_test_size,
     }
-    values: dict[str, Any] = {name: value for name, value in usual.items() if value is not None}
-    values |= {name: wanted[name] for name in wanted if name not in ("name", "trials")}  # type: ignore[literal-required]
+    values: dict[str, Any] = {name: value for name, value in fallbacks.items() if value is not None}
+    values |= {
+        name: value for name, value in user_settings.items() if name not in ("name", "trials")
+    }
     for name in ("epochs", "batch_size"):
         if name in recipe.space.names:
-            values[name] = _searched(name, wanted, recipe)
+            values[name] = _largest(name, user_settings, recipe)
     return values
 
 
-def _searched(name: str, wanted: StudySettings, recipe: Recipe) -> Any:
-    """Epochs or batch size that the recipe searches: the largest that a trial can have.
+def _largest(name: str, user_settings: StudySettings, recipe: Recipe) -> Any:
+    """The largest value of epochs or batch size in the recipe's search space.
 
     Raises:
-        InputError: they were given as a setting, too.
+        InputError: the user set the value, too.
     """
-    if name in wanted:
+    if name in user_settings:
         raise InputError(
             f"{name}: the recipe has it as a parameter; leave it out here, or give a recipe "
             "without it (--space)"
@@ -92,15 +95,15 @@ def _searched(name: str, wanted: StudySettings, recipe: Recipe) -> Any:
     return recipe.space.highest(name)
 
 
-def _budget(protocol: Protocol, trials: int | None) -> int:
-    """The number of trials: what was asked for, but at most one for each configuration.
+def _n_trials(protocol: Protocol, trials: int | None) -> int:
+    """The requested number of trials, at most one for each configuration of the search space.
 
     Raises:
-        InputError: there are more known configurations than trials.
+        InputError: the recipe has more known configurations than the study has trials.
     """
     most = count_configurations(protocol.sampler, protocol.search_space)
-    asked = trials or most or DEFAULT_TRIALS
-    n_trials = asked if most is None else min(asked, most)
+    requested = trials or most or DEFAULT_TRIALS
+    n_trials = requested if most is None else min(requested, most)
     if n_trials < len(protocol.known):
         raise InputError(
             f"trials: {n_trials} is fewer than the {len(protocol.known)} known configurations of "

@@ -1,7 +1,7 @@
-"""Studies: create, open, list, extend, pause, copy, delete.
+"""Create, open, list, extend, pause, resume and delete studies.
 
-Creating checks everything that can be checked before a worker starts; a study whose row exists
-can be worked on.
+`create_study` checks all that can be checked before a worker starts. Workers can therefore work on
+every study in the database.
 """
 
 import os
@@ -19,6 +19,7 @@ from storage.errors import StudyExistsError
 
 
 DEFAULT_STORAGE = "sqlite:///hpo.db"
+"""The database if neither an argument nor `HPO_STORAGE` names one: a file in the working folder."""
 
 
 class StudyKey(NamedTuple):
@@ -30,9 +31,10 @@ class StudyKey(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A study in a database; `n_trials` is its budget, `created_at` in seconds since 1970.
+    """A study in a database.
 
-    While it is `paused`, none of its work is given out.
+    `n_trials` is the number of trials of the search. `created_at` is in seconds since 1970. While a
+    study is `paused`, workers get none of its work.
     """
 
     id: int
@@ -49,16 +51,19 @@ class Study:
 
 
 def open_database(storage: str | None = None, *, create: bool = False) -> Database:
-    """The database at a URL, at that of HPO_STORAGE, or at `sqlite:///hpo.db`.
+    """Open the database at the URL `storage`, else at `HPO_STORAGE`, else at `sqlite:///hpo.db`.
+
+    With `create`, missing tables are created.
 
     Raises:
-        StorageError: it cannot be used, or holds no studies yet and `create` is not set.
+        EmptyStorageError: the database has no tables, and `create` is false.
+        StorageError: the database cannot be used.
     """
     return Database(storage_url(storage), create=create)
 
 
 def storage_url(storage: str | None = None) -> str:
-    """The URL that was given, that of HPO_STORAGE, or `sqlite:///hpo.db`."""
+    """The URL `storage`, else the URL in the variable `HPO_STORAGE`, else `sqlite:///hpo.db`."""
     return storage or os.environ.get("HPO_STORAGE") or DEFAULT_STORAGE
 
 
@@ -69,15 +74,15 @@ def create_study(
     if_not_exists: bool = False,
     **settings: Unpack[StudySettings],
 ) -> Study:
-    """Create a study of an architecture; a setting that is left out has its default.
+    """Create a study of an architecture; a missing setting gets its default.
 
     `architecture` is a name that `hpo architectures` lists, or `package.module:attribute`. With
-    `if_not_exists` a study of that name is given back as it is.
+    `if_not_exists`, an existing study of the same name is returned unchanged.
 
     Raises:
         InputError: a setting is wrong; nothing was written.
         RecipeError: the recipe is wrong; nothing was written.
-        StudyExistsError: the name is taken.
+        StudyExistsError: the name is taken, and `if_not_exists` is false.
         StorageError: the database cannot be used.
     """
     from hpo.studies.draft import draft_study  # loads torch
@@ -85,22 +90,22 @@ def create_study(
     draft = draft_study(architecture, **settings)
     with closing(open_database(storage, create=True)) as db:
         with suppress(StudyExistsError) if if_not_exists else nullcontext():
-            frozen = draft.protocol.model_dump_json()
-            studies.add(db, draft.name, frozen, draft.n_trials)
+            studies.add(db, draft.name, draft.protocol.model_dump_json(), draft.n_trials)
         return open_study(db, draft.name)
 
 
 def open_study(db: Database, name: str) -> Study:
-    """The study of that name.
+    """The study with the given name.
 
     Raises:
-        StudyMissingError: there is none.
+        StudyMissingError: no study has that name.
+        HpoError: the study's protocol cannot be read.
     """
     return _study(studies.get(db, name))
 
 
 class Unreadable(NamedTuple):
-    """A study whose protocol cannot be read, and why."""
+    """A study whose protocol cannot be read; `error` says why."""
 
     key: StudyKey
     name: str
@@ -108,7 +113,7 @@ class Unreadable(NamedTuple):
 
 
 def every(db: Database) -> tuple[list[Study], list[Unreadable]]:
-    """All studies of an open database, the oldest first, and those that cannot be read."""
+    """The readable and the unreadable studies of a database, each list from old to new."""
     readable: list[Study] = []
     unreadable: list[Unreadable] = []
     for row in studies.every(db):
@@ -120,11 +125,10 @@ def every(db: Database) -> tuple[list[Study], list[Unreadable]]:
 
 
 def _study(row: studies.StudyRow) -> Study:
-    frozen = protocols.read(row.protocol, row.name)
     return Study(
         id=row.study_id,
         name=row.name,
-        protocol=frozen,
+        protocol=protocols.read(row.protocol, row.name),
         n_trials=row.n_trials,
         created_at=row.created_at,
         paused=row.is_paused,
@@ -132,12 +136,12 @@ def _study(row: studies.StudyRow) -> Study:
 
 
 def extend_study(name: str, trials: int, storage: str | None = None) -> Study:
-    """Raise a study's budget to `trials` in all.
+    """Raise a study's total number of trials to `trials`.
 
     Raises:
-        StudyMissingError: there is no such study.
-        InputError: the number is smaller than the present one.
-        ConflictError: there are no more configurations to try.
+        StudyMissingError: no study has that name.
+        InputError: the new number is smaller than the present one, or above the limit.
+        ConflictError: the search space has fewer configurations than `trials`.
     """
     with closing(open_database(storage)) as db:
         return _extend(db, open_study(db, name), trials)
@@ -156,25 +160,27 @@ def _extend(db: Database, study: Study, trials: int) -> Study:
         raise ConflictError(f"the space of study {study.name!r} has only {most} configurations")
     try:
         studies.extend(db, study.name, trials)
-    except ValueError as error:  # somebody else has extended it further since
+    except ValueError as error:  # another command extended the study further
         raise InputError(f"trials: {error}") from error
     return open_study(db, study.name)
 
 
 def pause_study(name: str, storage: str | None = None) -> Study:
-    """Give out no more of a study's work until it is resumed; what is under way goes on.
+    """Pause a study: until it is resumed, workers start none of its work.
+
+    Work that has started is finished.
 
     Raises:
-        StudyMissingError: there is no such study.
+        StudyMissingError: no study has that name.
     """
     return _set_paused(name, storage, is_paused=True)
 
 
 def resume_study(name: str, storage: str | None = None) -> Study:
-    """Give out a paused study's work again.
+    """Resume a paused study: workers start its work again.
 
     Raises:
-        StudyMissingError: there is no such study.
+        StudyMissingError: no study has that name.
     """
     return _set_paused(name, storage, is_paused=False)
 
@@ -186,10 +192,10 @@ def _set_paused(name: str, storage: str | None, *, is_paused: bool) -> Study:
 
 
 def delete_study(name: str, storage: str | None = None) -> None:
-    """Delete a study and all that was recorded for it.
+    """Delete a study and all its records.
 
     Raises:
-        StudyMissingError: there is no such study.
+        StudyMissingError: no study has that name.
     """
     with closing(open_database(storage)) as db:
         studies.delete(db, name)

@@ -6,15 +6,18 @@ from hpo.errors import InputError
 
 
 def default_name(architecture: str) -> str:
-    """A study's name where none is given: `mynet:build` gives `mynet.build`."""
+    """The default name of a study: the architecture's name, with `.` for characters such as `:`.
+
+    For example, the architecture `mynet:build` gives `mynet.build`.
+    """
     return re.sub(r"[^A-Za-z0-9_-]+", ".", architecture).strip("._-")
 
 
 def checked_name(name: str) -> str:
-    """The name itself, if it can be used in a file name, a URL and a shell.
+    """Return `name` unchanged if file names, URLs and shells accept it as part.
 
     Raises:
-        InputError: the name cannot be used so.
+        InputError: the name is longer than 100 characters, or has characters that are not allowed.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise InputError(

@@ -1,4 +1,4 @@
-"""The data set and the recipe of a new study: the user's, else the architecture's own."""
+"""The data set and the recipe of a new study: those of the user, else of the architecture."""
 
 from pathlib import Path
 
@@ -10,15 +10,18 @@ from search_spaces.recipe import Recipe
 
 
 def find_dataset(name: str | None, entry: Architecture) -> tuple[str, DataSet]:
-    """The data set of that name, else the architecture's own, under the name that finds it again.
+    """The data set `name`, or else the architecture's own data set; returns its name and itself.
 
     Raises:
-        InputError: there is none, or it is made for another task.
-        DataError: its files are missing or damaged.
+        InputError: no data set has that name, the architecture has no data set of its own, or the
+            data set is for another task than the architecture.
+        DataError: the files of the data set are missing or damaged.
     """
     name = entry.dataset if name is None else name
     if name is None:
-        raise InputError(f"dataset: {entry.name} has none of its own; name one with --dataset")
+        raise InputError(
+            f"dataset: {entry.name} has no data set of its own; name one with --dataset"
+        )
     data = load_dataset(name)
     if entry.task not in (None, data.task):
         raise InputError(
@@ -28,26 +31,27 @@ def find_dataset(name: str | None, entry: Architecture) -> tuple[str, DataSet]:
 
 
 def find_recipe(entry: Architecture, space: Path | str | None) -> Recipe:
-    """The recipe in the file `space`, else the architecture's own.
+    """The recipe in the file `space`, or else the architecture's own recipe.
 
     Raises:
-        RecipeError: the file is wrong.
-        InputError: there is no file and no recipe.
+        RecipeError: the recipe file is wrong.
+        InputError: no file is given, and the architecture has no recipe of its own.
     """
     if space is not None:
         return recipe.read(Path(space), entry.name)
-    if (found := own_recipe(entry)) is None:
+    if (own := own_recipe(entry)) is None:
         raise InputError(f"there is no recipe for {entry.name}; give one with --space FILE")
-    return found
+    return own
 
 
 def own_recipe(entry: Architecture) -> Recipe | None:
-    """The recipe that comes with an architecture; None where there is none.
+    """The recipe that comes with an architecture; None if the architecture has no recipe.
 
-    In a file that holds a single one it need not be called by the name that was asked for.
+    A recipe file with one architecture may call it by another name. In a file with several, the
+    architecture's name selects the recipe.
 
     Raises:
-        RecipeError: the file is wrong.
+        RecipeError: the recipe file is wrong.
     """
     if entry.recipe is None:
         return recipe.bundled(entry.name)

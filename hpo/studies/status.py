@@ -1,6 +1,6 @@
-"""How a study stands: its state, its best configuration, who works on what.
+"""The status of a study: its state, its best configuration, its workers.
 
-A study's state is derived from what is recorded, never stored.
+The state is never stored. It is derived from the recorded trials and test runs.
 """
 
 import math
@@ -26,7 +26,7 @@ StudyState = Literal["searching", "confirming", "testing", "complete"]
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """How many trials of the budget are in which state."""
+    """The number of trials in each state; `target` is the total that the study is to have."""
 
     target: int
     complete: int
@@ -36,13 +36,13 @@ class Counts:
 
     @property
     def finished(self) -> int:
-        """Those that have an outcome."""
+        """The number of trials that have an outcome."""
         return self.complete + self.pruned + self.failed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
-    """The chosen trial, or the best so far; errors are fractions."""
+    """The chosen trial, or the best trial so far; errors are fractions from 0 to 1."""
 
     trial: int
     params: dict[str, Any]
@@ -53,7 +53,7 @@ class Best:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerStatus:
-    """What one worker does since when; silent where its lease has run out."""
+    """What a worker does, and for how many seconds; `is_silent` if its lease has run out."""
 
     name: str
     doing: str
@@ -64,9 +64,10 @@ class WorkerStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How much training is done, and about how much is left, in fold-epochs.
+    """The training of a study in fold-epochs: what is `done`, and an estimate of what is `left`.
 
-    What is left goes by the mean number of epochs of the trials so far, pruned ones among them.
+    The estimate assumes that the remaining trials train as many epochs as the ended ones did on
+    average, pruned trials included.
     """
 
     done: int
@@ -75,10 +76,12 @@ class Effort:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """A study as it stands; while it is `paused`, none of its work is given out.
+    """The present status of a study.
 
-    `edges` are looked for only by `show_study` and `list_studies`, for those who may widen a range:
-    a worker asks after every claim and has no use for them.
+    While the study is `paused`, workers start none of its work. `edges` lists the ends of search
+    ranges near which the best trials lie: a user may want to widen these ranges. Only `show_study`
+    and `list_studies` fill `edges`. `show` does not, because workers call it after every claim and
+    do not need them.
     """
 
     name: str
@@ -94,19 +97,19 @@ class Status:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is missing any more."""
+        """Whether all trials and test runs are done."""
         return self.state == "complete"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, as `hpo study show --json` prints them."""
+        """The status as plain values, in the form that `hpo study show --json` prints."""
         return asdict(self)
 
 
 def show(db: Database, study: Study) -> Status:
-    """How the study stands now.
+    """The present status of a study in an open database, without `edges`.
 
     Raises:
-        StudyMissingError: it was deleted.
+        StudyMissingError: the study was deleted.
     """
     row = studies.get(db, study.name)
     work = studies.work(db, study.id)
@@ -121,7 +124,7 @@ def show(db: Database, study: Study) -> Status:
         trials=counts,
         best=best,
         effort=_effort(work, study, counts, best),
-        workers=[_worker(each) for each in work if each.is_held],
+        workers=[_worker(row) for row in work if row.is_held],
     )
 
 
@@ -130,35 +133,38 @@ def _show_with_edges(db: Database, study: Study) -> Status:
 
 
 def _edges(db: Database, study: Study) -> list[CrowdedEdge]:
-    """Where the best trials crowd, but for the first ones, which no sampler drew."""
+    """The ends of ranges near which the best sampled trials lie.
+
+    The first trials (known configurations, centre) are left out, because no sampler drew them.
+    """
     space, n_first = study.protocol.search_space, len(study.protocol.first)
-    drawn = [
-        work
-        for work in studies.work(db, study.id)
-        if work.kind == "trial" and work.state in ("complete", "pruned") and work.trial >= n_first
+    sampled = [
+        row
+        for row in studies.work(db, study.id)
+        if row.kind == "trial" and row.state in ("complete", "pruned") and row.trial >= n_first
     ]
     params = studies.parameters(db, study.id)
     return crowded_edges(
         space,
         [
             (
-                space.decode(params[w.trial]),
-                recorded_error(w) if w.state == "complete" else math.inf,
+                space.decode(params[row.trial]),
+                recorded_error(row) if row.state == "complete" else math.inf,
             )
-            for w in drawn
+            for row in sampled
         ],
     )
 
 
 def _counts(work: Sequence[WorkRow], target: int) -> Counts:
-    trials = [each for each in work if each.kind == "trial"]
-    states = Counter(each.state for each in trials)
+    trials = [row for row in work if row.kind == "trial"]
+    states = Counter(trial.state for trial in trials)
     return Counts(
         target=target,
         complete=states["complete"],
         pruned=states["pruned"],
         failed=states["failed"],
-        running=sum(each.is_held for each in trials),
+        running=sum(trial.is_held for trial in trials),
     )
 
 
@@ -175,27 +181,30 @@ def _effort(work: Sequence[WorkRow], study: Study, counts: Counts, best: Best | 
     folds, epochs = study.protocol.folds, study.protocol.epochs
     trials = [w for w in work if w.kind == "trial"]
     ended = [w.n_epochs for w in trials if w.state != "live"]
-    left = folds * _left(trials, counts.target, mean(ended) if ended else epochs)
+    left = folds * _epochs_left(trials, counts.target, mean(ended) if ended else epochs)
     if best is not None or counts.finished < counts.target:
         tests = [w for w in work if best and w.kind == "test" and w.trial == best.trial]
-        per_test = best.params.get("epochs", epochs) if best else epochs
-        left += _left(tests, study.protocol.repeats, per_test)
+        test_epochs = best.params.get("epochs", epochs) if best else epochs
+        left += _epochs_left(tests, study.protocol.repeats, test_epochs)
     done = sum(w.n_epochs * (1 if w.kind == "test" else folds) for w in work)
     return Effort(done=done, left=round(left))
 
 
-def _left(pieces: Sequence[WorkRow], wanted: int, epochs: float) -> float:
-    """The epochs of pieces without an outcome, less those that workers have done of theirs."""
-    missing = wanted - sum(each.state != "live" for each in pieces)
-    return max(0.0, missing * epochs - sum(each.n_epochs for each in pieces if each.is_held))
+def _epochs_left(rows: Sequence[WorkRow], target: int, epochs: float) -> float:
+    """The epochs that are left until `target` trials or test runs have an outcome.
+
+    Each trains `epochs` epochs. Epochs that workers have done in unfinished work are subtracted.
+    """
+    n_missing = target - sum(row.state != "live" for row in rows)
+    return max(0.0, n_missing * epochs - sum(row.n_epochs for row in rows if row.is_held))
 
 
 def _best(db: Database, study: Study, work: Sequence[WorkRow], choice: int | None) -> Best | None:
-    """The chosen trial; before the choice, the one that would be chosen now."""
-    done = [w for w in work if w.kind == "trial" and w.state == "complete"]
-    if not done:
+    """The chosen trial; before the choice, the trial that would be chosen now."""
+    completed = [w for w in work if w.kind == "trial" and w.state == "complete"]
+    if not completed:
         return None
-    best = min(done, key=lambda w: (w.trial != choice, w.error, w.trial))
+    best = min(completed, key=lambda w: (w.trial != choice, w.error, w.trial))
     params = studies.parameters(db, study.id)[best.trial]
     return Best(
         trial=best.trial,
@@ -207,16 +216,16 @@ def _best(db: Database, study: Study, work: Sequence[WorkRow], choice: int | Non
 
 
 def test_runs(work: Sequence[WorkRow], trial: int) -> list[WorkRow]:
-    """A trial's finished test runs, by seed."""
+    """The complete test runs of a trial, ordered by seed."""
     tested = [w for w in work if w.kind == "test" and w.trial == trial and w.state == "complete"]
     return sorted(tested, key=lambda w: w.part)
 
 
 def recorded_error(work: WorkRow) -> float:
-    """The error of finished work.
+    """The recorded error of work that is done and did not fail.
 
     Raises:
-        ValueError: it has none, which only failed work may.
+        ValueError: the work has no recorded error, which is a mistake in the program.
     """
     if work.error is None:
         raise ValueError(f"{work.kind} {work.trial} is {work.state} without an error")
@@ -224,10 +233,9 @@ def recorded_error(work: WorkRow) -> float:
 
 
 def _worker(work: WorkRow) -> WorkerStatus:
-    what = f"trial {work.trial}" if work.kind == "trial" else f"test run {work.part}"
     return WorkerStatus(
         name=work.worker,
-        doing=what,
+        doing=f"trial {work.trial}" if work.kind == "trial" else f"test run {work.part}",
         since_s=round(work.since_s, 3),
         n_epochs=work.n_epochs,
         is_silent=work.is_silent,
@@ -235,21 +243,25 @@ def _worker(work: WorkRow) -> WorkerStatus:
 
 
 def list_trials(db: Database, study: Study) -> list[dict[str, Any]]:
-    """Every trial that was started, by number, as `hpo study trials --json` prints them."""
-    trials = [each for each in studies.work(db, study.id) if each.kind == "trial"]
-    params = studies.parameters(db, study.id)  # read last: a trial of the list may be brand-new
+    """The started trials by number, in the form that `hpo study trials --json` prints."""
+    trials = [row for row in studies.work(db, study.id) if row.kind == "trial"]
+    # Parameters are read second, so that a trial that has just started is listed with parameters.
+    params = studies.parameters(db, study.id)
     curves: dict[int, list[studies.Curve]] = {}
     for curve in studies.curves(db, study.id):
         curves.setdefault(curve.claim_id, []).append(curve)
     space = study.protocol.search_space
     return [
-        _trial(each, space.decode(p) if (p := params.get(each.trial)) else space.fixed, curves)
-        for each in trials
+        _trial(trial, space.decode(p) if (p := params.get(trial.trial)) else space.fixed, curves)
+        for trial in trials
     ]
 
 
 def _trial_state(work: WorkRow) -> str:
-    """Optuna's words: a trial that was given back waits for its next worker."""
+    """The state of a trial in Optuna's terms.
+
+    A trial is "waiting" if its worker gave it back unfinished and no other worker has taken it.
+    """
     if work.state != "live":
         return work.state
     return "running" if work.is_held else "waiting"
@@ -258,54 +270,55 @@ def _trial_state(work: WorkRow) -> str:
 def _trial(
     work: WorkRow, params: dict[str, Any], curves: dict[int, list[studies.Curve]]
 ) -> dict[str, Any]:
-    own = curves.get(work.id, [])
+    fold_curves = curves.get(work.id, [])
     return {
         "number": work.trial,
         "state": _trial_state(work),
         "params": params,
         "validation_error": work.error,
-        "fold_errors": [curve.error for curve in own],
+        "fold_errors": [curve.error for curve in fold_curves],
         "n_epochs": work.n_epochs,
         "n_attempts": work.n_attempts,
-        "train_s": round(sum(curve.train_s for curve in own), 3),
+        "train_s": round(sum(curve.train_s for curve in fold_curves), 3),
         "worker": work.worker,
         "failure": work.failure,
     }
 
 
 def list_studies(storage: str | None = None) -> list[Status]:
-    """How every study of a database stands; none where there is no database yet.
+    """The status of every study in a database; empty if the database does not exist yet.
 
-    Of a study that cannot be read, stderr says so.
+    A study that cannot be read is left out, and a warning is logged.
 
     Raises:
         StorageError: the database cannot be used.
     """
     try:
-        with closing(open_database(storage)) as db, events.heard(events.printer("text")):
+        with closing(open_database(storage)) as db:
             readable, unreadable = every(db)
-            for each in unreadable:
-                events.warn("study_left_out", f"study {each.name} is left out: {each.error}")
+            for left_out in unreadable:
+                message = f"study {left_out.name} is left out: {left_out.error}"
+                events.warn("study_left_out", message)
             return [_show_with_edges(db, study) for study in readable]
     except EmptyStorageError:
         return []
 
 
 def show_study(name: str, storage: str | None = None) -> Status:
-    """How a study stands now.
+    """The present status of the study with the given name.
 
     Raises:
-        StudyMissingError: there is no such study.
+        StudyMissingError: no study has that name.
     """
     with closing(open_database(storage)) as db:
         return _show_with_edges(db, open_study(db, name))
 
 
 def study_trials(name: str, storage: str | None = None) -> list[dict[str, Any]]:
-    """Every trial of a study that was started, by number.
+    """The started trials of the study with the given name, ordered by trial number.
 
     Raises:
-        StudyMissingError: there is no such study.
+        StudyMissingError: no study has that name.
     """
     with closing(open_database(storage)) as db:
         return list_trials(db, open_study(db, name))

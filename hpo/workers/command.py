@@ -71,8 +71,8 @@ def run_worker(
     own_name = events.worker_name(0) if n_workers == 1 else None
     stop = Stop()
     with (
-        events.heard(events.printer(log_format), worker=own_name),
-        events.warnings_told(),
+        events.attached(events.printer(log_format), worker=own_name),
+        events.captured_warnings(),
         handled(_asking(stop, second_ends=n_workers == 1), *SIGNALS),
         closing(_opened(lifecycle.storage_url(storage), study, limits, stop)) as db,
         _watched(db, metrics_host, metrics_port),
@@ -128,7 +128,7 @@ def _watched(db: Database, host: str, port: int | None) -> Iterator[None]:
     from hpo.workers.prometheus import Monitor, served
 
     monitor = Monitor(db)
-    with events.heard(monitor), served(monitor, host, port):
+    with events.attached(monitor), served(monitor, host, port):
         yield
 
 

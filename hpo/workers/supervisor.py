@@ -236,7 +236,7 @@ def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> No
     leave_with_parent(signal.SIGTERM)  # the work is given back first
     try:
         name = events.worker_name(index)
-        with events.heard(_Relay(pipe), worker=name), events.warnings_told():  # type: ignore[arg-type]
+        with events.attached(_Relay(pipe), worker=name), events.captured_warnings():  # type: ignore[arg-type]
             _work(index, assignment, stop)
         with suppress(BrokenPipeError):
             pipe.send(DONE)

@@ -351,7 +351,7 @@ class TestCheck:
         assert done.code == 1
         assert findings["study tiny"]["verdict"] == "bad"
         words = findings["study tiny"]["words"]
-        assert words.count("FAIL in Optuna's") == databases.MOST_TOLD
+        assert words.count("FAIL in Optuna's") == databases.MAX_LISTED
         assert "; and 1 more; " in words
         assert "restore a backup, or run hpo study delete tiny --yes" in words
 
@@ -411,7 +411,7 @@ class TestCheck:
     ) -> None:
         create()
         assert checked()[1]["room"]["verdict"] == "good"
-        monkeypatch.setattr(databases, "LITTLE_ROOM", 1 << 80)
+        monkeypatch.setattr(databases, "MIN_FREE_BYTES", 1 << 80)
         done, findings = checked()
         assert done.code == 0
         assert findings["room"]["verdict"] == "note"

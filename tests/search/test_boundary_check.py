@@ -302,4 +302,4 @@ def test_a_study_whose_rates_are_nearly_all_too_low_says_which_end_to_widen(
 
     last = must("study show low").splitlines()[-1]
     words = f"{edge['n_there']} of the best 5 trials near its upper end 0.01"
-    assert last == f"at an edge  learning_rate: {words}; widen the range if it can be"
+    assert last == f"at an edge  learning_rate: {words}; widen the range if possible"

@@ -460,7 +460,7 @@ class TestTheCommand:
         assert "secret-word" not in done.out + done.err
 
     def test_a_long_copy_says_how_far_it_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(databases, "TOLD_S", 0.0)
+        monkeypatch.setattr(databases, "PROGRESS_S", 0.0)
         must("worker --study tiny --processes 1 --max-trials 1")
         done = hpo("study copy tiny --to sqlite:///other.db --json")
         n_rows = json.loads(done.out)["n_rows"]

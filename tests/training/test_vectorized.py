@@ -238,7 +238,7 @@ def run_study(folder: Path, text: str, *, vectorized: bool) -> tuple[list[WorkRo
             told.append(events.event_of(record))
 
     db = open_database(url)
-    with events.heard(Noted()):
+    with events.attached(Noted()):
         Worker(db, vectorized=vectorized).run("siamese")
     pieces = studies.work(db, open_study(db, "siamese").id)
     assert audit.differences(db, open_study(db, "siamese").id, n_folds=TINY["folds"]) == []

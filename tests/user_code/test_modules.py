@@ -134,7 +134,7 @@ NETWORKS = {
     "nets:NETWORK": "its type is Linear",
     "nets:needy": "the factory of nets:needy needs depth: every parameter is a hyperparameter",
     "nets:nameless": r"the factory of nets:nameless takes \*\*options: hyperparameters have to",
-    "nets:clashing": "nets:clashing has a hyperparameter momentum, which is the name of one that",
+    "nets:clashing": "nets:clashing has a hyperparameter momentum, but every training already has",
     "nets:text": "the factory of nets:text gives no torch module",
     "nets:refusing": "nets:refusing cannot be built with .*: KeyError: 'no such width'",
     "nets:points": "nets:points cannot read its data with .*: RuntimeError: mat1 and mat2",
@@ -169,7 +169,7 @@ DATA_SETS = {
     "points:Pair": "draw_train gives a tuple, not hpo.Examples",
     "points:Random": "two draws of one size and seed differ",
     "points:Narrow": "points:Narrow cannot be drawn from: ValueError: Seed must be between",
-    "points:OddError": "the error of the data set points:OddError is -1.0; it should be from 0",
+    "points:OddError": "the error of the data set points:OddError is -1.0; it should be at least 0",
     "points:BadError": "nets:points cannot be trained on points:BadError with .*: AttributeError",
 }
 
@@ -250,7 +250,7 @@ class TestByModule:
         ("name", "says"),
         [
             ("nets:ALONE --dataset digits", "there is no recipe for nets:ALONE; give one with"),
-            ("nets:ALONE", "dataset: nets:ALONE has none of its own; name one with --dataset"),
+            ("nets:ALONE", "dataset: nets:ALONE has no data set of its own; name one with"),
             ("nets:LOST --dataset digits", "nowhere.yaml: cannot be read: No such file"),
         ],
     )

@@ -88,7 +88,7 @@ def imported(folder: Path) -> list[str]:
     return found
 
 
-REFUSAL = "is not hpo's own, and no other code is to run here (--no-foreign-code)"
+REFUSAL = "is not hpo's own, and no other code may run here (--no-foreign-code)"
 
 
 def untouched(folder: Path, name: str) -> bool:

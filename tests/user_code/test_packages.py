@@ -181,7 +181,7 @@ class TestInstalled:
         assert worker.returncode == 2
         (error,) = [line for line in worker.stderr.splitlines() if line.startswith("error")]
         assert error.startswith("error: this machine has no architecture point-net, which the ")
-        assert error.endswith("; install here the package that it comes from")
+        assert error.endswith("; install the package that provides it")
         trials = show("point-net", storage)["trials"]
         assert (trials["running"], trials["failed"], trials["complete"]) == (0, 0, 0)
 
