@@ -63,7 +63,14 @@ def parse(words: list[str]) -> None:
     command.make_context("hpo", words, parent=context)
 
 
-MENTIONED = (["--help"], ["study", "create"], ["study", "copy"], ["study", "trials"])
+MENTIONED = (
+    ["--help"],
+    ["--version"],
+    ["--install-completion"],
+    ["study", "create"],
+    ["study", "copy"],
+    ["study", "trials"],
+)
 """Commands that the text speaks of without saying what they are to be done to."""
 
 
