@@ -173,11 +173,11 @@ def test_the_table_of_events_names_those_that_the_program_tells() -> None:
     assert first_cells(OPERATIONS, "Logs") == told
 
 
-def test_the_table_of_figures_names_those_that_are_served(sqlite_url: str) -> None:
+def test_the_table_of_metrics_names_those_that_are_served(sqlite_url: str) -> None:
     db = Database(sqlite_url, create=True)
     families = {family.name for family in Monitor(db).registry.collect()}
     db.close()
-    named = {name.removesuffix("_total") for name in first_cells(OPERATIONS, "Figures")}
+    named = {name.removesuffix("_total") for name in first_cells(OPERATIONS, "Metrics")}
     assert named == families
 
 
