@@ -1,6 +1,6 @@
 """Draw docs/picture.svg, the README's picture: a real study on digits, halfway and complete.
 
-    python docs/picture.py
+python docs/picture.py
 """
 
 import os
@@ -15,13 +15,15 @@ from rich.console import Console
 from rich.text import Text
 
 from hpo.reports.study_progress import StudyProgress
-from hpo.studies.status import show
 from hpo.studies.lifecycle import open_database, open_study
+from hpo.studies.status import show
 
 
 PICTURE = Path(__file__).parent / "picture.svg"
 WIDTH = 100
-WEB_FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)  # the picture must load no fonts from the web
+WEB_FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)
+"""Removed from the picture, which must load nothing from the web."""
+
 CREATE = ("study", "create", "--architecture", "siamese", "--dataset", "digits")
 SMALL = ("--trials", "12", "--folds", "3", "--epochs", "10", "--repeats", "5")
 

@@ -19,7 +19,7 @@ from hpo.commands.tables import REPRODUCTION_HEAD, reproduction_row
 TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 LEFT, TOP, ROW, SCALE, MOST = 190, 40, 22, 18, 26
-"""Pixels left of and above the plot, of a row, and of one percent; the greatest percentage shown."""
+"""Pixels left of the plot, above it, of a row and of one percent; the greatest percentage shown."""
 
 REPORTED, MEASURED = "#9a9a9a", "#0b66c3"
 
