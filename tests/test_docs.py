@@ -27,6 +27,7 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 REPORTS = (ROOT / "docs" / "reports.md").read_text()
 OTHERS = [
     REPORTS,
+    (ROOT / "CONTRIBUTING.md").read_text(),
     *((ROOT / "docs" / name).read_text() for name in ("reliability.md", "performance.md")),
 ]
 
@@ -139,10 +140,14 @@ def test_a_public_name_is_no_module_that_hides_it(name: str) -> None:
         assert not isinstance(getattr(hpo, name), ModuleType)
 
 
-def test_links_to_files_of_the_repository_lead_somewhere() -> None:
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_files_of_the_repository_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    files = [page.parent / link for link in links if "://" not in link]
+    assert [str(file) for file in files if not file.exists()] == []
 
 
 def test_the_table_of_the_reports_has_every_network() -> None:
