@@ -1,17 +1,17 @@
-# One image for workers, the dashboard and every other command: `docker run IMAGE worker --help`.
+# One image for every hpo command: `docker run IMAGE worker --help`.
 #
-# torch comes with CUDA unless pip is shown a CPU build, which is a tenth of the size:
+# By default pip installs torch with CUDA. A CPU build is a tenth of the size:
 #   docker build --build-arg PIP_EXTRA_INDEX_URL=<PyTorch's index of CPU builds> -t hpo .
 FROM python:3.12-slim
 
 ARG PIP_EXTRA_INDEX_URL
 
-# The cache of downloaded data is a folder of its own, for a volume; a new volume takes over its owner.
+# Downloaded data go to /cache, where a volume can be mounted. A new volume gets the owner of /cache.
 ENV PYTHONUNBUFFERED=1 XDG_CACHE_HOME=/cache
 RUN useradd --create-home hpo && mkdir /cache && chown hpo:hpo /cache
 
 WORKDIR /src
-# By itself, so that a change to the code does not fetch it again.
+# A layer for torch alone, so that a change to the code does not download torch again.
 COPY constraints.txt .
 RUN pip install --no-cache-dir -c constraints.txt torch
 COPY pyproject.toml README.md LICENSE cli.py ./

@@ -1,4 +1,4 @@
-# make demo | test | chaos | bench | lint | format | clean; each makes .venv and installs what it needs, once.
+# make demo | test | chaos | bench | lint | format | clean. Each installs what it needs into .venv, once.
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,13 +16,13 @@ DEMO := HPO_STORAGE=sqlite:///demo/hpo.db $(BIN)/hpo
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    a small study on bundled data, in the folder demo/"
-	@echo "make test    tests, style and types (make test ARGS='-k claims' for some)"
-	@echo "make chaos   killed processes, studies under faults, for docs/reliability.md (ARGS=--short: small ones)"
-	@echo "make bench   speed beside a plain script's, on MNIST (BENCHMARKS='steps startup': some of it)"
-	@echo "make lint    style and types"
-	@echo "make format  puts the code into the house style"
-	@echo "make clean   removes caches, builds and the demo (.venv stays)"
+	@echo "make demo    run a small study on bundled data, in the folder demo/"
+	@echo "make test    run the tests, check style and types (ARGS='-k claims': some of the tests)"
+	@echo "make chaos   run studies under faults; writes docs/reliability.md (ARGS=--short: small studies)"
+	@echo "make bench   measure speed, on MNIST (BENCHMARKS='steps startup': some of the benchmarks)"
+	@echo "make lint    check style and types"
+	@echo "make format  sort imports and format the code"
+	@echo "make clean   remove caches, builds and the demo; keep .venv"
 
 demo: $(INSTALLED)
 	mkdir -p demo
@@ -38,7 +38,7 @@ chaos: $(INSTALLED_TEST)
 	$(BIN)/python -m pytest tests/chaos tests -o 'norecursedirs=.* __pycache__' -m chaos -n 0 --dist loadgroup --timeout 900 $(ARGS)
 
 bench: $(INSTALLED_TEST)
-	@for each in $(BENCHMARKS); do echo; PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m benchmarks.$$each || exit; done
+	@for benchmark in $(BENCHMARKS); do echo; PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m benchmarks.$$benchmark || exit; done
 
 lint: $(INSTALLED_TEST)
 	$(BIN)/ruff check $(CODE)
@@ -54,7 +54,7 @@ clean:
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: name Python 3.11 or newer, as in make PYTHON=python3.12" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: name a Python of 3.11 or newer, as in make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): hpo needs 3.11 or newer, as in make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 

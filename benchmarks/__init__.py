@@ -1,1 +1,1 @@
-"""Measurements; README.md tells what they showed."""
+"""Benchmarks. README.md says what each of them measures."""

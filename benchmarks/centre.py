@@ -1,10 +1,10 @@
-"""How good the centre of a search space is, beside the known configuration and random points.
+"""Compare the centre of a search space with the known configuration and with random points.
 
-Every architecture's search begins with its known configuration and the centre of its space. Here a
-search by the real program goes on with ten random points, without a pruner: 3 folds, the recipe's
-epochs. What is compared are validation errors; the best of ten is the least of ten noisy ones.
+Each search has one known configuration, the centre and ten random points, 3 folds, the recipe's
+epochs and no pruner. It runs the real `hpo worker`. The validation errors are compared. The best of
+the ten points is biased, as it is the smallest of ten noisy errors.
 
-Prints progress to stderr, Markdown to stdout:
+Prints progress to stderr and Markdown to stdout:
 
     HPO_DATA_DIR=... python -m benchmarks.centre --folder FOLDER
 """
@@ -26,11 +26,11 @@ from hpo.subprocesses.pool import spread
 
 POINTS = 10
 SEED = 103
-"""Of the random points; no other search here has it."""
+"""Seed of the random points. No other benchmark uses it."""
 
 
-class Beside(NamedTuple):
-    """Validation errors (fractions; infinite where the training failed)."""
+class Errors(NamedTuple):
+    """Validation errors as fractions; infinity if the training failed."""
 
     known: float
     centre: float
@@ -38,55 +38,60 @@ class Beside(NamedTuple):
 
     @property
     def n_better(self) -> int:
-        """How many of the random points are better than the centre."""
-        return sum(each < self.centre for each in self.random)
+        """Number of random points that are better than the centre."""
+        return sum(error < self.centre for error in self.random)
 
 
-def measure(job: tuple[str, Path]) -> Beside:
-    """One search."""
+def measure(job: tuple[str, Path]) -> Errors:
+    """Search one architecture; the folder keeps the result."""
     architecture, folder = job
     search = Search(architecture=architecture, sampler="random", pruner="none", seed=SEED)
     trials = searches.kept(search, folder / "centre", trials=2 + POINTS)
-    errors = [math.inf if each.error is None else each.error for each in trials]
-    return Beside(errors[0], errors[1], errors[2:])
+    errors = [math.inf if trial.error is None else trial.error for trial in trials]
+    return Errors(errors[0], errors[1], errors[2:])
 
 
-def report(found: dict[str, Beside]) -> str:
-    """A row each, and what they say together."""
+def report(measured: dict[str, Errors]) -> str:
+    """A table with a row for each architecture, and a sentence about all of them."""
     lines = ["| architecture | known, % | centre, % | best of ten, % | median of ten, % | better |"]
     lines.append("| --- | --- | --- | --- | --- | --- |")
-    for name, each in found.items():
-        middle = statistics.median(each.random)
-        figures = (each.known, each.centre, min(each.random), middle)
+    for name, errors in measured.items():
+        median = statistics.median(errors.random)
+        figures = (errors.known, errors.centre, min(errors.random), median)
         cells = [f"`{name}`", *(f"{100 * figure:.1f}" for figure in figures)]
-        lines.append("| " + " | ".join([*cells, f"{each.n_better} of {len(each.random)}"]) + " |")
-    n_better = sum(each.centre < each.known for each in found.values())
-    share = statistics.mean(each.n_better / len(each.random) for each in found.values())
+        lines.append(
+            "| " + " | ".join([*cells, f"{errors.n_better} of {len(errors.random)}"]) + " |"
+        )
+    n_better = sum(errors.centre < errors.known for errors in measured.values())
+    share = statistics.mean(errors.n_better / len(errors.random) for errors in measured.values())
     lines.append(
-        f"\nThe centre is better than the known configuration on {n_better} of {len(found)} "
-        f"networks; in the mean {share:.0%} of the random points are better than it is."
+        f"\nThe centre is better than the known configuration on {n_better} of "
+        f"{len(measured)} networks. On average {share:.0%} of the random points are better than "
+        "the centre."
     )
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Measure what is not kept yet, print the table."""
+    """Run the searches that the folder does not have yet; print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("architectures", nargs="*", help="default: all of the zoo")
+    parser.add_argument("architectures", nargs="*", help="default: the whole zoo")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="what is done is kept here, for another run")
+    parser.add_argument("--folder", type=Path, help="keeps finished searches for the next run")
     options = parser.parse_args()
     names = options.architectures or list(architectures)
     names = [name for name in names if recipe(name).known]
     with tempfile.TemporaryDirectory() as temporary:
         jobs = [(name, options.folder or Path(temporary)) for name in names]
-        found = {}
-        for (name, _), each in spread(measure, jobs, options.processes):
-            found[name] = each
-            say(f"{len(found)} of {len(names)}: {name}: {each.n_better} better than the centre")
-    print(f"{conditions('centre')}\n\n{report({name: found[name] for name in names})}")
+        measured = {}
+        for (name, _), errors in spread(measure, jobs, options.processes):
+            measured[name] = errors
+            say(
+                f"{len(measured)} of {len(names)}: {name}: {errors.n_better} better than the centre"
+            )
+    print(f"{conditions('centre')}\n\n{report({name: measured[name] for name in names})}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a measurement was made with, and how it tells of its progress."""
+"""The conditions of a measurement, and its progress messages."""
 
 import datetime
 import platform
@@ -13,7 +13,7 @@ from hpo.machine import count_cores
 
 
 def conditions(name: str, *more: str) -> str:
-    """The day, the machine's cores, the versions (and `more` of them), and the command."""
+    """The date, the machine's cores, the versions (and those in `more`), and the command."""
     today = datetime.datetime.now(datetime.UTC).date()
     command = shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
     features = torch.backends.cpu.get_cpu_capability()
@@ -27,6 +27,6 @@ def conditions(name: str, *more: str) -> str:
     return f"{today}, {count_cores()} cores ({features}), {', '.join(versions)}, `{command}`"
 
 
-def say(words: str) -> None:
-    """A line of progress."""
-    print(words, file=sys.stderr, flush=True)
+def say(message: str) -> None:
+    """Print a line of progress to stderr."""
+    print(message, file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
 """Exhaustive searches: full cross-validation of 60 random points of a recipe's space.
 
-What they found is kept in `benchmarks/exhaustive/`, a file for each architecture and seed.
+Their results are in `benchmarks/exhaustive/`, one file for each architecture and seed.
 """
 
 import json
@@ -16,14 +16,22 @@ from hpo.statistics import mean
 
 
 KEPT = Path(__file__).parent / "exhaustive"
+"""Folder of the results."""
+
 POINTS = 60
+"""Trials of an exhaustive search."""
+
 FIRST_SEED = 100
-"""Of their studies; no search that is compared with them has it or a later one."""
+"""Lowest seed of an exhaustive search. Searches that are compared with it have lower seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exhaustive:
-    """One such search: all its trials, the chosen one, errors on fresh folds (fractions)."""
+    """One exhaustive search.
+
+    `chosen` is the number of the chosen trial. `fresh_chosen` and `fresh_known` are the errors of
+    the chosen and of the known configuration on fresh folds, as fractions.
+    """
 
     architecture: str
     seed: int
@@ -34,20 +42,20 @@ class Exhaustive:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """From a file of `KEPT`."""
-        written = json.loads(path.read_text())
-        trials = tuple(Trial(**each) for each in written.pop("trials"))
-        return cls(trials=trials, **written)
+        """Read a file of the folder `KEPT`."""
+        stored = json.loads(path.read_text())
+        trials = tuple(Trial(**trial) for trial in stored.pop("trials"))
+        return cls(trials=trials, **stored)
 
     @classmethod
     def run(cls, architecture: str, seed: int, folder: Path) -> Self:
-        """Search and measure; the folder keeps what is done."""
+        """Search and measure the choice; the folder keeps finished parts."""
         search = Search(
             architecture=architecture, sampler="random", pruner="none", seed=seed, known=False
         )
         trials = searches.kept(search, folder / "exhaustive", trials=POINTS)
-        done = [each for each in trials if each.state == "complete"]
-        chosen = min(done, key=lambda trial: (trial.error, trial.number))
+        complete = [trial for trial in trials if trial.state == "complete"]
+        chosen = min(complete, key=lambda trial: (trial.error, trial.number))
         known = recipe(architecture).known[0]
         return cls(
             architecture=architecture,
@@ -61,10 +69,10 @@ class Exhaustive:
     @property
     def choice(self) -> Trial:
         """The chosen trial."""
-        return next(each for each in self.trials if each.number == self.chosen)
+        return next(trial for trial in self.trials if trial.number == self.chosen)
 
     def write(self) -> None:
-        """Keep it."""
+        """Write the search to its file in the folder `KEPT`."""
         path = KEPT / self.architecture / f"{self.seed}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         searches.write(path, asdict(self))
@@ -72,38 +80,38 @@ class Exhaustive:
 
 @dataclass(frozen=True)
 class Goal:
-    """What searches of an architecture are measured against: means over its exhaustive searches."""
+    """The target of searches of one architecture: means over its exhaustive searches."""
 
-    found: tuple[Exhaustive, ...]
+    searches: tuple[Exhaustive, ...]
 
     @classmethod
     def read(cls, architecture: str) -> Self:
-        """As it is kept.
+        """Read the exhaustive searches of an architecture.
 
         Raises:
-            HpoError: no exhaustive search of this architecture is.
+            HpoError: the folder `KEPT` has no exhaustive search of the architecture.
         """
         paths = sorted((KEPT / architecture).glob("*.json"))
         if not paths:
-            raise HpoError(f"no exhaustive search of {architecture} is kept; use --exhaustive")
+            raise HpoError(f"{architecture} has no exhaustive search; make one with --exhaustive")
         return cls(tuple(Exhaustive.read(path) for path in paths))
 
     @property
     def error(self) -> float:
-        """Of the choices, on fresh folds."""
-        return mean(mean(each.fresh_chosen) for each in self.found)
+        """Mean error of the choices on fresh folds."""
+        return mean(mean(search.fresh_chosen) for search in self.searches)
 
     @property
     def known_error(self) -> float:
-        """Of the known configuration, on fresh folds."""
-        return mean(self.found[0].fresh_known)
+        """Error of the known configuration on fresh folds."""
+        return mean(self.searches[0].fresh_known)
 
     @property
     def fold_epochs(self) -> float:
-        """Of one search."""
-        return mean(sum(trial.fold_epochs for trial in each.trials) for each in self.found)
+        """Fold-epochs of one search."""
+        return mean(sum(trial.fold_epochs for trial in search.trials) for search in self.searches)
 
     @property
     def seconds(self) -> float:
-        """Of one search, from its first claim to its last result."""
-        return mean(each.trials[-1].ended_s for each in self.found)
+        """Seconds of one search, from its first claim to its last result."""
+        return mean(search.trials[-1].ended_s for search in self.searches)

@@ -1,4 +1,4 @@
-"""Studies of which many trials are finished, written in batches, for hpo and for plain Optuna."""
+"""Create studies with many finished trials, for hpo and for plain Optuna, in batches of rows."""
 
 import datetime
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _NOTES: sa.Table = optuna_tables.TrialSystemAttributeModel.__table__
 
 
 def create_ours(db: Database, name: str, protocol: Protocol, n_finished: int, n_more: int) -> int:
-    """A study of hpo with so many finished trials and a budget for so many more; gives its id."""
+    """Create a study of hpo with finished trials and a budget for `n_more`; return its id."""
     text = protocol.model_dump_json()
     study_id = studies.add(db, name, text, n_finished + n_more)
     with db.engine.begin() as connection:
@@ -37,7 +37,7 @@ def create_ours(db: Database, name: str, protocol: Protocol, n_finished: int, n_
 
 
 def create_plain(db: Database, name: str, protocol: Protocol, n_finished: int) -> int:
-    """The same study of Optuna alone, its known configurations enqueued; gives its id."""
+    """Create the same study in plain Optuna, with known configurations enqueued; return its id."""
     study = optuna.create_study(study_name=name, storage=db.optuna)
     with db.engine.begin() as connection:
         _write_trials(connection, study._study_id, protocol, n_finished)
@@ -47,7 +47,7 @@ def create_plain(db: Database, name: str, protocol: Protocol, n_finished: int) -
 
 
 Errors = dict[int, tuple[int, float]]
-"""Each trial's id and error, by its number."""
+"""Id and error of each trial, by the trial's number."""
 
 
 def _write_trials(
@@ -57,9 +57,9 @@ def _write_trials(
     moments = {"datetime_start": now, "datetime_complete": now}
     row = {"study_id": study_id, "state": TrialState.COMPLETE, **moments}
     _insert(connection, _TRIALS, [{**row, "number": number} for number in range(n_trials)])
-    found = sa.select(_TRIALS.c.number, _TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id)
-    ids = dict(connection.execute(found).tuples().all())
-    drawn = {ids[number]: params for number, params in enumerate(_drawn(protocol, n_trials))}
+    query = sa.select(_TRIALS.c.number, _TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id)
+    ids = dict(connection.execute(query).tuples().all())
+    drawn = {ids[number]: params for number, params in enumerate(_draw(protocol, n_trials))}
     _write_parameters(connection, protocol, drawn)
     errors = {trial_id: error_of(params) for trial_id, params in drawn.items()}
     _write_errors(connection, errors)
@@ -71,12 +71,15 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any
         connection.execute(sa.insert(table), rows)
 
 
-def _drawn(protocol: Protocol, n_trials: int) -> list[dict[str, Any]]:
+def _draw(protocol: Protocol, n_trials: int) -> list[dict[str, Any]]:
     sampler = optuna.samplers.RandomSampler(seed=0)
     study, trial = optuna.create_study(), optuna.trial.create_trial(value=0.0)
     distributions = protocol.search_space.distributions().items()
     return [
-        {name: sampler.sample_independent(study, trial, name, each) for name, each in distributions}
+        {
+            name: sampler.sample_independent(study, trial, name, distribution)
+            for name, distribution in distributions
+        }
         for _ in range(n_trials)
     ]
 
@@ -93,7 +96,7 @@ def _write_parameters(
 
 
 def _write_errors(connection: sa.Connection, errors: dict[int, float]) -> None:
-    """The errors as values, as reports after the first epoch, and as a pruner's notes of them."""
+    """Write the errors as values, as reports after the first epoch, and as notes of a pruner."""
     for id_type, table, row, column in (
         (float, _VALUES, {"objective": 0, "value_type": "FINITE"}, "value"),
         (float, _REPORTS, {"step": 1, "intermediate_value_type": "FINITE"}, "intermediate_value"),
@@ -123,14 +126,14 @@ def _write_claims(connection: sa.Connection, study_id: int, errors: Errors) -> N
 
 
 @dataclass(frozen=True)
-class Made:
+class TrialCounts:
     """How many of a study's trials are finished, and how many are not."""
 
     n_finished: int
     n_unfinished: int
 
 
-def made(db: Database, study_id: int) -> Made:
+def count_trials(db: Database, study_id: int) -> TrialCounts:
     """Count a study's trials in Optuna's tables."""
     is_finished = _TRIALS.c.state.in_([TrialState.COMPLETE, TrialState.PRUNED])
     query = sa.select(is_finished, sa.func.count()).where(_TRIALS.c.study_id == study_id)
@@ -138,4 +141,4 @@ def made(db: Database, study_id: int) -> Made:
         counts = {
             bool(finished): n for finished, n in connection.execute(query.group_by(is_finished))
         }
-    return Made(counts.get(True, 0), counts.get(False, 0))
+    return TrialCounts(counts.get(True, 0), counts.get(False, 0))

@@ -1,7 +1,8 @@
-"""How good a configuration is: its error in repeated cross-validations on fresh examples and folds.
+"""Measure a configuration by repeated cross-validations on fresh examples and folds.
 
-No search has seen them, and they are the same for all configurations, which are so compared pair by
-pair: the smallest of many noisy validation errors is better than its configuration.
+No search has seen these examples and folds. They are the same for all configurations, so that two
+configurations are compared in pairs. The validation error of a search's choice would be biased: it
+is the smallest of many noisy errors.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from hpo.training.metrics import error_function
 
 REPEATS = 10
 PURPOSE = "fresh"
-"""What draws and trainings are for: no study has the same seeds."""
+"""Purpose of the seeds of draws and trainings. No study has the same seeds."""
 
 
 @cache
@@ -38,26 +39,26 @@ def _folds(architecture: str, repeat: int) -> CrossValidation:
 
 
 def errors(architecture: str, params: dict[str, Any], folder: Path) -> list[float]:
-    """The error in each repeat, as a fraction; 1 where a fold diverged.
+    """The error in each repeat, as a fraction; 1 if a fold diverged.
 
-    A file in the folder keeps them, so that no configuration is measured twice.
+    A file in the folder keeps the errors, so that no configuration is measured twice.
     """
     digest = hashlib.sha256(json.dumps([architecture, params], sort_keys=True).encode())
     path = folder / f"{architecture}-{digest.hexdigest()[:16]}.json"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         write(path, {"params": params, "errors": _measure(architecture, params)})
-    kept: list[float] = json.loads(path.read_text())["errors"]
-    return kept
+    measured: list[float] = json.loads(path.read_text())["errors"]
+    return measured
 
 
 def _measure(architecture: str, params: dict[str, Any]) -> list[float]:
-    own = recipe(architecture)
+    defaults = recipe(architecture)
     config = TrainingConfig(
         architecture=architectures.get(architecture),
         params=params,
-        epochs=params.get("epochs", own.epochs or DEFAULT_EPOCHS),
-        batch_size=params.get("batch_size", own.batch_size or DEFAULT_BATCH_SIZE),
+        epochs=params.get("epochs", defaults.epochs or DEFAULT_EPOCHS),
+        batch_size=params.get("batch_size", defaults.batch_size or DEFAULT_BATCH_SIZE),
     )
     with repeatable():
         return [_repeat(config, number) for number in range(REPEATS)]

@@ -1,7 +1,7 @@
-"""Trials that train nothing, as a worker of hpo does them and as plain Optuna does.
+"""Trials that train nothing, run by a worker of hpo and by plain Optuna.
 
-Both have the same 6 parameters, the same sampler and pruner, and the same engine settings, which
-are hpo's own: what differs is what each asks of the database.
+Both have the same 6 parameters, sampler, pruner and engine settings (those of hpo). They differ
+only in what they ask of the database.
 """
 
 import time
@@ -31,6 +31,8 @@ from storage.leases import Claim, Heartbeat, Result, TrainingRecord
 
 FOLDS = 5
 PATIENCE_S = 60.0
+"""Seconds that a worker waits for the database; then it fails."""
+
 MERGES = ["concatenate", "difference", "maximum"]
 SPACE = {
     "learning_rate": {"type": "float", "low": 1e-4, "high": 3e-2, "log": True},
@@ -50,7 +52,7 @@ KNOWN = {
 
 
 def make_protocol(sampler: str, n_known: int = 0) -> Protocol:
-    """A study of these trials, the first `n_known` of which have parameters that are given."""
+    """The protocol of a study whose first `n_known` trials are known configurations."""
     known = tuple({**KNOWN, "dropout": 0.6 * index / n_known} for index in range(n_known))
     data = {"dataset": "disk", "fingerprint": "", "train_size": 100, "test_size": 100}
     searched = {"architecture": "siamese", "space": SPACE, "known": known, "folds": FOLDS}
@@ -66,13 +68,13 @@ def lockstep_pruner(frozen: Protocol) -> BasePruner:
 
 
 def error_of(params: Mapping[str, Any]) -> float:
-    """What stands for the validation error: lowest at a learning rate of 0.005, dropout 0.25."""
+    """A made-up validation error, lowest at a learning rate of 0.005 and dropout 0.25."""
     return float(abs(log10(params["learning_rate"] / 0.005)) / 4 + abs(params["dropout"] - 0.25))
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds that the parts of a trial of ours took; drawing is in `parameters_s`."""
+    """Seconds that the parts of one trial of hpo took. `parameters_s` includes the draw."""
 
     claim_s: float
     parameters_s: float
@@ -96,7 +98,7 @@ class Ours:
         db.optuna.get_all_trials(self._study.id, deepcopy=False)
 
     def run(self, n_trials: int | None = None) -> None:
-        """Do so many trials; without a number as many as there are to claim."""
+        """Run `n_trials` trials; None runs as many as there are to claim."""
         n_before = len(self.evaluated)
         while n_trials is None or len(self.evaluated) < n_before + n_trials:
             begun = time.perf_counter()
@@ -134,7 +136,7 @@ def _result(outcome: leases.Outcome, error: float) -> Result:
 
 
 class Plain:
-    """A process that runs `study.optimize` of Optuna, with a sampler that it keeps."""
+    """A process that runs `study.optimize` of Optuna and keeps its sampler."""
 
     def __init__(self, db: Database, name: str, protocol: Protocol, seed: int) -> None:
         self._study = optuna.load_study(
@@ -147,7 +149,7 @@ class Plain:
         self._study.get_trials(deepcopy=False)
 
     def run(self, n_trials: int | None = None, *, until: int | None = None) -> None:
-        """Do so many trials, or as many as are needed until so many are finished."""
+        """Run `n_trials` trials, or trials until the study has `until` finished ones."""
         callbacks = (
             []
             if until is None

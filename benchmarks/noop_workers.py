@@ -1,4 +1,4 @@
-"""The processes of a measurement: all start at the same moment, once each is ready."""
+"""The worker processes of a measurement. All start together, once each is ready."""
 
 import functools
 import multiprocessing
@@ -25,9 +25,12 @@ SHARES = {1: 20, 8: 10, 64: 2}
 """Trials that each worker does in a round, by the number of workers."""
 
 N_TURNS = 30
-PATIENCE_S = 120.0
+"""Trials on each study in `take_turns`."""
 
-# Processes are forked from one that has imported everything and opened nothing.
+PATIENCE_S = 120.0
+"""Seconds that a process waits for the database and for the other processes; then it fails."""
+
+# Processes are forked from a process that has imported everything and opened no connection.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     ["benchmarks.noop_workers", "tests.support.databases", "psycopg", "pymysql"]
@@ -36,7 +39,7 @@ FORKS.set_forkserver_preload(
 
 @dataclass(frozen=True)
 class Cell:
-    """Who works on what: so many workers with this sampler, after so many finished trials."""
+    """One cell of the table: `n_workers` on a study that has `n_finished` finished trials."""
 
     sampler: str
     n_workers: int
@@ -52,8 +55,8 @@ class Cell:
 
 
 @dataclass
-class Spell:
-    """What one worker did from one start to its end; moments in seconds of a common clock."""
+class Round:
+    """What one worker did in one round. `began` and `ended` are seconds of a common clock."""
 
     began: float
     ended: float = 0.0
@@ -62,31 +65,31 @@ class Spell:
 
 
 class Start:
-    """The barrier that lets all processes of a measurement start at once."""
+    """The barrier at which the processes of a measurement wait for each other."""
 
     barrier: multiprocessing.synchronize.Barrier
 
     @classmethod
     def hold(cls, barrier: Any) -> None:
-        """Keep the barrier, which a process can only be born with."""
+        """Store the barrier; a process can get it only when it is started."""
         cls.barrier = barrier
 
     @classmethod
-    def spell(cls, contender: Ours | Plain, run: Callable[[], None]) -> Spell:
-        """Run when all others do, too; what plain Optuna does not survive is noted."""
+    def run(cls, contender: Ours | Plain, run: Callable[[], None]) -> Round:
+        """Wait for all other processes, then run. An error ends the round and is recorded."""
         cls.barrier.wait(PATIENCE_S)
-        n_before, spell = len(contender.evaluated), Spell(time.monotonic())
+        n_before, done = len(contender.evaluated), Round(time.monotonic())
         try:
             run()
         except (optuna.exceptions.OptunaError, sa.exc.SQLAlchemyError, ValueError) as error:
-            spell.failure = f"{type(error).__name__}: {error}"
-        spell.ended = time.monotonic()
-        spell.evaluated = contender.evaluated[n_before:]
-        return spell
+            done.failure = f"{type(error).__name__}: {error}"
+        done.ended = time.monotonic()
+        done.evaluated = contender.evaluated[n_before:]
+        return done
 
 
-def share(url: str, name: str, cell: Cell, rounds: int, index: int) -> dict[Side, list[Spell]]:
-    """One worker's rounds on the two studies of a cell."""
+def share(url: str, name: str, cell: Cell, rounds: int, index: int) -> dict[Side, list[Round]]:
+    """Run one worker's rounds on the two studies of a cell."""
     db = Database.when_it_answers(url, timeout_s=PATIENCE_S)
     contenders: dict[Side, Ours | Plain] = {
         "plain": db.retry(
@@ -95,27 +98,27 @@ def share(url: str, name: str, cell: Cell, rounds: int, index: int) -> dict[Side
         ),
         "hpo": db.retry(lambda: Ours(db, f"hpo-{name}", f"worker-{index}"), timeout_s=PATIENCE_S),
     }
-    spells: dict[Side, list[Spell]] = {side: [] for side in SIDES}
+    done: dict[Side, list[Round]] = {side: [] for side in SIDES}
     for number in range(rounds):
         for side in SIDES if number % 2 == 0 else reversed(SIDES):
             run = functools.partial(contenders[side].run, cell.share)
-            spells[side].append(Start.spell(contenders[side], run))
+            done[side].append(Start.run(contenders[side], run))
     db.close()
-    return spells
+    return done
 
 
-def finish(url: str, name: str, side: Side, n_trials: int, index: int) -> Spell:
-    """One worker's part of a study that all work on until its budget is done."""
+def finish(url: str, name: str, side: Side, n_trials: int, index: int) -> Round:
+    """Run one worker on a study that all workers share, until its budget is done."""
     db = Database(url)
     if side == "hpo":
         ours = Ours(db, name, f"worker-{index}")
-        return Start.spell(ours, ours.run)
+        return Start.run(ours, ours.run)
     plain = Plain(db, name, make_protocol("random"), index)
-    return Start.spell(plain, lambda: plain.run(until=n_trials))
+    return Start.run(plain, lambda: plain.run(until=n_trials))
 
 
 def take_turns(url: str, names: Sequence[str], index: int) -> list[list[Times]]:
-    """One worker's times on studies of different sizes, a trial of each in turn."""
+    """Run one worker on studies of different sizes, one trial of each in turn; return its times."""
     db = Database(url)
     contenders = [Ours(db, name, f"worker-{index}") for name in names]
     for _ in range(N_TURNS):
@@ -126,12 +129,14 @@ def take_turns(url: str, names: Sequence[str], index: int) -> list[list[Times]]:
 
 
 def side_by_side(n_workers: int, work: Callable[..., T], *call: Any) -> list[T]:
-    """What each of the processes gives, which get the call and their index."""
+    """Run `work(*call, index)` in `n_workers` processes; return the results."""
     barrier = FORKS.Barrier(n_workers)
     with ProcessPoolExecutor(n_workers, FORKS, Start.hold, (barrier,)) as pool:
         futures = [pool.submit(work, *call, index) for index in range(n_workers)]
         errors = [error for future in futures if (error := future.exception()) is not None]
         for error in errors:
-            if not isinstance(error, threading.BrokenBarrierError):  # others only missed this one
+            if not isinstance(
+                error, threading.BrokenBarrierError
+            ):  # the others wait in vain for the one that failed
                 raise error
         return [future.result() for future in futures]

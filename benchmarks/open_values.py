@@ -1,13 +1,13 @@
-"""Chooses values that a report leaves open, without a look at any test image.
+"""Measure candidates for values that a report leaves open, without using any test image.
 
-Each candidate is trained on the first half of examples that are drawn from the training pool, and
-measured on the other half; the repeats' draws, initializations and batches are the same for all
-candidates. Prints a line for each candidate to stderr, and JSON to stdout:
+Examples are drawn from the training pool. Each candidate is trained on the first half of them and
+measured on the other half. In each repeat all candidates have the same draw, initialization and
+batches. Prints a line for each candidate to stderr, and JSON to stdout:
 
     python -m benchmarks.open_values benchmarks/open_values.yaml [ARCHITECTURE ...] --repeats 6
 
-The file is a map from architectures to lists of candidates. A candidate holds hyperparameters,
-epochs and batch_size among them; without these two it has those of the recipe, else 25 and 100.
+The file maps architectures to lists of candidates. A candidate is a map of hyperparameters, which
+may include epochs and batch_size. Their defaults are those of the recipe, otherwise 25 and 100.
 """
 
 import argparse
@@ -41,16 +41,16 @@ from search_spaces import RecipeError
 
 
 PURPOSE = "open values"
-"""What the draws and the trainings are for: no study and no test run has the same seeds."""
+"""Purpose of the seeds of draws and trainings. No study and no test run has the same seeds."""
 
 
 def run(piece: Piece) -> Run:
-    """Train a candidate on one half of a draw from the training pool, measured on the other."""
+    """Train a candidate on one half of a draw and measure it on the other half."""
     return finish(train(piece))
 
 
 def train(piece: Piece) -> Iterator[Training]:
-    """Gives the training after every epoch."""
+    """Yield the training after every epoch."""
     device = torch.device(piece.device)
     config = TrainingConfig.of(piece.protocol, configuration(piece.protocol))
     split = draw(piece.protocol, piece.seed, device)
@@ -61,7 +61,7 @@ def train(piece: Piece) -> Iterator[Training]:
 
 
 def draw(protocol: Protocol, seed: int, device: torch.device) -> Split:
-    """Two disjoint halves of one draw, of the sizes that a test run has; no test example in it."""
+    """One draw from the training pool, split into two parts of the sizes of a test run's."""
     data, n_train = load_dataset(protocol.dataset), protocol.train_size
     drawn = data.draw_train(n_train + protocol.test_size, derive(PURPOSE, seed))
     first, second = torch.arange(n_train), torch.arange(n_train, len(drawn))
@@ -69,54 +69,58 @@ def draw(protocol: Protocol, seed: int, device: torch.device) -> Split:
 
 
 def read(path: Path, names: list[str]) -> list[tuple[str, dict[str, Any]]]:
-    """The candidates of the named architectures, of all where none is named."""
-    written = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(written, dict) or not all(
-        isinstance(each, list) and all(isinstance(one, dict) for one in each)
-        for each in written.values()
+    """The candidates of the named architectures, or of all if `names` is empty.
+
+    Raises:
+        InputError: the file has another form, or a name is not in it.
+    """
+    candidates = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(candidates, dict) or not all(
+        isinstance(group, list) and all(isinstance(candidate, dict) for candidate in group)
+        for group in candidates.values()
     ):
         raise InputError(f"{path} should map architectures to lists of candidates")
     for name in names:
-        if name not in written:
-            raise InputError(unknown(f"architecture in {path}", name, written))
-    return [(name, each) for name in names or written for each in written[name]]
+        if name not in candidates:
+            raise InputError(unknown(f"architecture in {path}", name, candidates))
+    return [(name, candidate) for name in names or candidates for candidate in candidates[name]]
 
 
 def planned(name: str, candidate: dict[str, Any], repeats: int) -> RunPlan:
-    """What is to be run for a candidate."""
-    duration = {each: candidate[each] for each in DURATION if each in candidate}
-    params = {each: value for each, value in candidate.items() if each not in DURATION}
+    """The plan of a candidate's runs."""
+    duration = {key: candidate[key] for key in DURATION if key in candidate}
+    params = {key: value for key, value in candidate.items() if key not in DURATION}
     return plan(name, params, repeats=repeats, **duration)
 
 
 def reported(name: str) -> float | None:
     """The error that the architecture's report gives, if any."""
-    found = recipes.own_recipe(architectures.get(name))
-    return None if found is None or found.reported is None else found.reported.test_error
+    recipe = recipes.own_recipe(architectures.get(name))
+    return None if recipe is None or recipe.reported is None else recipe.reported.test_error
 
 
 def row(plan: RunPlan, done: Repeats) -> dict[str, Any]:
-    """One candidate's result."""
+    """The result of one candidate, for the JSON output."""
     error, config = done.measured, TrainingConfig.of(plan.protocol, configuration(plan.protocol))
     name = plan.protocol.architecture
-    wanted = reported(name)
+    target = reported(name)
     return {
         "architecture": name,
         "params": config.params,
         "epochs": config.epochs,
         "batch_size": config.batch_size,
         "error": None if error is None else asdict(error),
-        "reported": wanted,
-        "distance": None if wanted is None or error is None else error.mean - wanted,
+        "reported": target,
+        "distance": None if target is None or error is None else error.mean - target,
         "n_parameters": plan.n_parameters,
         "train_s": done.train_s,
         "failures": done.failures,
-        "curves": [each.curve for each in done.runs],
+        "curves": [run.curve for run in done.runs],
     }
 
 
 def line(row: dict[str, Any], done: Repeats) -> str:
-    """One candidate for a person."""
+    """The result of one candidate as a line of text."""
     gap, seconds = row["distance"], row["train_s"]
     parts = [
         row["architecture"],
@@ -131,18 +135,18 @@ def line(row: dict[str, Any], done: Repeats) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def tell(plans: list[RunPlan], runs: dict[int, dict[int, Run]]) -> None:
-    """Print all that is done, candidate by candidate."""
+def print_results(plans: list[RunPlan], runs: dict[int, dict[int, Run]]) -> None:
+    """Print the finished runs, candidate by candidate."""
     rows = []
     for number in sorted(runs):
         done = Repeats.of(runs[number])
         rows.append(row(plans[number], done))
         print(line(rows[-1], done), file=sys.stderr)
-    print("[", ",\n".join(json.dumps(each) for each in rows), "]", sep="\n")
+    print("[", ",\n".join(json.dumps(row) for row in rows), "]", sep="\n")
 
 
 def count(text: str) -> int:
-    """A number from 1."""
+    """A whole number of at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("should be at least 1")
@@ -150,27 +154,27 @@ def count(text: str) -> int:
 
 
 def main() -> None:
-    """Train all candidates and print what came of them."""
+    """Train all candidates and print their results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("candidates", type=Path, help="a YAML file")
-    parser.add_argument("architectures", nargs="*", help="default: all of the file")
+    parser.add_argument("architectures", nargs="*", help="default: all in the file")
     parser.add_argument("--repeats", type=count, default=3)
     parser.add_argument("--processes", type=count, default=count_cores())
     options = parser.parse_args()
     candidates = read(options.candidates, options.architectures)
-    plans = [planned(name, each, options.repeats) for name, each in candidates]
+    plans = [planned(name, candidate, options.repeats) for name, candidate in candidates]
     todo = pieces(plans, "cpu")
     runs: dict[int, dict[int, Run]] = defaultdict(dict)
     try:
         for n_done, (piece, done) in enumerate(spread(run, todo, options.processes), start=1):
             runs[piece.plan][piece.seed] = done
-            what = f"{piece.protocol.architecture}, candidate {piece.plan}, repeat {piece.seed}"
-            how = percent(done.curve[-1]) if done.failure is None else done.failure
-            print(f"{n_done} of {len(todo)}: {what}: {how}", file=sys.stderr)
+            title = f"{piece.protocol.architecture}, candidate {piece.plan}, repeat {piece.seed}"
+            result = percent(done.curve[-1]) if done.failure is None else done.failure
+            print(f"{n_done} of {len(todo)}: {title}: {result}", file=sys.stderr)
     finally:
-        tell(plans, runs)
+        print_results(plans, runs)
 
 
 if __name__ == "__main__":

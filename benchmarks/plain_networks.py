@@ -1,6 +1,6 @@
-"""Networks of four reports as one writes them on a first day: layers in a row, nothing tuned.
+"""Networks of four reports in their plainest form: layers in sequence, nothing tuned for speed.
 
-`throughput.py` sees that each has as many parameters as the zoo's network of that name.
+`throughput.py` checks that each has as many parameters as the zoo's network of that name.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 
 class Compared(nn.Module):
-    """One encoder for both images of a pair, and what compares their digits."""
+    """One encoder for both images of a pair, and a comparator of their digits."""
 
     def __init__(self, encoder: nn.Module, comparator: nn.Module, reading: nn.Module) -> None:
         super().__init__()
         self.encoder, self.comparator, self.reading = encoder, comparator, reading
 
     def forward(self, pair: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[N, 2, 14, 14] to the answer [N, 2] and both digits [N, 10]."""
+        """Map pairs [N, 2, 14, 14] to the answers [N, 2] and the logits of both digits [N, 10]."""
         left, right = self.encoder(pair[:, :1]), self.encoder(pair[:, 1:])
         read = torch.cat([self.reading(left), self.reading(right)], dim=1)
         return self.comparator(read), left, right
@@ -78,9 +78,9 @@ def direct_al_ws() -> Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """A network and the report's way to train it; `recipe` says so to hpo.
+    """A network and the report's hyperparameters.
 
-    `epochs` are those of a trial here, so many that none is over in a moment.
+    `epochs` are those of a trial in the benchmark, enough for a trial to take some seconds.
     """
 
     make: Callable[[], Compared]
@@ -93,7 +93,7 @@ class Fit:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The same by the names of hpo's hyperparameters, the learning rate apart."""
+        """The hyperparameters by hpo's names, without the learning rate."""
         return {
             "weight_decay": self.weight_decay,
             "aux_weight": self.aux_weight,

@@ -1,7 +1,7 @@
 """The script that a user would write: Optuna, KFold, DataLoader, default threads, one process.
 
-It searches one of four reports' networks on true MNIST, as well as one writes it on a first day:
-clear, correct, nothing tuned. `throughput.py` times it beside `hpo worker`.
+It searches one of four reports' networks on MNIST. It is clear and correct, and not tuned for
+speed. `throughput.py` compares its time with that of `hpo worker`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from hpo.datasets import load_dataset
 def train_fold(
     trial: optuna.Trial, fit: Fit, train: TensorDataset, held_out: TensorDataset, epochs: int
 ) -> float:
-    """Train one fold; the error on its held-out part."""
+    """Train one fold; return the error on its held-out part."""
     model = fit.make()
     optimizer = fit.optimizer(
         model.parameters(), lr=trial.params["learning_rate"], weight_decay=fit.weight_decay
@@ -70,7 +70,9 @@ def main() -> None:
         return float(np.mean(errors))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    fit.optimizer(fit.make().parameters())  # the first one imports for a second
+    fit.optimizer(
+        fit.make().parameters()
+    )  # the first optimizer imports a part of torch for a second
     start = time.perf_counter()
     study = optuna.create_study()
     study.optimize(objective, n_trials=options.trials)

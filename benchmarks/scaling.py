@@ -1,9 +1,9 @@
-"""Two workers beside one, and what a worker's time goes to besides training.
+"""Compare two workers with one, and measure the time that a worker does not spend on training.
 
-The same search as in `throughput.py`, by one worker process and by two, in rounds that alternate;
-with more trials, for at the end one of two workers has nothing to do while the other has the last.
-`besides` is the share of a single worker's time, from its first claim to its last trial's result,
-in which no network is trained or evaluated: claims, parameters, reports, building networks.
+The search is that of `throughput.py`, by one worker process and by two, in rounds that alternate.
+It has more trials, because at the end one of two workers is idle while the other has the last
+trial. `besides` is the share of a single worker's time, from its first claim to its last trial's
+result, in which no network is trained or evaluated: claims, parameters, reports, building networks.
 Prints Markdown to stdout:
 
     HPO_DATA_DIR=... python -m benchmarks.scaling --rounds 5
@@ -18,23 +18,23 @@ from benchmarks.throughput import Search
 
 
 def measure(network: str, trials: int, rounds: int) -> str:
-    """A line of the table: medians over the rounds."""
+    """Measure one network; return its line of the table, with medians over the rounds."""
     times, besides = [], []
     for number in range(rounds):
         order = (1, 2) if number % 2 == 0 else (2, 1)
-        told = {n: Search(network, trials, n).ours() for n in order}
-        one, two = (told[n]["seconds"] for n in (1, 2))
+        results = {n: Search(network, trials, n).ours() for n in order}
+        one, two = (results[n]["seconds"] for n in (1, 2))
         times.append((one, two, one / two))
-        besides.append(told[1]["besides"])
+        besides.append(results[1]["besides"])
         say(f"{network}, round {number}: {one / two:.2f} times, besides {besides[-1]:.1%}")
     one, two, ratio = (statistics.median(column) for column in zip(*times, strict=True))
-    ratios = [each[-1] for each in times]
+    ratios = [row[-1] for row in times]
     span = f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     return f"| `{network}` | {one:.1f} | {two:.1f} | {span} | {statistics.median(besides):.1%} |"
 
 
 def main() -> None:
-    """Alternate one worker and two for some rounds, network by network."""
+    """Alternate one worker and two workers, network by network; print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", metavar="NETWORK", default=list(FITS))
     parser.add_argument("--rounds", type=int, default=5)

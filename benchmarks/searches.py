@@ -1,7 +1,7 @@
-"""Searches by the real program, one worker each, on a database of their own, and what they left.
+"""Run searches by the real `hpo worker` and read their trials from the database.
 
-A search is a study without an end: its worker is stopped once so many fold-epochs are spent. An
-attempt that is thrown away then is in no figure.
+Each search has one worker and its own database. The worker is stopped once a number of fold-epochs
+is spent. A trial that runs at that moment is discarded and not counted.
 """
 
 import json
@@ -30,12 +30,14 @@ from search_spaces.recipe import Recipe
 
 FOLDS = 3
 LEASE_S = 60.0
+
 POLL_S = 0.2
+"""Seconds between two looks at the spent fold-epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What is searched, and how; with `known` the known configuration and the centre come first."""
+    """One search. With `known`, its first trials are the known configuration and the centre."""
 
     architecture: str
     sampler: str
@@ -45,17 +47,18 @@ class Search:
 
     @property
     def name(self) -> str:
-        """Tells it from all others; fits a file's name."""
+        """A name that no other search has, which can be the name of a file."""
         parts = (self.architecture, self.sampler, self.pruner, str(self.seed))
         return "-".join(parts if self.known else (*parts, "unknown"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One trial that has ended; `ended_s` counts from the search's first claim.
+    """One trial that has ended.
 
-    `error` is the mean over the folds (None where it failed), `train_s` what the training of all
-    `fold_epochs` took.
+    `error` is the mean over the folds; None if the trial failed. `train_s` is the seconds of
+    training of all its `fold_epochs`. `ended_s` is the seconds from the search's first claim to its
+    end.
     """
 
     number: int
@@ -69,16 +72,16 @@ class Trial:
 
 @cache
 def recipe(architecture: str) -> Recipe:
-    """The architecture's own, as hpo has it."""
-    found = recipes.own_recipe(architectures.get(architecture))
-    assert found is not None
-    return found
+    """The architecture's own recipe."""
+    own_recipe = recipes.own_recipe(architectures.get(architecture))
+    assert own_recipe is not None
+    return own_recipe
 
 
 def run(search: Search, *, trials: int, fold_epochs: float = math.inf) -> list[Trial]:
-    """The trials of a search in the order of their ends.
+    """Run a search; return its trials in the order in which they ended.
 
-    It ends with so many trials, or once so many fold-epochs are spent.
+    The search ends after `trials` trials, or once `fold_epochs` fold-epochs are spent.
 
     Raises:
         CalledProcessError: the worker failed.
@@ -90,7 +93,9 @@ def run(search: Search, *, trials: int, fold_epochs: float = math.inf) -> list[T
             search.architecture,
             name="search",
             storage=url,
-            space=None if search.known else _unknown(search.architecture, Path(folder)),
+            space=None
+            if search.known
+            else _recipe_without_known(search.architecture, Path(folder)),
             trials=trials,
             folds=FOLDS,
             centre=search.known,
@@ -105,7 +110,7 @@ def run(search: Search, *, trials: int, fold_epochs: float = math.inf) -> list[T
         with (
             (Path(folder) / "log").open("w+") as log,
             subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment, preexec_fn=_hearing
+                command, stdout=log, stderr=log, env=environment, preexec_fn=_unblock_signals
             ) as worker,
         ):
             try:
@@ -116,25 +121,25 @@ def run(search: Search, *, trials: int, fold_epochs: float = math.inf) -> list[T
                 log.seek(0)
                 raise subprocess.CalledProcessError(worker.returncode, command, log.read())
         ended = _ended(database)
-        params = {each["number"]: each["params"] for each in study_trials("search", url)}
-    return [Trial(params=params[each["number"]], **each) for each in ended]
+        params = {row["number"]: row["params"] for row in study_trials("search", url)}
+    return [Trial(params=params[row["number"]], **row) for row in ended]
 
 
-def _hearing() -> None:
+def _unblock_signals() -> None:
     """Unblock the signals that `hpo.subprocesses.pool` blocks, also for child processes."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
-def _unknown(architecture: str, folder: Path) -> Path:
-    """A file with the architecture's recipe, its known configurations left out."""
-    own, path = recipe(architecture), folder / "recipe.yaml"
-    training = {"epochs": own.epochs, "batch_size": own.batch_size}
+def _recipe_without_known(architecture: str, folder: Path) -> Path:
+    """Write the architecture's recipe without its known configurations."""
+    complete, path = recipe(architecture), folder / "recipe.yaml"
+    training = {"epochs": complete.epochs, "batch_size": complete.batch_size}
     path.write_text(
         yaml.safe_dump(
             {
                 "architecture": architecture,
-                "training": {name: each for name, each in training.items() if each is not None},
-                "parameters": own.space.to_json(),
+                "training": {name: value for name, value in training.items() if value is not None},
+                "parameters": complete.space.to_json(),
             }
         )
     )
@@ -142,19 +147,20 @@ def _unknown(architecture: str, folder: Path) -> Path:
 
 
 def _wait(worker: subprocess.Popen[bytes], database: Path, fold_epochs: float) -> None:
-    """Until the worker has left, or so many fold-epochs are spent."""
+    """Wait until the worker has exited or `fold_epochs` fold-epochs are spent."""
     while worker.poll() is None:
         time.sleep(POLL_S)
-        spent = sum(each["fold_epochs"] for each in _ended(database))
+        spent = sum(row["fold_epochs"] for row in _ended(database))
         if spent >= fold_epochs:
             return
 
 
 def _ended(database: Path) -> list[dict[str, Any]]:
-    """What stands in the tables of the trials that have ended, in the order of their ends.
+    """Read the trials that have ended from the tables, in the order in which they ended.
 
-    The last write of a trial renewed its lease, which tells when it was. A failed trial has no
-    trainings, but the number of epochs that all its folds had done.
+    The last write of a trial renewed its lease, so the end of the lease gives the time of the
+    write. A failed trial has no rows of trainings; its row has the number of epochs that all its
+    folds did.
     """
     query = (
         "SELECT trial AS number, state, c.error, claimed_at, expires_at, n_epochs, "
@@ -178,20 +184,20 @@ def _ended(database: Path) -> list[dict[str, Any]]:
 def kept(
     search: Search, folder: Path, *, trials: int, fold_epochs: float = math.inf
 ) -> list[Trial]:
-    """The same as `run`; a file in the folder keeps it, so that no search is done twice."""
+    """Like `run`, but a file in the folder keeps the trials, so that no search is run twice."""
     path = folder / f"{search.name}.json"
     if path.exists():
-        found = [Trial(**each) for each in json.loads(path.read_text())]
-        if len(found) >= trials or sum(each.fold_epochs for each in found) >= fold_epochs:
-            return found
+        stored = [Trial(**trial) for trial in json.loads(path.read_text())]
+        if len(stored) >= trials or sum(trial.fold_epochs for trial in stored) >= fold_epochs:
+            return stored
     done = run(search, trials=trials, fold_epochs=fold_epochs)
     folder.mkdir(parents=True, exist_ok=True)
-    write(path, [asdict(each) for each in done])
+    write(path, [asdict(trial) for trial in done])
     return done
 
 
 def write(path: Path, value: object) -> None:
-    """As JSON, each trial on a line; a program that is ended meanwhile leaves no half of a file."""
+    """Write JSON, one trial per line. The file appears complete or not at all."""
     part = path.with_suffix(f".{os.getpid()}")
     part.write_text(json.dumps(value).replace('{"number"', '\n{"number"') + "\n")
     part.replace(path)

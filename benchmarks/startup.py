@@ -1,8 +1,8 @@
-"""Seconds until something is there: help and the list of studies beside Optuna's, a worker's start.
+"""Measure start-up: `--help` and the list of studies compared with Optuna's, and a worker's start.
 
-Commands alternate; the first round warms the disk's cache and is not counted. A worker's start
-ends when each of its processes has its first claim, and again when it has done its first two steps:
-its first trial, two folds of one step, and their evaluation. Prints Markdown to stdout:
+The commands alternate. The first round warms the disk's cache and is not counted. Two moments of a
+worker's start are measured: when each process has its first claim, and when each has finished its
+first trial, which is two folds of one step and their evaluation. Prints Markdown to stdout:
 
     HPO_DATA_DIR=... python -m benchmarks.startup
 """
@@ -35,32 +35,32 @@ WORK = "worker --study siamese --processes {n} --max-trials 1 --log-format json"
 
 
 def seconds(command: list[str], url: str) -> float:
-    """Of a command, from its start to its end."""
-    words = [str(BIN / command[0]), *(word.format(url=url) for word in command[1:])]
+    """Run a command; return the seconds from its start to its end."""
+    arguments = [str(BIN / command[0]), *(word.format(url=url) for word in command[1:])]
     start = time.perf_counter()
-    subprocess.run(words, check=True, capture_output=True)
+    subprocess.run(arguments, check=True, capture_output=True)
     return time.perf_counter() - start
 
 
 def start(url: str, processes: int) -> tuple[float, ...]:
-    """Of a worker, from its start to the last of its processes' first claims and first results."""
+    """Run a worker; return the seconds until each process has its first claim and first result."""
     environment = os.environ | {"HPO_STORAGE": url}
     began = time.time()
-    words = [str(BIN / "hpo"), *WORK.format(n=processes).split()]
-    done = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
-    told = [json.loads(line) for line in done.stderr.splitlines()]
-    return tuple(_last_of_firsts(told, name, processes) - began for name in MOMENTS)
+    command = [str(BIN / "hpo"), *WORK.format(n=processes).split()]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    return tuple(_last_of_firsts(events, name, processes) - began for name in MOMENTS)
 
 
-def _last_of_firsts(told: list[dict[str, str]], event: str, processes: int) -> float:
-    """When the last of the processes told this event for the first time, since 1970."""
-    first = {each["worker"]: each["time"] for each in reversed(told) if each["event"] == event}
-    assert len(first) == processes, "there was not a trial for each"
-    return max(datetime.datetime.fromisoformat(each).timestamp() for each in first.values())
+def _last_of_firsts(events: list[dict[str, str]], name: str, processes: int) -> float:
+    """The time, in seconds since 1970, by which every process has logged an event of this name."""
+    first = {event["worker"]: event["time"] for event in reversed(events) if event["event"] == name}
+    assert len(first) == processes, "some process had no trial"
+    return max(datetime.datetime.fromisoformat(moment).timestamp() for moment in first.values())
 
 
 def main() -> None:
-    """Alternate all commands for some rounds; print the medians."""
+    """Alternate all commands; print the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
@@ -74,13 +74,13 @@ def main() -> None:
             for name, command in COMMANDS.items():
                 took[f"`{name}`"].append(seconds(command, url))
             for n, name in workers.items():
-                for moment, each in zip(MOMENTS.values(), start(url, n), strict=True):
-                    took.setdefault(f"{name} {moment}", []).append(each)
+                for moment, passed in zip(MOMENTS.values(), start(url, n), strict=True):
+                    took.setdefault(f"{name} {moment}", []).append(passed)
             say(f"round {number} of {options.rounds}")
     print(conditions("startup"))
     print("\n| | median, s | least, s |\n| --- | --- | --- |")
-    for name, every in took.items():
-        print(f"| {name} | {statistics.median(every[1:]):.2f} | {min(every[1:]):.2f} |")
+    for name, times in took.items():
+        print(f"| {name} | {statistics.median(times[1:]):.2f} | {min(times[1:]):.2f} |")
 
 
 if __name__ == "__main__":

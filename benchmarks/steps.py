@@ -1,8 +1,8 @@
-"""A training step on one thread: milliseconds, and the share of a matrix product's speed.
+"""Measure a training step on one thread: milliseconds, and its share of a matrix product's speed.
 
-What a step computes is counted by torch, in the convolutions and matrix products of the network as
-hpo runs it, forward and backward, and as the plain script writes it down: hpo leaves out what later
-layers drop. The products of two matrices of 1,024 x 1,024 numbers are timed in the same run,
+Torch counts the floating-point operations of the convolutions and matrix products, forward and
+backward, of two forms of a network: as hpo runs it, and as the plain script writes it. (hpo leaves
+out what later layers drop.) Products of two 1,024 x 1,024 matrices are timed in the same run,
 before and after each round of steps. Prints Markdown to stdout:
 
     HPO_DATA_DIR=... python -m benchmarks.steps
@@ -29,12 +29,14 @@ from hpo.training.split import Split
 
 
 SIDE = 1024
+"""Rows and columns of the matrices."""
+
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Steps:
-    """One network's training on the 667 pairs of a fold, an epoch at a time."""
+    """The training of one network on the 667 pairs of a fold."""
 
     fit: Fit
     training: Training
@@ -42,7 +44,7 @@ class Steps:
 
     @classmethod
     def of(cls, network: str) -> "Steps":
-        """Made ready, warmed up."""
+        """Prepare a network and train it for one epoch to warm up."""
         fit = FITS[network]
         examples = load_dataset("mnist").draw_train(1000, seed=0)
         order = torch.arange(len(examples))
@@ -59,21 +61,21 @@ class Steps:
 
     @property
     def n(self) -> int:
-        """Steps of an epoch."""
+        """Number of steps in an epoch."""
         return len(starts(len(self.split.train), self.fit.batch_size))
 
     def seconds(self) -> float:
-        """Of one step, on the average of an epoch."""
+        """Seconds of one step, averaged over an epoch."""
         return _seconds(self.training._train) / self.n
 
     def operations(self) -> float:
-        """Floating-point operations of one step, on the average of an epoch."""
+        """Floating-point operations of one step as hpo runs it, averaged over an epoch."""
         with FlopCounterMode(display=False) as counter:
             self.training._train()
         return float(counter.get_total_flops() / self.n)
 
     def operations_of_plain(self) -> float:
-        """The same of the network as the plain script has it."""
+        """Floating-point operations of one step of the plain script's network."""
         model, train = self.fit.make(), self.split.train
         assert train.auxiliary is not None
         with FlopCounterMode(display=False) as counter:
@@ -92,14 +94,14 @@ def _seconds(action: Callable[[], object]) -> float:
 
 
 def product_speed() -> float:
-    """Operations a second of one thread's float32 matrix products."""
+    """Floating-point operations per second of float32 matrix products on one thread."""
     a, b = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE)
     n = 20
     return n * 2 * SIDE**3 / _seconds(lambda: [a @ b for _ in range(n)])
 
 
 def measure(network: str, rounds: int) -> str:
-    """A line of the table."""
+    """Measure one network; return its line of the table."""
     steps = Steps.of(network)
     speeds, seconds = [product_speed()], []
     for _ in range(rounds):
@@ -115,7 +117,7 @@ def measure(network: str, rounds: int) -> str:
 
 
 def main() -> None:
-    """Measure each network's step."""
+    """Measure each network and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", metavar="NETWORK", default=list(FITS))
     parser.add_argument("--rounds", type=int, default=9)

@@ -1,8 +1,8 @@
-"""No-op trials a second: what hpo asks of a database beside `study.optimize` of plain Optuna.
+"""Compare the trials per second of hpo and of plain Optuna's `study.optimize` on one database.
 
-Both do trials of 6 parameters that train nothing, side by side on the same database, in rounds
-that alternate. Prints Markdown to stdout. A server whose URL is neither given nor in
-HPO_TEST_POSTGRES_URL or HPO_TEST_MYSQL_URL is left out; databases are made there and dropped.
+Both run trials of 6 parameters that train nothing, in rounds that alternate. SQLite is always
+measured. PostgreSQL and MariaDB are measured if their URL is given or is in HPO_TEST_POSTGRES_URL
+or HPO_TEST_MYSQL_URL. Temporary databases are created there and dropped. Prints Markdown to stdout:
 
     python -m benchmarks.storage --postgres URL --mysql URL
 """
@@ -21,19 +21,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-if not __package__:  # run as a file: it would hide the package `storage` from what it imports
+if not __package__:  # run as a file, this module would hide the package `storage`
     sys.path[0] = str(Path(__file__).parents[1])
 
 import sqlalchemy as sa
 
 from benchmarks.conditions import conditions, say
-from benchmarks.filled_studies import create_ours, create_plain, made
+from benchmarks.filled_studies import count_trials, create_ours, create_plain
 from benchmarks.noop_trials import make_protocol
 from benchmarks.noop_workers import (
     N_TURNS,
     SIDES,
     Cell,
-    Spell,
+    Round,
     finish,
     share,
     side_by_side,
@@ -45,7 +45,10 @@ from tests.support.databases import URL_VARIABLES, fresh_database
 
 
 SIZES = (100, 1000, 5000)
+"""Finished trials of the studies."""
+
 N_ASKED, N_KNOWN, N_TOGETHER = 100, 40, 8
+"""Budget, known configurations and workers of the shared study."""
 
 CELLS = [
     *(Cell("tpe", n_workers, size) for n_workers in (1, 8) for size in SIZES),
@@ -57,14 +60,14 @@ SHORT_CELLS = [Cell(sampler, 8, SIZES[0]) for sampler in ("tpe", "random")]
 
 @dataclass(frozen=True)
 class Bench:
-    """One database and what is measured on it; each measurement gives lines of a table."""
+    """The measurements on one database. Each returns lines of a table."""
 
     kind: str
     url: str
     db: Database
 
     def throughput(self, cell: Cell, rounds: int) -> list[str]:
-        """Trials a second of both sides, and what each made beside or twice."""
+        """Trials per second of hpo and plain Optuna, and their errors of bookkeeping."""
         name, protocol = secrets.token_hex(4), make_protocol(cell.sampler)
         n_asked = rounds * cell.n_workers * cell.share
         ids = {
@@ -73,7 +76,10 @@ class Bench:
         }
         workers = side_by_side(cell.n_workers, share, self.url, name, cell, rounds)
         plain, ours = (
-            [_rate([spells[side][number] for spells in workers]) for number in range(rounds)]
+            [
+                _rate([rounds_done[side][number] for rounds_done in workers])
+                for number in range(rounds)
+            ]
             for side in SIDES
         )
         ratios = [a / b for a, b in zip(ours, plain, strict=True)]
@@ -81,14 +87,14 @@ class Bench:
         ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         n_in_all = cell.n_finished + n_asked
         counts = [
-            self._counts(ids[side], n_in_all, [each for spells in workers for each in spells[side]])
+            self._counts(ids[side], n_in_all, [each for done in workers for each in done[side]])
             for side in SIDES
         ]
         size = f"{cell.n_finished:,}"
         return [_line(self.kind, cell.sampler, cell.n_workers, size, *rates, ratio, *counts)]
 
     def exactness(self) -> list[str]:
-        """What both make of a budget that all workers share, known configurations in it."""
+        """Errors of bookkeeping when all workers share a budget with known configurations."""
         protocol = make_protocol("random", N_KNOWN)
         lines = []
         for side in SIDES:
@@ -97,12 +103,12 @@ class Bench:
                 study_id = create_ours(self.db, name, protocol, 0, N_ASKED)
             else:
                 study_id = create_plain(self.db, name, protocol, 0)
-            spells = side_by_side(N_TOGETHER, finish, self.url, name, side, N_ASKED)
-            lines.append(_line(self.kind, side, self._counts(study_id, N_ASKED, spells)))
+            done = side_by_side(N_TOGETHER, finish, self.url, name, side, N_ASKED)
+            lines.append(_line(self.kind, side, self._counts(study_id, N_ASKED, done)))
         return lines
 
     def claims(self) -> list[str]:
-        """Milliseconds of a claim, and of the rest of a trial, by the number of finished trials."""
+        """Milliseconds of the parts of a trial, by the number of finished trials."""
         lines = []
         for sampler in ("tpe", "random"):
             names = [f"hpo-{secrets.token_hex(4)}" for _ in SIZES]
@@ -116,22 +122,22 @@ class Bench:
                 lines.append(_line(self.kind, sampler, part.removesuffix("_s"), *numbers, growth))
         return lines
 
-    def _counts(self, study_id: int, n_asked: int, spells: Sequence[Spell]) -> str:
-        """Trials beside the budget, left unfinished and evaluated twice; processes that failed."""
-        counted = made(self.db, study_id)
-        evaluated = [number for spell in spells for number in spell.evaluated]
+    def _counts(self, study_id: int, n_asked: int, rounds: Sequence[Round]) -> str:
+        """Trials beyond the budget, left unfinished and evaluated twice; processes that failed."""
+        counted = count_trials(self.db, study_id)
+        evaluated = [number for done in rounds for number in done.evaluated]
         n_twice = len(evaluated) - len(set(evaluated))
-        failures = [spell.failure for spell in spells if spell.failure]
+        failures = [done.failure for done in rounds if done.failure]
         for failure in failures:
             say(f"{self.kind}: {failure}")
         beside = counted.n_finished - n_asked
         return f"{beside:+d}, {counted.n_unfinished}, {n_twice}, {len(failures)}"
 
 
-def _rate(spells: Sequence[Spell]) -> float:
-    """Trials a second, from the common start to the end of the last worker."""
-    n_trials = sum(len(spell.evaluated) for spell in spells)
-    return n_trials / (max(s.ended for s in spells) - min(s.began for s in spells))
+def _rate(rounds: Sequence[Round]) -> float:
+    """Trials per second, from the common start to the end of the last worker."""
+    n_trials = sum(len(done.evaluated) for done in rounds)
+    return n_trials / (max(done.ended for done in rounds) - min(done.began for done in rounds))
 
 
 def _line(*cells: object) -> str:
@@ -142,20 +148,20 @@ def _head(title: str, *cells: str) -> None:
     print(f"\n{title}\n\n{_line(*cells)}\n{_line(*['---'] * len(cells))}", flush=True)
 
 
-def _print_lines(what: str, measure: Callable[[], list[str]]) -> None:
-    """Print a measurement's lines, or that it failed: the others are not to be lost with it."""
+def _print_lines(title: str, measure: Callable[[], list[str]]) -> None:
+    """Print the lines of a measurement. If it fails, print that: the other lines are kept."""
     begun = time.monotonic()
     try:
         lines = measure()
-    except Exception as error:  # noqa: BLE001  of three databases, under load
-        lines = [_line(what, f"failed: {type(error).__name__}: {' '.join(str(error).split())}")]
+    except Exception as error:  # noqa: BLE001  any error of three drivers
+        lines = [_line(title, f"failed: {type(error).__name__}: {' '.join(str(error).split())}")]
     print("\n".join(lines), flush=True)
-    say(f"{what}: {time.monotonic() - begun:.0f} s")
+    say(f"{title}: {time.monotonic() - begun:.0f} s")
 
 
 @contextlib.contextmanager
 def _bench(kind: str, server: str | None) -> Iterator[Bench]:
-    """An empty database: on a server, or in a temporary folder."""
+    """Create an empty database: on a server, or in a temporary folder."""
     with contextlib.ExitStack() as stack:
         if server is None:
             url = f"sqlite:///{stack.enter_context(tempfile.TemporaryDirectory())}/hpo.db"
@@ -167,7 +173,6 @@ def _bench(kind: str, server: str | None) -> Iterator[Bench]:
 
 
 def _versions(benches: Sequence[Bench]) -> Iterator[str]:
-    """Of the databases."""
     for bench in benches:
         function = "sqlite_version" if bench.kind == "SQLite" else "version"
         with bench.db.reading() as connection:
@@ -176,13 +181,13 @@ def _versions(benches: Sequence[Bench]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure on every database at hand and print three tables."""
+    """Measure on each database and print three tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     for option, kind in (("--postgres", "postgresql"), ("--mysql", "mysql")):
         parser.add_argument(option, metavar="URL", default=os.environ.get(URL_VARIABLES[kind]))
     parser.add_argument("--no-sqlite", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--short", action="store_true", help="a quick try: two lines a database")
+    parser.add_argument("--short", action="store_true", help="two lines per database")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     servers = {"PostgreSQL": options.postgres, "MariaDB": options.mysql}

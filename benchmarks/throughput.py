@@ -1,8 +1,8 @@
-"""Seconds for each fold-epoch: `hpo worker` beside the plain script, in one run.
+"""Compare the seconds per fold-epoch of `hpo worker` and of the plain script.
 
-Both search the same number of trials of a report's configuration on true MNIST, 3 folds, no
-pruning. Imports are left out on both sides. Rounds alternate, so that a machine's drift meets both.
-Prints a line a round to stderr, Markdown to stdout:
+Both search the same number of trials of a report's configuration on MNIST, with 3 folds and no
+pruner. Imports are not counted. The two alternate, so that changes in the machine's speed affect
+both. Prints a line per round to stderr, Markdown to stdout:
 
     HPO_DATA_DIR=... python -m benchmarks.throughput --rounds 3
 """
@@ -27,12 +27,12 @@ from benchmarks.plain_networks import FITS
 
 FOLDS, LEASE_S = 3, 60.0
 CLOSE = 1e-4
-"""Trials' learning rates differ by so little, so that a grid counts them and nothing else does."""
+"""Relative difference between the learning rates of two trials: a grid needs different values."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """The same search for both sides."""
+    """One search, which both sides run."""
 
     network: str
     trials: int
@@ -40,23 +40,23 @@ class Search:
 
     @property
     def n_epochs(self) -> int:
-        """Fold-epochs in all."""
+        """Number of fold-epochs of the search."""
         return self.trials * FOLDS * FITS[self.network].epochs
 
     def plain(self) -> dict[str, Any]:
-        """The plain script's search, its imports left out of `seconds`."""
+        """Run the search by the plain script; `seconds` does not include its imports."""
         command = [sys.executable, "-m", "benchmarks.plain_script", "--network", self.network]
         command += ["--trials", str(self.trials), "--folds", str(FOLDS)]
         command += ["--epochs", str(FITS[self.network].epochs)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
 
     def ours(self) -> dict[str, Any]:
-        """The same by `hpo worker`, from the first claim to the last trial's result.
+        """Run the search by `hpo worker`; `seconds` is from the first claim to the last result.
 
-        Imports are left out here, too; the database, the claims and the reports are in, and so is
-        a worker's wait at the end while another has the last trial.
+        It does not include imports. It includes the database, the claims, the reports, and the
+        time at the end when one worker is idle while another has the last trial.
         """
         with tempfile.TemporaryDirectory() as folder:
             recipe = Path(folder) / "recipe.yaml"
@@ -81,10 +81,11 @@ class Search:
 
 
 def _recorded(database: Path) -> dict[str, Any]:
-    """From the first claim to the last trial's result, whose fence renewed the lease.
+    """Read the result of a search from its database.
 
-    `besides` is the share of that time which went to anything but training and evaluating; of a
-    single worker.
+    `seconds` is from the first claim to the last trial's result. The write of a result renewed the
+    lease, so the end of the lease gives the time of the write. `besides` is the share of that time
+    that is not training or evaluation; it is meaningful for a single worker only.
     """
     with sqlite3.connect(database) as connection:
         query = (
@@ -108,16 +109,16 @@ def _hpo(arguments: list[str], environment: dict[str, str]) -> None:
 
 
 def measure(search: Search, rounds: int) -> str:
-    """A line of the table: medians over the rounds."""
+    """Measure one network; return its line of the table, with medians over the rounds."""
     rows = []
     for number in range(rounds):
         sides = [search.plain, search.ours]
-        told = {side.__name__: side() for side in (sides if number % 2 == 0 else sides[::-1])}
-        sizes = {each["n_parameters"] for each in told.values()}
+        results = {side.__name__: side() for side in (sides if number % 2 == 0 else sides[::-1])}
+        sizes = {result["n_parameters"] for result in results.values()}
         assert len(sizes) == 1, f"{search.network} is not the same network: {sizes} parameters"
-        slow, fast = (told[side]["seconds"] / search.n_epochs for side in ("plain", "ours"))
+        slow, fast = (results[side]["seconds"] / search.n_epochs for side in ("plain", "ours"))
         rows.append((slow, fast, slow / fast))
-        errors = [f"{told[side]['best_error']:.1%}" for side in ("plain", "ours")]
+        errors = [f"{results[side]['best_error']:.1%}" for side in ("plain", "ours")]
         say(
             f"{search.network}, round {number}: plain {slow:.4f} s, hpo {fast:.4f} s, "
             f"{slow / fast:.2f} times; best errors {', '.join(errors)}"
@@ -129,7 +130,7 @@ def measure(search: Search, rounds: int) -> str:
 
 
 def main() -> None:
-    """Alternate both for some rounds, network by network."""
+    """Alternate both sides, network by network; print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", metavar="NETWORK", default=list(FITS))
     parser.add_argument("--rounds", type=int, default=3)

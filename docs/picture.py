@@ -1,4 +1,4 @@
-"""Draws docs/picture.svg, the README's picture: a real study on bundled digits, halfway and done.
+"""Draw docs/picture.svg, the README's picture: a real study on digits, halfway and complete.
 
 python docs/picture.py
 """
@@ -15,13 +15,15 @@ from rich.console import Console
 from rich.text import Text
 
 from hpo.reports.study_progress import StudyProgress
-from hpo.studies.status import show
 from hpo.studies.lifecycle import open_database, open_study
+from hpo.studies.status import show
 
 
 PICTURE = Path(__file__).parent / "picture.svg"
 WIDTH = 100
-WEB_FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)  # the picture loads nothing from elsewhere
+WEB_FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)
+"""Removed from the picture, which must load nothing from the web."""
+
 CREATE = ("study", "create", "--architecture", "siamese", "--dataset", "digits")
 SMALL = ("--trials", "12", "--folds", "3", "--epochs", "10", "--repeats", "5")
 
@@ -31,14 +33,14 @@ def main() -> None:
     console = Console(record=True, width=WIDTH, file=sys.stderr, force_terminal=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HPO_STORAGE"] = f"sqlite:///{folder}/hpo.db"
-        _typed(console, *CREATE, *SMALL)
+        _print_command(console, *CREATE, *SMALL)
         _hpo(*CREATE, *SMALL)
-        _typed(console, "worker", "--study", "siamese")
+        _print_command(console, "worker", "--study", "siamese")
         _worker_halfway(console)
-        _typed(console, "study", "show", "siamese")
+        _print_command(console, "study", "show", "siamese")
         console.print(Text.from_ansi(_hpo("study", "show", "siamese")))
-    drawn = console.export_svg(title="hpo")
-    PICTURE.write_text(WEB_FONTS.sub("", drawn), encoding="utf-8")
+    picture = console.export_svg(title="hpo")
+    PICTURE.write_text(WEB_FONTS.sub("", picture), encoding="utf-8")
 
 
 def _hpo(*arguments: str) -> str:
@@ -47,12 +49,12 @@ def _hpo(*arguments: str) -> str:
     return "\n".join(line.rstrip() for line in done.stdout.splitlines())
 
 
-def _typed(console: Console, *arguments: str) -> None:
+def _print_command(console: Console, *arguments: str) -> None:
     console.print(Text("$ ", "green") + Text(f"hpo {' '.join(arguments)}", "bold"))
 
 
 def _worker_halfway(console: Console) -> None:
-    """Start the workers, draw their progress once two thirds of the trials are done, wait."""
+    """Start the workers, draw their progress when two thirds of the trials are done, then wait."""
     workers = subprocess.Popen([sys.executable, "-m", "cli", "worker", "--study", "siamese"])
     db = open_database()
     study, progress = open_study(db, "siamese"), StudyProgress(db, "siamese")

@@ -1,6 +1,7 @@
-"""Writes what `hpo reproduce --json` measured into docs/reports.md, and draws docs/reports.svg.
+"""Write the results of `hpo reproduce --json` into docs/reports.md and draw docs/reports.svg.
 
-hpo reproduce --json > reproduced.json; python docs/reports_table.py reproduced.json
+    hpo reproduce --json > reproduced.json
+    python docs/reports_table.py reproduced.json
 
 A second argument names another folder with a reports.md.
 """
@@ -18,7 +19,8 @@ from hpo.commands.tables import REPRODUCTION_HEAD, reproduction_row
 TABLE = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 LEFT, TOP, ROW, SCALE, MOST = 190, 40, 22, 18, 26
-"""Pixels to the left and above the plot, of a row and of one per cent; the last per cent shown."""
+"""Pixels left of the plot, above it, of a row and of one percent; the greatest percentage shown."""
+
 REPORTED, MEASURED = "#9a9a9a", "#0b66c3"
 
 
@@ -28,21 +30,21 @@ def main() -> None:
         sys.exit("usage: python docs/reports_table.py FILE.json [FOLDER]")
     records = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     folder = Path(sys.argv[2]) if len(sys.argv) == 3 else Path(__file__).parent
-    table = "".join(f"{each}\n" for each in lines(records))
+    table = "".join(f"{line}\n" for line in lines(records))
     page = folder / "reports.md"
     page.write_text(TABLE.sub(lambda _: table, page.read_text(encoding="utf-8")), encoding="utf-8")
     (folder / "reports.svg").write_text(picture(records), encoding="utf-8")
 
 
 def lines(records: list[dict[str, Any]]) -> Iterator[str]:
-    """The Markdown table."""
+    """The lines of the Markdown table."""
     rows: Iterable[tuple[str, ...]] = map(reproduction_row, records)
     for cells in (REPRODUCTION_HEAD, ("---",) * len(REPRODUCTION_HEAD), *rows):
         yield f"| {' | '.join(cells)} |"
 
 
 def picture(records: list[dict[str, Any]]) -> str:
-    """An SVG with a row for each network: both errors with their standard deviations."""
+    """An SVG with a row for each network: reported and measured error with standard deviations."""
     bottom = TOP + ROW * len(records)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{x(MOST) + 20}" height="{bottom + 34}">',
@@ -67,7 +69,7 @@ def picture(records: list[dict[str, Any]]) -> str:
 
 
 def dot(mean: float | None, std: float | None, y: float, colour: str) -> Iterator[str]:
-    """One error with its standard deviation; nothing where there is none."""
+    """The dot and the line of one error and its standard deviation; nothing if `mean` is None."""
     if mean is None:
         return
     low, high = (x(100 * (mean + sign * (std or 0.0))) for sign in (-1, 1))
@@ -76,7 +78,7 @@ def dot(mean: float | None, std: float | None, y: float, colour: str) -> Iterato
 
 
 def x(percent: float) -> float:
-    """Where an error lies, in pixels; never left of the plot."""
+    """The horizontal position of an error, in pixels; at least the left edge of the plot."""
     return round(LEFT + SCALE * max(percent, 0.0), 1)
 
 

@@ -1,6 +1,6 @@
-"""Classes: is a tumour benign? 30 measures of 569 tumours, a bundled data set of scikit-learn.
+"""A classification: is a tumour benign? scikit-learn bundles 30 measures of 569 tumours.
 
-The smallest way to bring a network and data of your own: a function and a class.
+The shortest way to use your own network and data: a function and a class.
 
     hpo study create --architecture breast_cancer:perceptron \\
         --dataset breast_cancer:BreastCancer --space breast_cancer.yaml
@@ -25,10 +25,10 @@ N_TRAIN = 400
 def perceptron(
     *, widths: Sequence[int] = (16, 32), dropout: float = 0.1, activation: str = "relu"
 ) -> nn.Module:
-    """The factory: its parameters are what a recipe may search, and each has a default.
+    """The factory of the network. A recipe may search its parameters; each has a default.
 
-    Inputs [N, 30] come standardized, feature by feature; the answer is logits [N, 2]. What a fit
-    needs besides (optimizer, learning rate, weight decay, ...) is not the network's business.
+    The network gets inputs [N, 30], standardized feature by feature, and returns logits [N, 2]. The
+    hyperparameters of the training (optimizer, learning rate, ...) are not parameters of a factory.
     """
     layers: list[nn.Module] = []
     n_in = N_FEATURES
@@ -42,10 +42,10 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class BreastCancer:
-    """The data set: anything with these members, see `hpo.DataSet`.
+    """The data set: any object with the members of `hpo.DataSet`.
 
-    A fixed shuffle splits it once into a training and a test pool. The default training size is
-    smaller than its pool, so that each test run trains on other examples.
+    A fixed shuffle splits the data once into a training pool and a test pool. The default training
+    size is smaller than the training pool, so that each test run trains on other examples.
     """
 
     name = "breast cancer"
@@ -62,23 +62,23 @@ class BreastCancer:
         self.max_test_size = len(order) - N_TRAIN
 
     def fingerprint(self) -> str:
-        """Whoever works on a study needs the same examples in the same pools."""
+        """A hash of the examples and of the size of the training pool."""
         digest = hashlib.sha256(str(N_TRAIN).encode())
         digest.update(self._inputs.numpy().tobytes())
         digest.update(self._targets.numpy().tobytes())
         return digest.hexdigest()
 
     def draw_train(self, n: int, seed: int) -> Examples:
-        """`n` of the first 400, which depend on `n` and `seed` alone."""
+        """`n` examples of the training pool, chosen by `n` and `seed` alone."""
         return self._draw("training", n, seed, 0, self.max_train_size)
 
     def draw_test(self, n: int, seed: int) -> Examples:
-        """`n` of the others."""
+        """`n` examples of the test pool, chosen by `n` and `seed` alone."""
         return self._draw("test", n, seed, N_TRAIN, self.max_test_size)
 
     def _draw(self, part: str, n: int, seed: int, first: int, most: int) -> Examples:
         if not 1 <= n <= most:
-            raise InputError(f"{n} {part} examples of {self.name} were asked for; 1 to {most} can")
-        # A generator of the draw's own: torch's global one belongs to the training.
+            raise InputError(f"{self.name}: cannot draw {n} {part} examples; draw 1 to {most}")
+        # The draw has its own generator: the training uses torch's global one.
         chosen = torch.randperm(most, generator=torch.Generator().manual_seed(seed))[:n]
         return Examples(self._inputs[first + chosen], self._targets[first + chosen])

@@ -1,7 +1,7 @@
-"""Numbers: a regression on data made on the spot, scikit-learn's `make_friedman1`.
+"""A regression on generated data, scikit-learn's `make_friedman1`.
 
-Here the architecture is more than a function: it names its data set and its recipe, so that nobody
-has to. A package may offer both under short names; see `README.md`.
+The architecture is an `hpo.Architecture`. It names its data set and its recipe, so that the command
+does not have to. A package can register both under short names: see `README.md`.
 
     hpo study create --architecture friedman:NETWORK
     hpo worker --study friedman.NETWORK
@@ -20,13 +20,14 @@ from hpo.errors import InputError
 from hpo.seeds import derive_32
 
 
-N_FEATURES = 10  # five of them say nothing
+N_FEATURES = 10  # the targets depend on five of them
 NOISE = 1.0
-MOST = 10_000
+MAX_SIZE = 10_000
+"""Most examples in a draw."""
 
 
 class Residual(nn.Module):
-    """A straight line plus what a hidden layer adds; a class is a factory, too."""
+    """A linear map plus one hidden layer. The class itself is the factory."""
 
     def __init__(self, *, width: int = 32, batch_norm: bool = False) -> None:
         super().__init__()
@@ -43,29 +44,30 @@ class Residual(nn.Module):
 
 
 class Friedman:
-    """Each draw is made anew from its size and its seed; float targets make it a regression.
+    """The data set. Each draw is generated from its size and its seed.
 
-    Where targets are numbers the loss is their mean squared error, and the error that counts in
-    the search and in the tests is 1 - R^2 unless the data set defines one, as here.
+    Float targets make it a regression. The loss of a regression is the mean squared error. The
+    error that the search and the tests compare is 1 - R^2, unless the data set defines its own
+    error, as this one does.
     """
 
     name = "friedman"
     task = "regression of 10 features"
     default_train_size = 300
     default_test_size = 1000
-    max_train_size = max_test_size = MOST
+    max_train_size = max_test_size = MAX_SIZE
 
     def error(self, answers: Tensor, targets: Tensor) -> float:
         """Root mean squared error in standard deviations of the targets.
 
-        Always to say the mean has error 1; the noise alone leaves 0.2, and nobody gets below.
-        The error belongs to the data, not to a network, so that all networks are measured alike.
+        A constant answer, the mean of the targets, has error 1. The noise limits the error to 0.2
+        or more. The error belongs to the data set, so that all networks are measured alike.
         """
         misses = answers.reshape(targets.shape) - targets
         return float(misses.square().mean().sqrt() / targets.std(correction=0))
 
     def fingerprint(self) -> str:
-        """A draw of each part stands for the rule and for how scikit-learn carries it out."""
+        """A hash of one draw of each part, which changes if scikit-learn generates other data."""
         digest = hashlib.sha256()
         for examples in (self.draw_train(100, 0), self.draw_test(100, 0)):
             for tensor in (examples.inputs, examples.targets):
@@ -77,12 +79,12 @@ class Friedman:
         return self._draw(0, n, seed)
 
     def draw_test(self, n: int, seed: int) -> Examples:
-        """The same from other numbers: no test example is a training example."""
+        """The same from other random numbers: no test example is a training example."""
         return self._draw(1, n, seed)
 
     def _draw(self, part: int, n: int, seed: int) -> Examples:
-        if not 1 <= n <= MOST:
-            raise InputError(f"{n} examples of {self.name} were asked for; 1 to {MOST} can be had")
+        if not 1 <= n <= MAX_SIZE:
+            raise InputError(f"{self.name}: cannot draw {n} examples; draw 1 to {MAX_SIZE}")
         generator = np.random.RandomState([part, derive_32(self.name, n, seed)])
         inputs, targets = make_friedman1(n, N_FEATURES, noise=NOISE, random_state=generator)
         return Examples(torch.from_numpy(inputs).float(), torch.from_numpy(targets).float())

@@ -27,6 +27,7 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 REPORTS = (ROOT / "docs" / "reports.md").read_text()
 OTHERS = [
     REPORTS,
+    (ROOT / "CONTRIBUTING.md").read_text(),
     *((ROOT / "docs" / name).read_text() for name in ("reliability.md", "performance.md")),
 ]
 
@@ -63,7 +64,14 @@ def parse(words: list[str]) -> None:
     command.make_context("hpo", words, parent=context)
 
 
-MENTIONED = (["--help"], ["study", "create"], ["study", "copy"], ["study", "trials"])
+MENTIONED = (
+    ["--help"],
+    ["--version"],
+    ["--install-completion"],
+    ["study", "create"],
+    ["study", "copy"],
+    ["study", "trials"],
+)
 """Commands that the text speaks of without saying what they are to be done to."""
 
 
@@ -132,10 +140,14 @@ def test_a_public_name_is_no_module_that_hides_it(name: str) -> None:
         assert not isinstance(getattr(hpo, name), ModuleType)
 
 
-def test_links_to_files_of_the_repository_lead_somewhere() -> None:
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_files_of_the_repository_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    files = [page.parent / link for link in links if "://" not in link]
+    assert [str(file) for file in files if not file.exists()] == []
 
 
 def test_the_table_of_the_reports_has_every_network() -> None:
@@ -166,11 +178,11 @@ def test_the_table_of_events_names_those_that_the_program_tells() -> None:
     assert first_cells(OPERATIONS, "Logs") == told
 
 
-def test_the_table_of_figures_names_those_that_are_served(sqlite_url: str) -> None:
+def test_the_table_of_metrics_names_those_that_are_served(sqlite_url: str) -> None:
     db = Database(sqlite_url, create=True)
     families = {family.name for family in Monitor(db).registry.collect()}
     db.close()
-    named = {name.removesuffix("_total") for name in first_cells(OPERATIONS, "Figures")}
+    named = {name.removesuffix("_total") for name in first_cells(OPERATIONS, "Metrics")}
     assert named == families
 
 
