@@ -209,7 +209,7 @@ def _best(db: Database, study: Study, work: Sequence[WorkRow], choice: int | Non
 def test_runs(work: Sequence[WorkRow], trial: int) -> list[WorkRow]:
     """A trial's finished test runs, by seed."""
     tested = [w for w in work if w.kind == "test" and w.trial == trial and w.state == "complete"]
-    return sorted(tested, key=lambda w: w.part)
+    return sorted(tested, key=lambda w: w.seed)
 
 
 def recorded_error(work: WorkRow) -> float:
@@ -224,7 +224,7 @@ def recorded_error(work: WorkRow) -> float:
 
 
 def _worker(work: WorkRow) -> WorkerStatus:
-    what = f"trial {work.trial}" if work.kind == "trial" else f"test run {work.part}"
+    what = f"trial {work.trial}" if work.kind == "trial" else f"test run {work.seed}"
     return WorkerStatus(
         name=work.worker,
         doing=what,

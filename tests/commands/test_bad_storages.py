@@ -44,8 +44,8 @@ WRONG_STORAGES = {
     "sqlite:///hpo.db?mode=ro": "has options, and SQLite takes none",
     "mysql://u:s3cret@127.0.0.1:1": "names no database; write mysql://user:password@host/database",
     "mysql://": "names no database",
-    "mysql://u:s3cret@127.0.0.1:1/x?foo=s3cret": "has an option that is unknown: foo$",
-    "mysql://u:s3cret@127.0.0.1:1/x?charset=klingon": "has a charset that is unknown: klingon$",
+    "mysql://u:s3cret@127.0.0.1:1/x?foo=s3cret": "has an unknown option: foo$",
+    "mysql://u:s3cret@127.0.0.1:1/x?charset=klingon": "has an unknown charset: klingon$",
 }
 
 

@@ -91,7 +91,7 @@ def test_work_given_back_taken_over_or_given_up_is_consistent(db: Database) -> N
         ("state", "FAIL", "trial 0: the state is COMPLETE in our tables, FAIL in Optuna's"),
         ("state", "RUNNING", "trial 0: the state is COMPLETE in our tables, RUNNING in Optuna's"),
         ("number", 3, "trial 0 is missing in Optuna's tables"),
-        ("number", 3, "trial 3 stands 2 times in Optuna's tables"),
+        ("number", 3, "trial 3 occurs 2 times in Optuna's tables"),
         ("number", 9, "trial 9 in Optuna's tables was never given out"),
     ],
 )
@@ -110,7 +110,12 @@ def test_a_trial_that_optuna_tells_otherwise(
         (COMPLETE, "trial", 9, "trial 0 is missing in our tables"),
         (COMPLETE, "trial", 9, "trial 9 in our tables was never given out"),
         (COMPLETE, "trial", 9, "test run 1 of trial 0: that trial is not complete"),
-        (COMPLETE, "token", 7, "trial 0 has trainings by another than the last who had it"),
+        (
+            COMPLETE,
+            "token",
+            7,
+            "trial 0 has trainings by another worker than the last that held it",
+        ),
         (COMPLETE, "state", "failed", "trial 0 is failed with trainings of the folds [0, 1]"),
         (COMPLETE, "state", "pruned", "test run 0 of trial 0: that trial is not complete"),
         (FAILED, "state", "complete", "trial 2 is complete with trainings of the folds []"),
@@ -192,7 +197,7 @@ def test_a_test_run_that_stands_twice(postgresql_url: str) -> None:
         sa.text("ALTER TABLE hpo_claims DROP CONSTRAINT uq_hpo_claims_work"),
         sa.insert(hpo_claims).values(twice),
     )
-    assert "test run 0 of trial 0 stands 2 times in our tables" in told(db, study_id)
+    assert "test run 0 of trial 0 occurs 2 times in our tables" in told(db, study_id)
     db.close()
 
 

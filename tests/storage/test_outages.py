@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage import engine, schema
+from storage import schema
+from storage.backends import postgresql
 from storage.engine import Database
 from storage.errors import StorageError, UnreachableError
 from storage.retry import is_passing
@@ -241,7 +242,7 @@ def test_a_server_that_is_full_or_on_its_way_out_is_waited_for(own_database_serv
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that stands still is taken for gone in no time."""
-    monkeypatch.setattr(engine, "ANSWER_S", 0.5)
+    monkeypatch.setattr(postgresql, "ANSWER_S", 0.5)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -327,7 +328,9 @@ def lock_too(db: Database) -> None:
 @contextlib.contextmanager
 def impatient_worker(*flags: str, log: Path, storage: str) -> Iterator[subprocess.Popen[bytes]]:
     """`hpo worker` in one process, to which a second without an answer is a long time."""
-    program = "from storage import engine; engine.ANSWER_S = 1.0; import cli; cli.main()"
+    program = (
+        "from storage.backends import postgresql; postgresql.ANSWER_S = 1.0; import cli; cli.main()"
+    )
     with log.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-c", program, "worker", "--processes", "1", *flags],
