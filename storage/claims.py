@@ -1,8 +1,9 @@
 """How workers share a study: each worker claims one piece of the work that is still missing.
 
-There is no queue that could lose work. A piece of work is missing while it has neither an outcome
-nor a lease that still runs. The work of a killed worker is missing again when its lease runs out,
-and the next worker that claims takes it over.
+A piece of work is a trial, or a test run of the chosen trial. It is missing while it has neither an
+outcome nor a lease that still runs. No queue holds the work, so none can lose it. The work of a
+killed worker is missing again when its lease runs out, and the next worker that claims takes it
+over.
 
 A claim is one transaction under a lock on the study's row. So the number of trials is exactly the
 budget, whatever the number of workers.
@@ -57,7 +58,7 @@ class Idle(enum.Enum):
     """The study is paused."""
 
     COMPLETE = "complete"
-    """The study is complete, or all its trials failed."""
+    """No work is left: the study is complete, or none of its trials is."""
 
 
 def claim(
@@ -194,7 +195,7 @@ class _LockedStudy:
             sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(lease)
         )
         if row.kind == "trial":
-            optuna_tables.forget_reports(self.connection, row.trial_id)
+            optuna_tables.delete_reports(self.connection, row.trial_id)
         late_s = None if row.expires_at == GIVEN_BACK else self.now - row.expires_at
         return self._claim(row.id, row._asdict(), row.token + 1, late_s)
 

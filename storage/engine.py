@@ -122,7 +122,7 @@ class Database(UncheckedDatabase):
             schema.prepare(self.engine, self.name, create=create)
             self._rdb = _optuna_storage(self.url, self.backend)
         self.engine = self._rdb.engine
-        self.forget()
+        self.clear_cache()
 
     @classmethod
     def when_it_answers(
@@ -145,7 +145,7 @@ class Database(UncheckedDatabase):
 
         return outages.wait_out(open_database, timeout_s=timeout_s, wait=wait)
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Empty Optuna's cache, for example because a study in it was deleted."""
         self.optuna = optuna.storages.get_storage(self._rdb)
         self._created_at: dict[int, float] = {}
@@ -153,7 +153,7 @@ class Database(UncheckedDatabase):
     def note_study(self, study_id: int, created_at: float) -> None:
         """Note a study that was read; empty Optuna's cache if the id was another study's."""
         if self._created_at.get(study_id, created_at) != created_at:
-            self.forget()
+            self.clear_cache()
         self._created_at[study_id] = created_at
 
     @contextlib.contextmanager
@@ -198,7 +198,7 @@ class Database(UncheckedDatabase):
 
     def close(self) -> None:
         """Close all connections."""
-        optuna_tables.forget_session(self._rdb)
+        optuna_tables.close_session(self._rdb)
         self.engine.dispose()
 
 

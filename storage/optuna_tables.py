@@ -88,7 +88,7 @@ def joined(storage: RDBStorage, connection: Connection) -> Iterator[None]:
         storage.scoped_session.remove()
 
 
-def forget_session(storage: RDBStorage) -> None:
+def close_session(storage: RDBStorage) -> None:
     """Close the session that Optuna keeps for this thread."""
     storage.scoped_session.remove()
 
@@ -137,7 +137,7 @@ def write_intermediate_values(
     connection.execute(sa.insert(trial_intermediate_values), rows)
 
 
-def forget_reports(connection: Connection, trial_id: int) -> None:
+def delete_reports(connection: Connection, trial_id: int) -> None:
     """Delete a trial's intermediate values and the pruner's notes; the parameters stay."""
     reported, noted = trial_intermediate_values, trial_system_attributes
     connection.execute(sa.delete(reported).where(reported.c.trial_id == trial_id))

@@ -65,7 +65,7 @@ class Executor:
             return self._do_and_record(claims, pause)
 
     def _do_and_record(self, claims: Sequence[Claim], pause: Callable[[], None]) -> list[Result]:
-        """Do and record the work; give back what is unfinished when an error ends it."""
+        """Do and record the work; if an error ends it, give back the unfinished claims."""
         unfinished, recorded = list(claims), list[Result]()
         started = time.monotonic()
         try:
@@ -99,7 +99,7 @@ class Executor:
 
     def _report_lost(self, facts: dict[str, Any]) -> None:
         events.emit("lease_lost", **facts)
-        self.db.forget()
+        self.db.clear_cache()
 
     def _results(
         self, claims: Sequence[Claim], pause: Callable[[], None]

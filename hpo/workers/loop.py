@@ -132,7 +132,7 @@ class Worker:
                 claimed = self._claim(study, plan)
             except StudyMissingError as error:
                 events.emit("study_deleted", study=study.name)
-                self.db.forget()
+                self.db.clear_cache()
                 picker.deleted(error)
                 return
             if isinstance(claimed, Claim):

@@ -45,7 +45,7 @@ class Assignment:
 
 
 class Failure(NamedTuple):
-    """Why a worker ended with an error: `has_crashed` if the process died without a message."""
+    """Why a worker failed. `has_crashed` means that the process died without sending a reason."""
 
     exit_code: int
     message: str
@@ -73,14 +73,14 @@ class WorkerProcess:
         self._failure: Failure | None = None
 
     def receive(self) -> None:
-        """Take in all messages that the process has sent."""
+        """Receive and handle all messages that the process has sent."""
         with suppress(EOFError, OSError):  # the process has ended, perhaps within a message
             while self.pipe.poll():
-                self._take_in(self.pipe.recv())
+                self._handle(self.pipe.recv())
             return
         self.is_pipe_closed = True
 
-    def _take_in(self, message: logging.LogRecord | Failure | str) -> None:
+    def _handle(self, message: logging.LogRecord | Failure | str) -> None:
         """Log a record; a finished piece of work resets the count of crashes."""
         if isinstance(message, logging.LogRecord):
             logging.getLogger(message.name).handle(message)
@@ -106,7 +106,7 @@ class WorkerProcess:
 
     @property
     def gave_back(self) -> bool:
-        """Whether the process ended by itself with no work left in its hands.
+        """Whether the process ended by itself and held no work at its end.
 
         SIGTERM kills a process only before it has installed its handler, so before it has work.
         """

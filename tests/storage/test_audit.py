@@ -231,7 +231,7 @@ def test_an_audit_holds_nobody_up_and_changes_nothing(db: Database) -> None:
     study_id = worked_on(db)
     rows = work_rows(db, study_id)
     other = Database(url_of(db))
-    with audit._one_moment(db) as connection:
+    with audit._snapshot(db) as connection:
         n_live = sa.select(sa.func.count()).where(
             hpo_claims.c.study_id == study_id, hpo_claims.c.state == "live"
         )
