@@ -106,7 +106,7 @@ def _wrong_numbers(rows: _StudyRows) -> Iterator[str]:
         yield f"{n_started} trials were started of a budget of {n_trials}"
     counts = {
         "Optuna's": Counter(trial.number for trial in rows.optuna_trials),
-        "our": Counter(work.trial for work in rows.trials),
+        "hpo's": Counter(work.trial for work in rows.trials),
     }
     for whose, count in counts.items():
         for number in sorted(count.keys() | set(range(n_started))):
@@ -130,9 +130,9 @@ def _wrong_outcomes(rows: _StudyRows) -> Iterator[str]:
             ("the state", STATES[work.state].name, trial.state.name),
             ("the error", error, optuna_tables.value_of(trial)),
         )
-        for name, ours, optunas in pairs:
-            if ours != optunas:
-                yield f"trial {work.trial}: {name} is {ours} in our tables, {optunas} in Optuna's"
+        for name, hpos, optunas in pairs:
+            if hpos != optunas:
+                yield f"trial {work.trial}: {name} is {hpos} in hpo's tables, {optunas} in Optuna's"
 
 
 def _wrong_folds(pieces: Iterable[AnyRow], rows: _StudyRows, n_folds: int) -> Iterator[str]:
@@ -158,7 +158,7 @@ def _wrong_test_runs(rows: _StudyRows) -> Iterator[str]:
     """A test run must be of a complete trial, and each seed must be there once."""
     for name, n in Counter(map(_name, rows.test_runs)).items():
         if n > 1:
-            yield f"{name} occurs {n} times in our tables"
+            yield f"{name} occurs {n} times in hpo's tables"
     for work in rows.test_runs:
         if work.trial not in rows.complete:
             yield f"{_name(work)}: that trial is not complete"

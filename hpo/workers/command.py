@@ -62,7 +62,7 @@ def run_worker(
         InputError: a number is out of its range, the device is unknown, or the port is taken.
         StudyMissingError: the database has no study of this name.
         HpoError: no trial of the study is complete, too many trials failed in a row, or every
-            worker crashed.
+            worker failed.
         StoppedError: a signal asked to stop; the work was given back.
         StorageError: the database cannot be used.
     """
@@ -86,14 +86,21 @@ def run_worker(
         _metrics_served(db, metrics_host, metrics_port),
         StudyProgress(db, study) if progress and log_format == "text" else nullcontext(),
     ):
-        if n_workers == 1:
-            from hpo.workers.loop import Worker  # imported late, because it loads torch
+        _run(db, study, limits, device, n_workers, stop)
 
-            Worker(db, limits, device, 0, stop).run(study)
-        else:
-            url = db.url.render_as_string(hide_password=False)
-            assignment = Assignment(url=url, study=study, limits=limits, device=device)
-            Supervisor(db, assignment, n_workers, stop).run()
+
+def _run(
+    db: Database, study: str | None, limits: Limits, device: str, n_workers: int, stop: Stop
+) -> None:
+    """Run one worker in this process, or several as processes of their own."""
+    if n_workers == 1:
+        from hpo.workers.loop import Worker  # imported late, because it loads torch
+
+        Worker(db, limits, device, 0, stop).run(study)
+        return
+    url = db.url.render_as_string(hide_password=False)
+    assignment = Assignment(url=url, study=study, limits=limits, device=device)
+    Supervisor(db, assignment, n_workers, stop).run()
 
 
 def _open(url: str, study: str | None, limits: Limits, stop: Stop) -> Database:

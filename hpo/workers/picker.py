@@ -20,7 +20,7 @@ MAX_WAITS = 5
 
 
 class Picker(Protocol):
-    """Gives a worker its studies, one after another, and says how long it stays with each."""
+    """Picks the studies of a worker, one after another, and decides how long it stays with each."""
 
     def next(self) -> Study | None:
         """The study to work on now; None if no study has work."""
@@ -36,7 +36,7 @@ class Picker(Protocol):
 
 
 class NamedStudy:
-    """Gives the study of one name. The worker stays until the study is complete."""
+    """Picks one study by its name. The worker stays until the study is complete."""
 
     def __init__(self, db: Database, retry: Retry[Any], name: str, *, for_new_work: bool) -> None:
         """With `for_new_work` the worker stays when the study is complete."""

@@ -45,28 +45,28 @@ class Monitor(logging.Handler):
         super().__init__(logging.DEBUG)
         self.db = db
         self.registry = CollectorRegistry()
-        registry: dict[str, Any] = {"registry": self.registry}
         self.registry.register(_Studies(db))
         self._workers: set[str] = set()
-        n_workers = Gauge("hpo_workers", "Running workers of this command.", **registry)
+        n_workers = Gauge("hpo_workers", "Running workers of this command.", registry=self.registry)
         n_workers.set_function(lambda: len(self._workers))
-        self._durations = Histogram(
+        self._durations = self._histogram(
             "hpo_work_duration_seconds",
             "Duration of finished work, by kind (trial, test) and outcome.",
-            ("study", "kind", "outcome"),
-            buckets=BUCKETS_S,
-            **registry,
+            "study",
+            "kind",
+            "outcome",
         )
         self._counters = {
             event: Counter(name, meaning, registry=self.registry)
             for event, (name, meaning) in COUNTERS.items()
         }
-        self._takeovers = Histogram(
+        self._takeovers = self._histogram(
             "hpo_takeover_delay_seconds",
             "Time from the end of a dead worker's lease until its work was taken over.",
-            buckets=BUCKETS_S,
-            **registry,
         )
+
+    def _histogram(self, name: str, meaning: str, *labels: str) -> Histogram:
+        return Histogram(name, meaning, labels, buckets=BUCKETS_S, registry=self.registry)
 
     def emit(self, record: logging.LogRecord) -> None:
         event, facts = event_of(record), facts_of(record)
