@@ -185,7 +185,7 @@ def value_of(row: AnyRow) -> float | None:
 def ids_by_number(connection: Connection, study_id: int) -> dict[int, int]:
     """The ids of a study's trials, by number."""
     query = sa.select(trials.c.number, trials.c.trial_id).where(trials.c.study_id == study_id)
-    return dict(connection.execute(query).tuples().all())
+    return {row.number: row.trial_id for row in connection.execute(query)}
 
 
 def has_study(study_id: sa.ColumnElement[int], name: sa.ColumnElement[str]) -> sa.Exists:
