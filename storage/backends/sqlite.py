@@ -41,10 +41,11 @@ class SQLite(Backend):
     def check_file(self, url: URL, *, create: bool) -> None:
         path = Path(str(url.database))
         try:
-            if path.is_dir() or not path.parent.is_dir():
-                raise StorageURLError(
-                    f"{path} cannot be a database: it is a folder, or its folder does not exist"
-                )
+            if path.is_dir():
+                raise StorageURLError(f"{path} cannot be a database: it is a folder")
+            if not path.parent.is_dir():
+                reason = f"there is no folder {path.parent}"
+                raise StorageURLError(f"{path} cannot be a database: {reason}")
             if not create and not path.exists():
                 raise EmptyStorageError(f"no database at {path} yet; hpo study create makes one")
         except OSError as error:

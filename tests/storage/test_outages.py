@@ -19,8 +19,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage import schema
-from storage.backends import postgresql
+from storage.backends import Backend, postgresql
 from storage.engine import Database
 from storage.errors import StorageError, UnreachableError
 from storage.retry import is_passing
@@ -308,7 +307,7 @@ def test_a_server_that_speaks_every_now_and_then_is_heard_out(database: str) -> 
 def test_a_lock_that_others_keep_is_an_outage_while_the_server_still_says_so(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "LOCK_TIMEOUT_S", 1)
+    monkeypatch.setattr(Backend, "schema_lock_timeout_s", 1)
     with contextlib.closing(Database(database, create=True)) as db:
         with db.transaction() as holder:
             holder.execute(LOCK)
