@@ -58,7 +58,7 @@ def _write_trials(
     row = {"study_id": study_id, "state": TrialState.COMPLETE, **moments}
     _insert(connection, _TRIALS, [{**row, "number": number} for number in range(n_trials)])
     query = sa.select(_TRIALS.c.number, _TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id)
-    ids = dict(connection.execute(query).tuples().all())
+    ids = {row.number: row.trial_id for row in connection.execute(query)}
     drawn = {ids[number]: params for number, params in enumerate(_draw(protocol, n_trials))}
     _write_parameters(connection, protocol, drawn)
     errors = {trial_id: error_of(params) for trial_id, params in drawn.items()}

@@ -1,5 +1,4 @@
-"""The SQL database: the engine of each backend, our tables and their migrations, claims and leases.
+"""The SQL database: backends, hpo's tables and their migrations, studies, claims and leases.
 
-Knows neither networks nor data: a piece of work is a number here. See `storage.claims` for the
-protocol by which workers share a study.
+This package knows neither networks nor data sets. `storage.claims` says how workers share a study.
 """

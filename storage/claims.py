@@ -1,11 +1,16 @@
-"""How workers share a study: each asks what is still missing and gets a claim on one piece of it.
+"""How workers share a study: each worker claims one piece of the work that is still missing.
 
-Nothing is queued, so no queue can lose anything: a piece of work is missing while it has neither
-an outcome nor a live lease, and what a killed worker leaves behind is missing again when its lease
-runs out. All of it happens in one transaction under a lock on the study's row, so the number of
-trials is exactly the budget, whatever the number of workers. Whoever claims also takes over: there
-is no reaper. Locks are taken in one order (our study, Optuna's study; a claim, Optuna's trial) and
-a claim never waits for another claim's row.
+A piece of work is a trial, or a test run of the chosen trial. It is missing while it has neither an
+outcome nor a lease that still runs. No queue holds the work, so none can lose it. The work of a
+killed worker is missing again when its lease runs out, and the next worker that claims takes it
+over.
+
+A claim is one transaction under a lock on the study's row. So the number of trials is exactly the
+budget, whatever the number of workers.
+
+No deadlocks: a transaction locks hpo's row of the study before Optuna's row of the study, and the
+row of a claim before Optuna's row of the trial. A worker that takes work over skips claims whose
+rows are locked.
 """
 
 import enum
@@ -24,15 +29,17 @@ from storage.tables import GIVEN_BACK, IN_OPTUNA, NO_PART, AnyRow, clock, hpo_cl
 
 
 JUST_GIVEN_BACK = GIVEN_BACK + 1
-"""No lease ever runs out before it: what ends earlier was given back."""
+"""A time between `GIVEN_BACK` and the end of any lease: work that expires before was given back."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a study's protocol says about its work.
 
-    `planned` are the parameters of the first trials (Optuna's names and values), which no sampler
-    draws. `n_repeats` test runs of the chosen trial follow the search.
+    planned: the parameters of the first trials, which no sampler draws, by Optuna's names.
+    n_repeats: the number of test runs of the chosen trial.
+    max_attempts: attempts before work whose workers crash counts as failed.
+    lease_s: the length of a lease in seconds.
     """
 
     planned: Sequence[Mapping[str, Any]]
@@ -42,20 +49,24 @@ class Plan:
 
 
 class Idle(enum.Enum):
-    """There is nothing to claim: others still work on the rest, it is paused, or all is done."""
+    """Why a worker gets no claim."""
 
     WAIT = "wait"
+    """Other workers hold all the work that is left."""
+
     PAUSED = "paused"
+    """The study is paused."""
+
     COMPLETE = "complete"
+    """No work is left: the study is complete, or none of its trials is."""
 
 
 def claim(
     db: Database, study_id: int, plan: Plan, worker: str, *, created_at: float | None = None
 ) -> Claim | Idle:
-    """A claim on the next missing piece of the study's work; none while the study is paused.
+    """Claim the next missing piece of a study's work for a worker.
 
-    A database may give a deleted study's number to a new one: with `created_at` only the study
-    that was created then is meant.
+    `created_at` identifies the study if the database gave the id of a deleted study to a new one.
 
     Raises:
         StudyMissingError: the study was deleted.
@@ -63,7 +74,7 @@ def claim(
     with db.transaction() as connection:
         study = _locked(connection, study_id)
         if created_at not in (None, study.created_at):
-            raise StudyMissingError("the study was deleted; another has its number now")
+            raise StudyMissingError("the study was deleted; another study has its id now")
         locked = _LockedStudy(db, connection, study, plan, worker, _now(connection))
         if study.is_paused:
             return Idle.COMPLETE if locked.is_complete() else Idle.PAUSED
@@ -79,13 +90,13 @@ def _locked(connection: Connection, study_id: int) -> AnyRow:
 
 
 def _now(connection: Connection) -> float:
-    """The clock, read once the lock is ours: the wait for it must not age the leases."""
+    """The database's time, read under the lock: the wait for the lock must not age the leases."""
     return float(connection.execute(sa.select(clock())).scalar_one())
 
 
 @dataclass(frozen=True)
 class _LockedStudy:
-    """A study whose row is locked: what is missing of it, and the claim on one piece of that."""
+    """A study whose row is locked, so that no other worker claims its work meanwhile."""
 
     db: Database
     connection: Connection
@@ -95,13 +106,13 @@ class _LockedStudy:
     now: float
 
     def claim_next(self) -> Claim | Idle:
-        """The next missing piece: work of a dead worker, a trial of the budget, or a test run.
+        """Claim work of a dead worker, else a trial of the budget, else a test run.
 
-        Once every trial has an outcome, the best one is chosen, and the choice is written.
+        When every trial has an outcome, the best trial is chosen and the choice is written.
         """
-        claimed = self.take_over() or self.start_trial()
-        if claimed is not None:
-            return claimed
+        trial_or_expired = self.take_over() or self.start_trial()
+        if trial_or_expired is not None:
+            return trial_or_expired
         if self._is_live("trial"):
             return Idle.WAIT
         chosen = self._best()
@@ -115,7 +126,7 @@ class _LockedStudy:
         return Idle.WAIT if self._is_live() else Idle.COMPLETE
 
     def is_complete(self) -> bool:
-        """Whether nothing is missing and nothing is in work; writes nothing."""
+        """Whether no work is missing and no worker holds work; writes nothing."""
         if self.study.n_started < self.study.n_trials or self._is_live():
             return False
         chosen = self._best()
@@ -124,7 +135,7 @@ class _LockedStudy:
         return self.study.choice is not None and self._missing_seed(chosen.trial) is None
 
     def take_over(self) -> Claim | None:
-        """Work whose lease ran out: the same trial, or test run, under the next token."""
+        """Claim work whose lease ran out, under the next token; None if there is no such work."""
         while (row := self._expired()) is not None:
             if row.kind == "trial" and optuna_tables.is_finished(self.connection, row.trial_id):
                 self._fail(row, "another program ended this trial in Optuna's tables")
@@ -135,7 +146,7 @@ class _LockedStudy:
         return None
 
     def start_trial(self) -> Claim | None:
-        """A new trial, while numbers of the budget are left; planned ones come first."""
+        """Claim a new trial, planned trials first; None if the budget is used up."""
         n_started = self.study.n_started
         if n_started >= self.study.n_trials:
             return None
@@ -149,7 +160,7 @@ class _LockedStudy:
         )
 
     def _missing_seed(self, trial: int) -> int | None:
-        """The first seed without a test run of this trial."""
+        """The first seed without a test run of this trial; None if every seed has one."""
         query = sa.select(hpo_claims.c.part).where(
             hpo_claims.c.study_id == self.study.study_id,
             hpo_claims.c.kind == "test",
@@ -159,7 +170,13 @@ class _LockedStudy:
         return next((seed for seed in range(self.plan.n_repeats) if seed not in taken), None)
 
     def _expired(self) -> AnyRow | None:
-        ended_before = self.now if self.db.outages.are_over(self.plan.lease_s) else JUST_GIVEN_BACK
+        """A locked row of work whose lease ran out, or that was given back.
+
+        After an outage only work that was given back counts, until the workers had time to renew
+        their leases.
+        """
+        is_trusted = self.db.outages.leases_are_trusted(self.plan.lease_s)
+        ended_before = self.now if is_trusted else JUST_GIVEN_BACK
         query = (
             sa.select(hpo_claims)
             .where(
@@ -173,19 +190,19 @@ class _LockedStudy:
         return self.connection.execute(query.with_for_update(skip_locked=True)).first()
 
     def _take_over(self, row: AnyRow) -> Claim:
-        again = self._lease() | {"token": row.token + 1, "n_attempts": row.n_attempts + 1}
+        lease = self._lease() | {"token": row.token + 1, "n_attempts": row.n_attempts + 1}
         self.connection.execute(
-            sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(again)
+            sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(lease)
         )
         if row.kind == "trial":
-            optuna_tables.forget_reports(self.connection, row.trial_id)
+            optuna_tables.delete_reports(self.connection, row.trial_id)
         late_s = None if row.expires_at == GIVEN_BACK else self.now - row.expires_at
         return self._claim(row.id, row._asdict(), row.token + 1, late_s)
 
     def _give_up(self, row: AnyRow) -> None:
         reason = (
             f"given up after {row.n_attempts} attempts: each worker that tried it ended without "
-            f"a result ({row.failure or f'the last was {row.worker}'})"
+            f"a result ({row.failure or f'the last worker was {row.worker}'})"
         )
         self._fail(row, reason)
         if row.kind == "trial":
@@ -212,6 +229,7 @@ class _LockedStudy:
         return self.connection.execute(best).first()
 
     def _is_live(self, kind: WorkKind | None = None) -> bool:
+        """Whether any work of this kind has no outcome yet."""
         live = [hpo_claims.c.study_id == self.study.study_id, hpo_claims.c.state == "live"]
         if kind is not None:
             live.append(hpo_claims.c.kind == kind)
@@ -219,8 +237,8 @@ class _LockedStudy:
         return self.connection.execute(query).first() is not None
 
     def _update_study(self, **values: Any) -> None:
-        row = hpo_studies.c.study_id == self.study.study_id
-        self.connection.execute(sa.update(hpo_studies).where(row).values(values))
+        is_this_study = hpo_studies.c.study_id == self.study.study_id
+        self.connection.execute(sa.update(hpo_studies).where(is_this_study).values(values))
 
     def _lease(self) -> dict[str, Any]:
         return {
@@ -233,8 +251,8 @@ class _LockedStudy:
 
     def _insert(self, kind: WorkKind, trial: int, part: int, trial_id: int) -> Claim:
         work = {"kind": kind, "trial": trial, "part": part, "trial_id": trial_id}
-        first = {"study_id": self.study.study_id, "token": 1, "n_attempts": 1}
-        row = sa.insert(hpo_claims).values(work | first | self._lease())
+        first_attempt = {"study_id": self.study.study_id, "token": 1, "n_attempts": 1}
+        row = sa.insert(hpo_claims).values(work | first_attempt | self._lease())
         row_id = cast(Row[int], self.connection.execute(row).inserted_primary_key)[0]
         return self._claim(row_id, work, 1)
 

@@ -1,8 +1,8 @@
-"""Copying a study to another database: all of it, or nothing.
+"""Copying a study to another database in one transaction.
 
-A study's rows are taken with names in place of the ids that a database gives: a trial by its
-number, a piece of work by its kind, trial and part. So they read the same in every database, and
-before the commit the target's are compared with the source's.
+Every database has ids of its own. So a copied row refers to a trial by the trial's number, and to a
+piece of work by its kind, trial and part. Without ids the rows of a study are equal in every
+database, and before the commit the rows of the copy are compared with those of the source.
 """
 
 import re
@@ -21,17 +21,24 @@ from storage.tables import GIVEN_BACK, clock, hpo_claims, hpo_studies, hpo_train
 
 
 Rows: TypeAlias = list[dict[str, Any]]
+
 Ids: TypeAlias = dict[tuple[Any, ...], int]
+"""The ids of rows in one database, by the key that the rows have in every database."""
 
 BATCH = 2000
-"""So many rows are written at once."""
+"""Rows that are written with one statement."""
 
-_TRIALS_NOTE = "dashboard:of trial "
+_NOTE_ON_TRIAL = "dashboard:of trial "
+"""The start of the key of a note on a trial, before the trial's number."""
 
 
 @dataclass(frozen=True)
-class _Part:
-    """One table's rows of a study; `owner` is the table that their `owner_id` is an id of."""
+class _StudyTable:
+    """A table with rows of a study.
+
+    A row belongs to a row of the table `owner`, whose id is in the column `owner_id`; without an
+    `owner` it belongs to the study.
+    """
 
     table: sa.Table
     owner_id: str = "study_id"
@@ -39,7 +46,7 @@ class _Part:
 
     @property
     def key(self) -> list[sa.Column[Any]]:
-        """What names a row's owner in every database."""
+        """The columns that identify a row's owner in every database."""
         if self.owner is None:
             return []
         names = ("number",) if self.owner is optuna_tables.trials else ("kind", "trial", "part")
@@ -47,12 +54,12 @@ class _Part:
 
     @property
     def columns(self) -> list[sa.Column[Any]]:
-        """What a row says, but for the ids."""
+        """The columns without ids."""
         ids = ("study_id", "trial_id", "claim_id")
         return [c for c in self.table.c if not c.primary_key and c.name not in ids]
 
     def read(self, connection: sa.Connection, study_id: int) -> Rows:
-        """The study's rows, in the order in which they were written."""
+        """The study's rows with the keys of their owners, in the order of their ids."""
         query = sa.select(*self.key, *self.columns).order_by(*self.table.primary_key)
         if self.owner is None:
             query = query.where(self.table.c.study_id == study_id)
@@ -63,20 +70,20 @@ class _Part:
         return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def _of_trials(table: sa.Table) -> _Part:
-    return _Part(table, "trial_id", optuna_tables.trials)
+def _of_trials(table: sa.Table) -> _StudyTable:
+    return _StudyTable(table, "trial_id", optuna_tables.trials)
 
 
-_DIRECTIONS = _Part(optuna_tables.study_directions)
-_TRIALS = _Part(optuna_tables.trials)
-_CLAIMS = _Part(hpo_claims)
-_NOTES = _Part(optuna_tables.study_system_attributes)
-PARTS = (
+_DIRECTIONS = _StudyTable(optuna_tables.study_directions)
+_TRIALS = _StudyTable(optuna_tables.trials)
+_CLAIMS = _StudyTable(hpo_claims)
+_NOTES = _StudyTable(optuna_tables.study_system_attributes)
+STUDY_TABLES = (
     _DIRECTIONS,
-    _Part(hpo_studies),
-    _Part(optuna_tables.study_user_attributes),
+    _StudyTable(hpo_studies),
+    _StudyTable(optuna_tables.study_user_attributes),
     _TRIALS,
-    _NOTES,  # its keys may name trials
+    _NOTES,  # after the trials, because its keys may have ids of trials
     _of_trials(optuna_tables.trial_parameters),
     _of_trials(optuna_tables.trial_values),
     _of_trials(optuna_tables.trial_intermediate_values),
@@ -84,34 +91,34 @@ PARTS = (
     _of_trials(optuna_tables.trial_system_attributes),
     _of_trials(optuna_tables.trial_heartbeats),
     _CLAIMS,
-    _Part(hpo_trainings, "claim_id", hpo_claims),
+    _StudyTable(hpo_trainings, "claim_id", hpo_claims),
 )
-"""Everything that a study is, those first that others belong to."""
+"""All tables with rows of a study. A table comes after those that its rows refer to."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A study as it stood in its database."""
+    """All rows of a study, without ids."""
 
-    rows: Mapping[_Part, Rows]
+    rows: Mapping[_StudyTable, Rows]
 
     @property
     def n_trials(self) -> int:
-        """Trials that were started."""
+        """The number of trials that were started."""
         return len(self.rows[_TRIALS])
 
     @property
     def n_rows(self) -> int:
-        """Rows in all tables."""
+        """The number of rows in all tables."""
         return sum(map(len, self.rows.values()))
 
 
 def take(db: Database, name: str) -> Contents:
-    """All that the database holds of a study, which nobody changes while it is read.
+    """Read all rows of a study under a lock, so that no worker changes them meanwhile.
 
     Raises:
-        StudyMissingError: there is no such study.
-        StudyBusyError: workers are at work on it.
+        StudyMissingError: the database has no study of this name.
+        StudyBusyError: workers work on the study.
     """
     with db.errors_translated(), db.transaction() as connection:
         study_id = studies.locked(connection, db, name).study_id
@@ -124,29 +131,35 @@ def put(
 ) -> None:
     """Write a study under this name, in one transaction.
 
-    `count_rows(done, of_all)` is called as rows are written.
-
-    Work that was left unfinished can be taken up there at once. A copy is not paused.
+    Workers can claim unfinished work of the copy at once. The copy is not paused.
+    `count_rows(n_written, n_total)` is called after every batch of rows.
 
     Raises:
-        StudyExistsError: the name is taken.
-        CopyError: what can be read there is not what was written; nothing was kept.
+        StudyExistsError: the target has a study of this name.
+        CopyError: the rows read back differ from the rows written; nothing was kept.
     """
     fitted = _fit(contents, name, db.backend)
     directions = [row["direction"] for row in fitted.rows[_DIRECTIONS]]
-    with studies.entering(db, name, directions) as (connection, study_id):
+    with studies.creating(db, name, directions) as (connection, study_id):
         _write(connection, study_id, fitted, count_rows)
-        there = _read(connection, study_id)
-        for part, rows in fitted.rows.items():
-            if there.rows[part] != rows:
+        written = _read(connection, study_id)
+        for study_table, rows in fitted.rows.items():
+            if written.rows[study_table] != rows:
                 raise CopyError(
                     f"the copy in {db.name} differs from its source in the table "
-                    f"{part.table.name}; nothing was kept"
+                    f"{study_table.table.name}; nothing was kept"
                 )
 
 
 def _check_idle(connection: sa.Connection, study_id: int, name: str) -> None:
-    """See that no lease is running, and let nobody who lost one record anything meanwhile."""
+    """Check that no worker holds a lease of the study.
+
+    The rows of unfinished work are locked, so that a worker whose lease has run out cannot record a
+    result during the copy.
+
+    Raises:
+        StudyBusyError: a worker holds a lease.
+    """
     live = sa.select(
         hpo_claims.c.worker, (hpo_claims.c.expires_at > clock()).label("is_held")
     ).where(hpo_claims.c.study_id == study_id, hpo_claims.c.state == "live")
@@ -159,41 +172,43 @@ def _check_idle(connection: sa.Connection, study_id: int, name: str) -> None:
 
 
 def _read(connection: sa.Connection, study_id: int) -> Contents:
-    rows = {part: part.read(connection, study_id) for part in PARTS}
+    rows = {study_table: study_table.read(connection, study_id) for study_table in STUDY_TABLES}
     numbers = {id_: number for (number,), id_ in _trial_ids(connection, study_id).items()}
     for row in rows[_NOTES]:
-        row["key"] = _by_number(row["key"], numbers)
+        row["key"] = _with_number(row["key"], numbers)
     return Contents(rows)
 
 
-def _by_number(key: str, numbers: Mapping[int, int]) -> str:
-    """The name of a note; Optuna's dashboard has a trial's id in those of notes on trials."""
-    found = re.match(r"dashboard:(\d+):", key)
-    if found is None or int(found[1]) not in numbers:
+def _with_number(key: str, numbers: Mapping[int, int]) -> str:
+    """The key of a note of Optuna's dashboard, with the trial's number for the trial's id."""
+    match = re.match(r"dashboard:(\d+):", key)
+    if match is None or int(match[1]) not in numbers:
         return key
-    return f"{_TRIALS_NOTE}{numbers[int(found[1])]}:{key[found.end() :]}"
+    return f"{_NOTE_ON_TRIAL}{numbers[int(match[1])]}:{key[match.end() :]}"
 
 
-def _by_id(key: str, ids: Ids) -> str:
-    """The same name, with the id that the trial has here."""
-    if not key.startswith(_TRIALS_NOTE):
+def _with_id(key: str, ids: Ids) -> str:
+    """The key of a note of Optuna's dashboard, with the trial's id for the trial's number."""
+    if not key.startswith(_NOTE_ON_TRIAL):
         return key
-    number, _, rest = key.removeprefix(_TRIALS_NOTE).partition(":")
+    number, _, rest = key.removeprefix(_NOTE_ON_TRIAL).partition(":")
     return f"dashboard:{ids[(int(number),)]}:{rest}"
 
 
 def _fit(contents: Contents, name: str, backend: Backend) -> Contents:
-    """The study as it is to stand in a database of this kind."""
-    rows = {part: [dict(row) for row in rows] for part, rows in contents.rows.items()}
-    for part, own in rows.items():
-        if part.table is hpo_studies:
-            own[0] |= {"name": name, "is_paused": False}
-        if part is _CLAIMS:  # by the target's clock a lease that ran out might be running
-            for row in own:
+    """The rows as a database of this kind will give them back."""
+    fitted = {
+        study_table: [dict(row) for row in rows] for study_table, rows in contents.rows.items()
+    }
+    for study_table, rows in fitted.items():
+        if study_table.table is hpo_studies:
+            rows[0] |= {"name": name, "is_paused": False}
+        if study_table is _CLAIMS:  # a lease that ran out might still run by the target's clock
+            for row in rows:
                 row["expires_at"] = GIVEN_BACK if row["state"] == "live" else row["expires_at"]
-        for row in own:
-            row |= {key: backend.as_stored(value) for key, value in row.items()}
-    return Contents(rows)
+        for row in rows:
+            row |= {column: backend.as_stored(value) for column, value in row.items()}
+    return Contents(fitted)
 
 
 def _write(
@@ -203,31 +218,33 @@ def _write(
     count_rows: Callable[[int, int], None],
 ) -> None:
     ids: dict[str, Ids] = {"study_id": {(): study_id}}
-    done = len(contents.rows[_DIRECTIONS])  # Optuna has written them with the study
-    for part in PARTS:
-        if part is not _DIRECTIONS:
-            rows = _with_ids(part, contents.rows[part], ids)
+    n_written = len(contents.rows[_DIRECTIONS])  # Optuna has written them with the study
+    for study_table in STUDY_TABLES:
+        if study_table is not _DIRECTIONS:
+            rows = _with_ids(study_table, contents.rows[study_table], ids)
             while batch := list(islice(rows, BATCH)):
-                connection.execute(sa.insert(part.table), batch)
-                count_rows(done := done + len(batch), contents.n_rows)
-        if part is _TRIALS:
+                connection.execute(sa.insert(study_table.table), batch)
+                count_rows(n_written := n_written + len(batch), contents.n_rows)
+        if study_table is _TRIALS:
             ids["trial_id"] = _trial_ids(connection, study_id)
-        elif part is _CLAIMS:
+        elif study_table is _CLAIMS:
             ids["claim_id"] = _claim_ids(connection, study_id)
 
 
-def _with_ids(part: _Part, rows: Rows, ids: dict[str, Ids]) -> Iterator[dict[str, Any]]:
-    """The rows as this database is to hold them."""
-    key, columns = [c.name for c in part.key], [c.name for c in part.columns]
-    owners = ids[part.owner_id]
+def _with_ids(
+    study_table: _StudyTable, rows: Rows, ids: dict[str, Ids]
+) -> Iterator[dict[str, Any]]:
+    """The rows with the ids of the target."""
+    key, columns = [c.name for c in study_table.key], [c.name for c in study_table.columns]
+    owners = ids[study_table.owner_id]
     for row in rows:
-        own = {name: row[name] for name in columns}
-        own[part.owner_id] = owners[tuple(row[name] for name in key)]
-        if part is _CLAIMS:
-            own["trial_id"] = ids["trial_id"][(row["trial"],)]
-        elif part is _NOTES:
-            own["key"] = _by_id(row["key"], ids["trial_id"])
-        yield own
+        row_with_ids = {name: row[name] for name in columns}
+        row_with_ids[study_table.owner_id] = owners[tuple(row[name] for name in key)]
+        if study_table is _CLAIMS:
+            row_with_ids["trial_id"] = ids["trial_id"][(row["trial"],)]
+        elif study_table is _NOTES:
+            row_with_ids["key"] = _with_id(row["key"], ids["trial_id"])
+        yield row_with_ids
 
 
 def _trial_ids(connection: sa.Connection, study_id: int) -> Ids:
@@ -237,5 +254,5 @@ def _trial_ids(connection: sa.Connection, study_id: int) -> Ids:
 
 def _claim_ids(connection: sa.Connection, study_id: int) -> Ids:
     query = sa.select(hpo_claims.c.kind, hpo_claims.c.trial, hpo_claims.c.part, hpo_claims.c.id)
-    found = connection.execute(query.where(hpo_claims.c.study_id == study_id))
-    return {(kind, trial, part): id_ for kind, trial, part, id_ in found}
+    rows = connection.execute(query.where(hpo_claims.c.study_id == study_id))
+    return {(kind, trial, part): id_ for kind, trial, part, id_ in rows}

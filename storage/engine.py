@@ -1,7 +1,7 @@
-"""One database, opened: the engine of its backend and the one kind of transaction.
+"""An open database: its SQLAlchemy engine, Optuna's storage and hpo's transactions.
 
-Optuna's storage writes take part in our transactions, so that what belongs together in both sets
-of tables is one commit (`Database.transaction`).
+Optuna's writes take part in hpo's transactions (`Database.transaction`), so that related rows in
+both sets of tables are written in one commit.
 """
 
 import contextlib
@@ -22,8 +22,8 @@ from storage.retry import Outages
 
 T = TypeVar("T")
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of every study that is made
-for library in ("optuna.storages", "psycopg", "sqlalchemy.pool"):  # refusals are ours to tell
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # below that Optuna logs every new study
+for library in ("optuna.storages", "psycopg", "sqlalchemy.pool"):  # hpo logs their errors itself
     logging.getLogger(library).setLevel(logging.CRITICAL)
 
 ROLLED_BACK = "the transaction was rolled back by Optuna"
@@ -34,24 +34,25 @@ REFUSALS = (
     sa.exc.TimeoutError,
     optuna.exceptions.StorageInternalError,
 )
+"""The errors of SQLAlchemy and Optuna that mean that the database refused a call."""
 
 
 def _pause(duration_s: float) -> None:
     threading.Event().wait(duration_s)
 
 
-class Unopened:
-    """A database by its URL; which tables it holds, of which version, is not asked.
+class UncheckedDatabase:
+    """A database whose tables are not checked: they may be missing or of any version.
 
-    `name` is its URL without a password.
+    `name` is the URL without the password.
     """
 
     def __init__(self, url: str, *, create: bool = False) -> None:
-        """Look at the URL; with `create` an SQLite file need not be there yet.
+        """Check the URL; with `create` the file of an SQLite database need not exist yet.
 
         Raises:
-            StorageURLError: the URL cannot be read, or names an unknown kind of database.
-            EmptyStorageError: there is no such file and `create` is not set.
+            StorageURLError: the URL cannot be read, or hpo does not know this kind of database.
+            EmptyStorageError: the database's file does not exist and `create` is not set.
         """
         self.url, self.backend = parse_url(url)
         self.name = self.url.set(query={}).render_as_string(hide_password=True)
@@ -65,17 +66,21 @@ class Unopened:
             yield connection
 
     def ping(self) -> None:
-        """See whether the database answers.
+        """Check that the database answers.
 
         Raises:
-            UnreachableError: it does not.
+            UnreachableError: the database does not answer.
         """
         with self.reading() as connection:
             connection.execute(sa.select(1))
 
     @contextlib.contextmanager
     def errors_translated(self) -> Iterator[None]:
-        """Give a database's refusal as one line, with no password in it."""
+        """Turn the errors of SQLAlchemy and Optuna into one line without the password.
+
+        Raises:
+            UnreachableError: the database refused a call in the block.
+        """
         try:
             yield
         except REFUSALS as error:
@@ -85,31 +90,30 @@ class Unopened:
             ) from error
 
     def _reason(self, error: BaseException) -> str:
-        """The driver's own words, on one line and without the password."""
+        """The message of the driver, on one line and without the password."""
         if error.__cause__ is not None and not isinstance(error, sa.exc.DBAPIError):
             error = error.__cause__
-        words = " ".join(str(getattr(error, "orig", None) or error).split())
+        message = " ".join(str(getattr(error, "orig", None) or error).split())
         password = self.url.password
-        return words.replace(str(password), "***") if password else words
+        return message.replace(str(password), "***") if password else message
 
 
-class Database(Unopened):
-    """An open database with Optuna's tables and ours.
+class Database(UncheckedDatabase):
+    """An open database with Optuna's and hpo's tables, both of this program's versions.
 
-    `optuna` is Optuna's storage (with its cache) on the same engine; `outages` knows when the
-    database did not answer. Thread-safe: each thread has a connection and an Optuna session of its
-    own.
+    `optuna` is Optuna's storage with its cache, on the same engine. `outages` knows when the
+    database did not answer. Thread-safe: each thread has its own connection and Optuna session.
     """
 
     def __init__(self, url: str, *, create: bool = False, outages: Outages | None = None) -> None:
-        """Open the database at `url`; with `create` make the tables where there are none.
+        """Open the database at `url`; with `create` make the tables if they are missing.
 
-        What was met of `outages` before it could be opened is remembered.
+        `outages` are those met in earlier attempts to open the database.
 
         Raises:
-            StorageURLError: the URL cannot be read, or names an unknown kind of database.
-            EmptyStorageError: there are no tables yet and `create` is not set.
-            OutdatedError: the tables are not those of this program.
+            StorageURLError: the URL cannot be read, or hpo does not know this kind of database.
+            EmptyStorageError: the database has no tables yet and `create` is not set.
+            OutdatedError: the tables are older or newer than this program.
             UnreachableError: the database does not answer.
         """
         super().__init__(url, create=create)
@@ -118,7 +122,7 @@ class Database(Unopened):
             schema.prepare(self.engine, self.name, create=create)
             self._rdb = _optuna_storage(self.url, self.backend)
         self.engine = self._rdb.engine
-        self.forget()
+        self.clear_cache()
 
     @classmethod
     def when_it_answers(
@@ -129,47 +133,47 @@ class Database(Unopened):
         timeout_s: float,
         wait: Callable[[float], object] = _pause,
     ) -> "Database":
-        """Open the database, waiting for it as `retry` does.
+        """Open the database; while it does not answer, try again as `retry` does.
 
         Raises:
-            StorageError: it cannot be opened, or was still away after `timeout_s`.
+            StorageError: the database cannot be opened, or did not answer for `timeout_s`.
         """
         outages = Outages()
 
-        def open_it() -> Database:
+        def open_database() -> Database:
             return cls(url, create=create, outages=outages)
 
-        return outages.wait_out(open_it, timeout_s=timeout_s, wait=wait)
+        return outages.wait_out(open_database, timeout_s=timeout_s, wait=wait)
 
-    def forget(self) -> None:
-        """Drop what Optuna's storage has cached: a study may have been deleted and made anew."""
+    def clear_cache(self) -> None:
+        """Empty Optuna's cache, for example because a study in it was deleted."""
         self.optuna = optuna.storages.get_storage(self._rdb)
-        self._met: dict[int, float] = {}
+        self._created_at: dict[int, float] = {}
 
-    def meet(self, study_id: int, created_at: float) -> None:
-        """Note a study that was read; where its number was another's, what is cached is dropped."""
-        if self._met.get(study_id, created_at) != created_at:
-            self.forget()
-        self._met[study_id] = created_at
+    def note_study(self, study_id: int, created_at: float) -> None:
+        """Note a study that was read; empty Optuna's cache if the id was another study's."""
+        if self._created_at.get(study_id, created_at) != created_at:
+            self.clear_cache()
+        self._created_at[study_id] = created_at
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One transaction, in which calls of `self.optuna` by this thread take part.
+        """One transaction, in which this thread's calls of `self.optuna` take part.
 
-        Their commits commit nothing of their own, their rollbacks undo all.
+        Optuna's commits commit nothing of their own. Its rollbacks undo the whole transaction.
         """
-        with self.engine.connect() as connection, connection.begin() as whole:
+        with self.engine.connect() as connection, connection.begin() as transaction:
             self.backend.begin_write(connection)
             with optuna_tables.joined(self._rdb, connection):
                 try:
                     yield connection
-                    if not whole.is_active:  # Optuna swallows some errors after a rollback
+                    if not transaction.is_active:  # Optuna swallows some errors after a rollback
                         raise optuna.exceptions.StorageInternalError(ROLLED_BACK)
                 except (
                     sa.exc.InvalidRequestError,
                     optuna.exceptions.StorageInternalError,
                 ) as error:
-                    if whole.is_active or not _is_aftermath(error):
+                    if transaction.is_active or not _means_rolled_back(error):
                         raise
                     raise optuna.exceptions.StorageInternalError(ROLLED_BACK) from None
         self.outages.answered()
@@ -177,34 +181,35 @@ class Database(Unopened):
     def retry(
         self, action: Callable[[], T], *, timeout_s: float, wait: Callable[[float], object] = _pause
     ) -> T:
-        """Do `action` again, with growing pauses, while the database is away or the lock is lost.
+        """Call `action` again, with growing pauses, while the database refuses it; its result.
 
-        `wait(seconds)` waits between two tries; what it raises ends the waiting.
+        `wait(seconds)` waits between two calls. An error that it raises ends the waiting.
 
         Raises:
-            UnreachableError: it was still away after `timeout_s`.
+            UnreachableError: the error will not pass, or the database was still away after
+                `timeout_s`.
         """
 
-        def act() -> T:
+        def translated_action() -> T:
             with self.errors_translated():
                 return action()
 
-        return self.outages.wait_out(act, timeout_s=timeout_s, wait=wait)
+        return self.outages.wait_out(translated_action, timeout_s=timeout_s, wait=wait)
 
     def close(self) -> None:
-        """Give all connections back."""
-        optuna_tables.forget_session(self._rdb)
+        """Close all connections."""
+        optuna_tables.close_session(self._rdb)
         self.engine.dispose()
 
 
-def _is_aftermath(error: BaseException) -> bool:
-    """Whether it says no more than that the transaction had ended before, for whatever reason."""
+def _means_rolled_back(error: BaseException) -> bool:
+    """Whether the error only says that the transaction has ended, and not why."""
     cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
     return cause is None or isinstance(cause, sa.exc.InvalidRequestError)
 
 
 def _make_engine(url: URL, backend: Backend) -> sa.Engine:
-    """An engine without a pool, for `storage.schema`: a closed connection ends its locks."""
+    """An engine without a pool, so that closing a connection frees the schema lock."""
     try:
         return sa.create_engine(url, poolclass=sa.NullPool, **backend.engine_options(url))
     except ModuleNotFoundError as error:
@@ -215,8 +220,8 @@ def _make_engine(url: URL, backend: Backend) -> sa.Engine:
 
 
 def _optuna_storage(url: URL, backend: Backend) -> optuna.storages.RDBStorage:
-    """Optuna's storage; its tables are there already, made under the schema's lock."""
-    pool = {"pool_size": 1, "max_overflow": 9}  # servers count the open connections of a worker
+    """Optuna's storage; `storage.schema` has made its tables before."""
+    pool = {"pool_size": 1, "max_overflow": 9}  # one open connection, as servers limit their number
     storage = optuna_tables.open_storage(url, backend.engine_options(url) | pool)
     backend.prepare_engine(storage.engine)
     return storage

@@ -1,17 +1,17 @@
-"""What can go wrong with the database.
+"""The errors of the database, as one tree; each has the exit code of the command.
 
 StorageError               4  the database cannot be used
-├── StorageURLError        2  the URL names no database that we can use
+├── StorageURLError        2  the storage URL is wrong
 ├── UnreachableError       4  the database does not answer
-├── OutdatedError          4  its tables are older or newer than this program
-├── EmptyStorageError      3  it holds no tables of ours yet
-├── StudyMissingError      3  no study of that name, or it was deleted under a worker
-├── StudyExistsError       5  the name is taken
-├── StudyBusyError         5  workers are at work on the study
-├── CopyError              1  what was copied is not what its source holds
-└── LeaseLostError         1  another worker has the work now; what we did for it is void
+├── OutdatedError          4  the tables are older or newer than this program
+├── EmptyStorageError      3  the database has no tables of hpo yet
+├── StudyMissingError      3  no study has that name, or a worker's study was deleted
+├── StudyExistsError       5  the name of a new study is taken
+├── StudyBusyError         5  workers work on a study that is to be copied
+├── CopyError              1  a copy differs from its source
+└── LeaseLostError         1  another worker has the work now
 
-A message never holds a password.
+A message never contains a password.
 """
 
 
@@ -22,7 +22,7 @@ class StorageError(Exception):
 
 
 class StorageURLError(StorageError):
-    """The URL names no database that we can use."""
+    """The storage URL cannot be read, or hpo does not know this kind of database."""
 
     exit_code = 2
 
@@ -36,13 +36,13 @@ class OutdatedError(StorageError):
 
 
 class EmptyStorageError(StorageError):
-    """The database holds no tables of ours yet."""
+    """The database has no tables of hpo yet."""
 
     exit_code = 3
 
 
 class StudyMissingError(StorageError):
-    """There is no study of that name, or it was deleted under a worker."""
+    """No study has that name, or the study of a worker was deleted."""
 
     exit_code = 3
 
@@ -54,18 +54,18 @@ class StudyExistsError(StorageError):
 
 
 class StudyBusyError(StorageError):
-    """Workers are at work on the study: it is copied while none is."""
+    """Workers work on a study that is to be copied."""
 
     exit_code = 5
 
 
 class CopyError(StorageError):
-    """What was copied is not what its source holds; nothing of it was kept."""
+    """The copy of a study differs from its source; nothing of the copy was kept."""
 
     exit_code = 1
 
 
 class LeaseLostError(StorageError):
-    """Another worker has the work now: whatever we did for it is void."""
+    """Another worker has the work now; the result of this worker is not recorded."""
 
     exit_code = 1

@@ -1,4 +1,4 @@
-"""What can be asked of a database, and done to it, whatever the version of its tables."""
+"""Examining and upgrading a database whose tables may have any version."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from storage import schema
-from storage.engine import Unopened
+from storage.engine import UncheckedDatabase
 from storage.errors import UnreachableError
 from storage.schema import Tables
 from storage.tables import hpo_studies
@@ -14,9 +14,13 @@ from storage.tables import hpo_studies
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How a database is; `refusal` says why nothing can be written there.
+    """The condition of a database.
 
-    `file` holds the database; None for a server.
+    name: the URL without the password.
+    server: the product and its version.
+    tables: the versions of hpo's and Optuna's tables.
+    refusal: why the database cannot be written to; None if it can.
+    file: the file that holds the database; None for a server.
     """
 
     name: str
@@ -27,29 +31,29 @@ class Health:
 
 
 def upgrade(url: str) -> tuple[Tables, Tables]:
-    """Bring hpo's and Optuna's tables to the versions of this program; gives how they stood.
+    """Upgrade hpo's and Optuna's tables to the versions of this program; the versions before.
 
     Raises:
-        EmptyStorageError: there are none.
-        OutdatedError: they are newer than this program.
+        EmptyStorageError: the database has no tables.
+        OutdatedError: the tables are newer than this program.
         StorageError: the database cannot be used.
     """
-    db = Unopened(url)
+    db = UncheckedDatabase(url)
     with db.errors_translated():
         return schema.upgrade(db.engine, db.name)
 
 
 def examine(url: str) -> Health:
-    """Look at a database; changes nothing.
+    """Examine a database without changing it.
 
     Raises:
-        EmptyStorageError: it holds no tables of ours.
-        StorageError: it does not answer, or there is none.
+        EmptyStorageError: the database has no tables of hpo.
+        StorageError: the database does not exist or does not answer.
     """
-    db = Unopened(url)
+    db = UncheckedDatabase(url)
     with db.errors_translated():
-        tables = schema.look(db.engine)
-        schema.check_there(tables[0], db.name)
+        tables = schema.current_tables(db.engine)
+        schema.check_exists(tables[0], db.name)
     return Health(
         name=db.name,
         server=_server(db),
@@ -59,26 +63,26 @@ def examine(url: str) -> Health:
     )
 
 
-def _server(db: Unopened) -> str:
+def _server(db: UncheckedDatabase) -> str:
     with db.reading() as connection:
         dialect = connection.dialect
     number = ".".join(map(str, dialect.server_version_info or ()))
     return f"{db.backend.server_name(dialect)} {number}"
 
 
-def _refusal(db: Unopened) -> str | None:
-    """Why the database does not let us write, asked by a change of no row that is undone."""
-    nothing = sa.update(hpo_studies).where(sa.false()).values(n_started=hpo_studies.c.n_started)
+def _refusal(db: UncheckedDatabase) -> str | None:
+    """Why the database cannot be written to, by trying an update that matches no row."""
+    no_change = sa.update(hpo_studies).where(sa.false()).values(n_started=hpo_studies.c.n_started)
     try:
         with db.reading() as connection:
-            connection.execute(nothing)
+            connection.execute(no_change)
     except UnreachableError as error:
         return str(error)
     return None
 
 
-def damage(db: Unopened) -> list[str] | None:
-    """What the database finds wrong with its own file, a line each; None if it has no check."""
+def damage(db: UncheckedDatabase) -> list[str] | None:
+    """The damage that the database finds in its file, a line each; None if it cannot check."""
     try:
         with db.reading() as connection:
             return db.backend.damage(connection)

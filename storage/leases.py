@@ -1,8 +1,9 @@
-"""Holding a piece of work: the fence, the heartbeat, and what a worker writes while it holds it.
+"""What a worker does with a claim that it holds: renew the lease, report, record, release.
 
-Every write begins with the fence, an update that matches only while the claim's token is ours
-and its state is live. The token decides, not the clock: a lease that ran out but that nobody took
-is still its holder's, so an outage that all workers see costs nothing.
+Every write begins with a fence: an update of the claim's row that matches only while the row has
+the worker's token and is live. The token decides, not the clock. A worker whose lease has run out
+keeps its work until another worker takes the work over, so an outage that all workers see costs
+nothing.
 """
 
 import contextlib
@@ -26,10 +27,12 @@ from storage.tables import GIVEN_BACK, clock, hpo_claims, hpo_trainings
 
 
 WorkKind = Literal["trial", "confirmation", "test"]
+"""A trial, one round of a trial's confirmation, or a test run."""
+
 Outcome = Literal["complete", "pruned", "failed"]
 
-REFUSED_S = 1.0
-"""A heartbeat that the database refused comes again after this long."""
+HEARTBEAT_RETRY_S = 1.0
+"""Seconds before a heartbeat that failed is tried again."""
 
 _OPTUNA_STATES = {
     "complete": TrialState.COMPLETE,
@@ -41,15 +44,24 @@ _IS_OPEN = sa.or_(
     optuna_tables.has_running_trial(hpo_claims.c.trial_id),
     sa.and_(hpo_claims.c.kind != "trial", optuna_tables.has_trial(hpo_claims.c.trial_id)),
 )
-"""Whether Optuna's half of the work is still there and open: its dashboard can delete a study."""
+"""The condition that Optuna's trial exists and, if the work is a trial, still runs.
+
+Optuna's dashboard can delete a study while workers work on it.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One piece of work that is one worker's until the lease runs out.
+    """The right of one worker to do one piece of work until the lease runs out.
 
-    `late_s` is how long it lay untouched after an earlier worker's lease had ended, in seconds;
-    None where nobody had it before, or gave it back.
+    kind: a trial, a confirmation or a test run.
+    trial: Optuna's number of the trial.
+    part: the database's column: the seed of a test run, `NO_PART` for a trial.
+    trial_id: Optuna's id of the trial.
+    token: the fencing token, which rises with each worker that holds the work.
+    lease_s: the length of the lease in seconds.
+    late_s: seconds from the end of an earlier worker's lease to this claim; None if no worker held
+        the work before, or if the earlier worker gave it back.
     """
 
     id: int
@@ -63,13 +75,21 @@ class Claim:
     lease_s: float
     late_s: float | None = None
 
+    @property
+    def seed(self) -> int:
+        """The seed of a test run."""
+        return self.part
+
     def __str__(self) -> str:
-        return f"trial {self.trial}" if self.kind == "trial" else f"{self.kind} {self.part}"
+        return f"trial {self.trial}" if self.kind == "trial" else f"{self.kind} {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecord:
-    """What one training left: its error (a fraction) after the last epoch, and after each."""
+    """What is recorded of one training. `curve` is the error after each epoch, a fraction.
+
+    `train_s` are the seconds of training. `versions` are the package versions, as JSON.
+    """
 
     fold: int
     curve: tuple[float, ...]
@@ -78,16 +98,19 @@ class TrainingRecord:
 
     @property
     def error(self) -> float:
-        """The error of the last epoch."""
+        """The error after the last epoch, a fraction."""
         return self.curve[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """How a piece of work ended; `error` is None where it failed.
+    """How a piece of work ended.
 
-    `n_epochs` are the epochs done, on the average of a trial's folds; `errors` those validation
-    errors by step that have not been reported.
+    error: the error, a fraction; None if the work failed.
+    failure: why the work failed; None if it did not fail.
+    n_parameters: the number of trainable weights.
+    n_epochs: the number of epochs done, for a trial the mean over the folds.
+    errors: the validation errors, by step, that have not been reported yet.
     """
 
     outcome: Outcome
@@ -101,29 +124,34 @@ class Result:
 
 @contextlib.contextmanager
 def fenced(db: Database, claim: Claim, **values: Any) -> Iterator[Connection]:
-    """A transaction that only the holder of the claim gets; it renews the lease.
+    """A transaction that begins only if the claim still holds, and that renews the lease.
+
+    `values` are written to the claim's row.
 
     Raises:
         LeaseLostError: another worker has the work now, the study was deleted, or another program
             has ended Optuna's trial.
     """
-    held = sa.update(hpo_claims).where(
+    held_row = sa.update(hpo_claims).where(
         hpo_claims.c.id == claim.id,
         hpo_claims.c.token == claim.token,
         hpo_claims.c.state == "live",
         _IS_OPEN,
     )
     with db.transaction() as connection:
-        renewed = connection.execute(held.values(expires_at=clock() + claim.lease_s, **values))
+        renewed = connection.execute(held_row.values(expires_at=clock() + claim.lease_s, **values))
         if renewed.rowcount != 1:
-            raise LeaseLostError(f"the lease of {claim} was lost: others took, ended or deleted it")
-        with _lost_when_finished(claim):
+            raise LeaseLostError(
+                f"the lease of {claim} was lost: another worker or program took, ended or "
+                "deleted the work"
+            )
+        with _finished_means_lost(claim):
             yield connection
 
 
 @contextlib.contextmanager
-def _lost_when_finished(claim: Claim) -> Iterator[None]:
-    """Optuna refuses writes to a finished trial: then the work is no longer ours."""
+def _finished_means_lost(claim: Claim) -> Iterator[None]:
+    """Treat Optuna's refusal to write to a finished trial as a lost lease."""
     try:
         yield
     except optuna.exceptions.UpdateFinishedTrialError as error:
@@ -137,10 +165,12 @@ def write_parameters(
     attributes: Mapping[str, Any],
     notes: Mapping[str, Any],
 ) -> None:
-    """Give the trial its parameters, all of them or none (Optuna's names and values).
+    """Write all parameters of a claimed trial, by Optuna's names, in one transaction.
 
-    They go in by one statement: Optuna's own call for each takes two, under SQLite's only lock.
-    With them go the `attributes` that a user sees and the sampler's `notes`.
+    `attributes` become the trial's user attributes and the sampler's `notes` its system attributes.
+
+    Raises:
+        LeaseLostError: another worker has the trial now.
     """
     with fenced(db, claim) as connection:
         optuna_tables.insert_parameters(connection, claim.trial_id, values)
@@ -158,9 +188,13 @@ def report(
     errors: Mapping[int, float] | None = None,
     judge: Callable[[], bool] | None = None,
 ) -> bool:
-    """Record how far the work is, and a trial's validation errors by step; is it to be pruned?
+    """Write the epochs done and the validation errors by step; the answer of `judge`.
 
-    The pruner's own notes on the trial are written behind the same fence.
+    `judge` asks the pruner whether to prune the trial. It is called in the same transaction, so
+    that what the pruner writes is behind the same fence. Without `judge` the answer is False.
+
+    Raises:
+        LeaseLostError: another worker has the work now.
     """
     with fenced(db, claim, n_epochs=n_epochs) as connection:
         optuna_tables.write_intermediate_values(connection, claim.trial_id, errors or {})
@@ -168,41 +202,49 @@ def report(
 
 
 def record(db: Database, claim: Claim, result: Result) -> None:
-    """The result, the end of the claim and Optuna's tell, in one transaction.
+    """Write the result, end the claim and end Optuna's trial, in one transaction.
 
-    Called again after a lost connection it looks first: a commit whose answer was lost counts.
+    The call can be repeated after a lost connection: a result that was committed is not written
+    again.
+
+    Raises:
+        LeaseLostError: another worker has the work now.
     """
     if _is_recorded(db, claim):
         return
     with fenced(db, claim) as connection:
         if result.trainings:
-            connection.execute(sa.insert(hpo_trainings), [_row(claim, t) for t in result.trainings])
-        ended: dict[str, Any] = {
-            "state": result.outcome,
-            "error": result.error,
-            "failure": None if result.failure is None else storable(result.failure),
-            "n_parameters": result.n_parameters,
-        }
-        if result.n_epochs is not None:
-            ended["n_epochs"] = result.n_epochs
+            rows = [_training_row(claim, training) for training in result.trainings]
+            connection.execute(sa.insert(hpo_trainings), rows)
         optuna_tables.write_intermediate_values(connection, claim.trial_id, result.errors)
-        connection.execute(sa.update(hpo_claims).where(hpo_claims.c.id == claim.id).values(ended))
+        ended = sa.update(hpo_claims).where(hpo_claims.c.id == claim.id)
+        connection.execute(ended.values(_result_columns(result)))
         if claim.kind == "trial":
             finish_trial(db, claim.trial_id, result.outcome, result.error)
 
 
+def _result_columns(result: Result) -> dict[str, Any]:
+    columns = {
+        "state": result.outcome,
+        "error": result.error,
+        "failure": None if result.failure is None else storable(result.failure),
+        "n_parameters": result.n_parameters,
+    }
+    return columns if result.n_epochs is None else columns | {"n_epochs": result.n_epochs}
+
+
 def storable(text: str) -> str:
-    """The text without what databases refuse: a zero character, halves of others."""
+    """The text with escapes for what databases refuse: null characters and lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def finish_trial(db: Database, trial_id: int, outcome: Outcome, error: float | None) -> None:
-    """End Optuna's trial, inside the transaction that ends the claim."""
+    """End Optuna's trial, within the transaction that ends the claim."""
     values = None if error is None or outcome == "failed" else [error]
     db.optuna.set_trial_state_values(trial_id, _OPTUNA_STATES[outcome], values)
 
 
-def _row(claim: Claim, training: TrainingRecord) -> dict[str, Any]:
+def _training_row(claim: Claim, training: TrainingRecord) -> dict[str, Any]:
     return {
         "claim_id": claim.id,
         "fold": training.fold,
@@ -216,17 +258,20 @@ def _row(claim: Claim, training: TrainingRecord) -> dict[str, Any]:
 
 
 def _is_recorded(db: Database, claim: Claim) -> bool:
-    ours = sa.select(hpo_claims.c.id).where(
+    ended = sa.select(hpo_claims.c.id).where(
         hpo_claims.c.id == claim.id, hpo_claims.c.token == claim.token, hpo_claims.c.state != "live"
     )
     with db.engine.connect() as connection:
-        return connection.execute(ours).first() is not None
+        return connection.execute(ended).first() is not None
 
 
 def release(db: Database, claim: Claim) -> None:
-    """Give the work back at once, and the attempt with it; the next worker that asks takes it.
+    """Give the work back, so that the next worker takes it; the attempt does not count.
 
-    The claim is void from then on, so that a heartbeat on its way cannot take the work back.
+    The token rises, so that a heartbeat that is still on its way cannot renew the lease.
+
+    Raises:
+        LeaseLostError: another worker has the work now.
     """
     with fenced(db, claim) as connection:
         given_back = {
@@ -239,23 +284,27 @@ def release(db: Database, claim: Claim) -> None:
         )
 
 
-def forsake(db: Database, worker: str, how: str) -> None:
-    """End the leases of a worker that has died, so that nobody waits for them to run out.
+def end_leases(db: Database, worker: str, ending: str) -> None:
+    """End the leases of a dead worker now, so that its work can be taken over at once.
 
-    `how` it died stands with its work until somebody has done it. The attempt counts.
+    `ending` says how the worker died. It is kept as the failure of the work until the work has a
+    result. The attempt counts.
     """
-    died = {"expires_at": clock(), "failure": f"worker {worker} died: {how}"}
-    held = sa.update(hpo_claims).where(
+    died = {"expires_at": clock(), "failure": f"worker {worker} died: {ending}"}
+    held_rows = sa.update(hpo_claims).where(
         hpo_claims.c.worker == worker,
         hpo_claims.c.state == "live",
         hpo_claims.c.expires_at > clock(),
     )
     with db.transaction() as connection:
-        connection.execute(held.values(died))
+        connection.execute(held_rows.values(died))
 
 
 class Heartbeat(threading.Thread):
-    """Renews a lease while its work goes on; `lost` is set when another worker has the work."""
+    """Renews the lease of a claim within a `with` block.
+
+    `lost` is set when another worker has the work.
+    """
 
     def __init__(self, db: Database, claim: Claim) -> None:
         super().__init__(name=f"heartbeat of {claim}", daemon=True)
@@ -263,10 +312,13 @@ class Heartbeat(threading.Thread):
         self.lost = threading.Event()
 
     def run(self) -> None:
-        """Beat every third of the lease; after a refusal sooner, to be in time once it passes."""
-        usual = pause = self._claim.lease_s / 3
-        while not self._done.wait(pause) and not self.lost.is_set():
-            pause, asked_at = usual, time.monotonic()
+        """Renew the lease at every third of its length; after a failure sooner.
+
+        The sooner retry renews the lease in time if the outage is short.
+        """
+        usual_s = pause_s = self._claim.lease_s / 3
+        while not self._done.wait(pause_s) and not self.lost.is_set():
+            pause_s, asked_at = usual_s, time.monotonic()
             try:
                 with self._db.errors_translated(), fenced(self._db, self._claim):
                     pass
@@ -274,14 +326,14 @@ class Heartbeat(threading.Thread):
                 self.lost.set()
             except UnreachableError as error:
                 self._db.outages.refused(error, asked_at)
-                pause = min(usual, REFUSED_S)
-        self._db.outages.withdrawn()
+                pause_s = min(usual_s, HEARTBEAT_RETRY_S)
+        self._db.outages.stopped_asking()
 
     def check(self) -> None:
-        """Stop work that is no longer ours.
+        """Check that the work still belongs to this worker.
 
         Raises:
-            LeaseLostError: another worker has it.
+            LeaseLostError: another worker has the work now.
         """
         if self.lost.is_set():
             raise LeaseLostError(f"the lease of {self._claim} was lost")

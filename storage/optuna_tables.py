@@ -1,9 +1,9 @@
-"""Optuna's tables: all that hpo uses of Optuna's private database code.
+"""Optuna's tables: everything that hpo uses of Optuna's private database code.
 
-Optuna has no public way to write in a transaction of ours, to write many values with one
-statement, or to forget values that a dead worker reported. Everything private that hpo relies on is
-in this file, so that a new version of Optuna can break this file alone.
-`tests/storage/test_optuna_tables.py` names what breaks.
+Optuna has no public way to write in a caller's transaction, to write many values with one
+statement, or to delete values that a dead worker reported. All private code of Optuna that hpo
+uses is in this file, so that a new version of Optuna can break this file alone.
+`tests/storage/test_optuna_tables.py` shows what breaks.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ MIGRATIONS = Path(_rdb.__file__).parent / "alembic"
 """The folder of Optuna's own migrations."""
 
 VERSION_TABLE = "alembic_version"
+"""The table with the version of Optuna's tables."""
 
 AnyRow: TypeAlias = sa.Row[*tuple[Any, ...]]
 """A row of a result, whose columns are read by name."""
@@ -60,7 +61,7 @@ def open_storage(url: URL, engine_options: Mapping[str, Any]) -> RDBStorage:
 
 
 def make_tables(url: URL) -> None:
-    """Make Optuna's tables where they are missing, and upgrade older ones."""
+    """Make Optuna's tables if they are missing, and upgrade older ones."""
     storage = RDBStorage(_as_template(url), skip_compatibility_check=True)
     if storage.get_current_version() != storage.get_head_version():
         storage.upgrade()
@@ -68,14 +69,14 @@ def make_tables(url: URL) -> None:
 
 
 def _as_template(url: URL) -> str:
-    """The URL as text; braces are doubled, because Optuna formats the text."""
+    """The URL as text with doubled braces, because Optuna calls `str.format` on it."""
     text = url.render_as_string(hide_password=False)
     return text.replace("{", "{{").replace("}", "}}")
 
 
 @contextlib.contextmanager
 def joined(storage: RDBStorage, connection: Connection) -> Iterator[None]:
-    """Within the block, this thread's calls of Optuna's storage take part in our transaction.
+    """Within the block, this thread's calls of Optuna's storage take part in the transaction.
 
     Optuna's commits commit nothing of their own. Its rollbacks undo the whole transaction.
     """
@@ -87,8 +88,8 @@ def joined(storage: RDBStorage, connection: Connection) -> Iterator[None]:
         storage.scoped_session.remove()
 
 
-def forget_session(storage: RDBStorage) -> None:
-    """Give back the connection that Optuna keeps for this thread."""
+def close_session(storage: RDBStorage) -> None:
+    """Close the session that Optuna keeps for this thread."""
     storage.scoped_session.remove()
 
 
@@ -97,7 +98,7 @@ def insert_parameters(
 ) -> None:
     """Write a trial's parameters with one statement.
 
-    Optuna's own call takes two statements for each, under the only lock that SQLite has.
+    Optuna's own function takes two statements for each parameter, and SQLite has only one lock.
     """
     rows = [
         {
@@ -114,14 +115,14 @@ def insert_parameters(
 def write_intermediate_values(
     connection: Connection, trial_id: int, values: Mapping[int, float]
 ) -> None:
-    """Write a trial's intermediate values by step; values of the same steps are replaced."""
+    """Write a trial's intermediate values by step; existing values of these steps are replaced."""
     if not values:
         return
     column = trial_intermediate_values.c
-    same = sa.delete(trial_intermediate_values).where(
+    existing = sa.delete(trial_intermediate_values).where(
         column.trial_id == trial_id, column.step.in_(list(values))
     )
-    connection.execute(same)
+    connection.execute(existing)
     to_stored = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
     stored = {step: to_stored(value) for step, value in values.items()}
     rows = [
@@ -136,8 +137,8 @@ def write_intermediate_values(
     connection.execute(sa.insert(trial_intermediate_values), rows)
 
 
-def forget_reports(connection: Connection, trial_id: int) -> None:
-    """Delete what a trial reported and what a pruner noted; the parameters stay."""
+def delete_reports(connection: Connection, trial_id: int) -> None:
+    """Delete a trial's intermediate values and the pruner's notes; the parameters stay."""
     reported, noted = trial_intermediate_values, trial_system_attributes
     connection.execute(sa.delete(reported).where(reported.c.trial_id == trial_id))
     by_pruner = (noted.c.trial_id == trial_id, noted.c.key.like(_PRUNER_NOTES))
@@ -184,21 +185,21 @@ def value_of(row: AnyRow) -> float | None:
 def ids_by_number(connection: Connection, study_id: int) -> dict[int, int]:
     """The ids of a study's trials, by number."""
     query = sa.select(trials.c.number, trials.c.trial_id).where(trials.c.study_id == study_id)
-    return dict(connection.execute(query).tuples().all())
+    return {row.number: row.trial_id for row in connection.execute(query)}
 
 
 def has_study(study_id: sa.ColumnElement[int], name: sa.ColumnElement[str]) -> sa.Exists:
-    """The condition that Optuna has the study of this id and name; its dashboard can delete one."""
+    """The condition that Optuna has a study of this id and name."""
     return sa.exists().where(studies.c.study_id == study_id, studies.c.study_name == name)
 
 
 def has_running_trial(trial_id: sa.ColumnElement[int]) -> sa.Exists:
-    """The condition that a trial is there and runs."""
+    """The condition that the trial exists and runs."""
     return sa.exists().where(trials.c.trial_id == trial_id, trials.c.state == TrialState.RUNNING)
 
 
 def has_trial(trial_id: sa.ColumnElement[int]) -> sa.Exists:
-    """The condition that a trial is there, in whatever state."""
+    """The condition that the trial exists, in any state."""
     return sa.exists().where(trials.c.trial_id == trial_id)
 
 

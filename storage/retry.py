@@ -1,7 +1,8 @@
-"""Waiting for a database that is away: with growing pauses, said once, up to a limit.
+"""Waiting for a database that does not answer: with growing pauses, up to a time limit.
 
-A restart, a cut connection, a full disk, a lock: what may pass is tried again; what will not (a
-missing table, a broken rule) is not.
+A call is repeated after an error that may pass: a restart, a cut connection, a full disk, a lock.
+It is not repeated after an error that will come again: a missing table, a broken constraint. An
+outage is logged once.
 """
 
 import logging
@@ -21,12 +22,13 @@ from storage.errors import UnreachableError
 T = TypeVar("T")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+"""Seconds before the first repetition, and the limit up to which the pauses double."""
 
-UNTOLD_S = 1.0
-"""A refusal that passes sooner, as a deadlock does, is not worth a word."""
+LOGGED_AFTER_S = 1.0
+"""Seconds of refusals before an outage is logged. A deadlock, for example, passes sooner."""
 
-UNASKED_S = 2.0
-"""A worker that has nothing to do asks more often than this."""
+LONGEST_SILENCE_S = 2.0
+"""Seconds between two answers that do not count as a silence: idle workers ask more often."""
 
 _log = logging.getLogger("hpo.storage")
 _passing = (
@@ -37,109 +39,112 @@ _passing = (
 
 
 class Outages:
-    """What one process knows of the times at which a database did not answer it. Thread-safe.
+    """The outages of a database as one process has met them. Thread-safe.
 
-    Each thread's refusals are a story of their own: with a full disk heartbeats may be answered
-    while results are refused.
+    A refusal is a call that failed for a reason that may pass. The refusals of each thread are
+    tracked apart: with a full disk, heartbeats may be answered while results are refused.
+
+    Times are those of `time.monotonic`.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._since: dict[int, float] = {}  # by thread: when it asked for what it first was refused
+        self._refused_since: dict[int, float] = {}  # by thread; only threads that still ask
         self._began_at = self._refused_at = 0.0
         self._answered_at: float | None = None
-        self._is_told = False
-        self._silences: list[tuple[float, float]] = []  # when each ended, and how long it was
+        self._is_logged = False
+        self._silences: list[tuple[float, float]] = []  # the end and length of each
 
     def refused(self, error: UnreachableError, asked_at: float) -> None:
-        """The database has refused this thread an action for a reason that may pass.
-
-        It was asked at `asked_at`, by the clock that never goes back.
-        """
+        """Note that the database refused a call of this thread, which began at `asked_at`."""
         _log.debug("%s", error, extra={"event": "storage_error"})
         with self._lock:
             self._refused_at = time.monotonic()
             if self._answered_at is None:
                 self._answered_at = asked_at
-            # What was asked before another thread's last answer may be over already.
+            # An outage before another thread's last answer may be over already.
             began_at = max(asked_at, self._answered_at)
-            if not self._since:
+            if not self._refused_since:
                 self._began_at = began_at
-            began_at = self._since.setdefault(threading.get_ident(), began_at)
-            if self._is_told or time.monotonic() - began_at < UNTOLD_S:
+            began_at = self._refused_since.setdefault(threading.get_ident(), began_at)
+            if self._is_logged or time.monotonic() - began_at < LOGGED_AFTER_S:
                 return
-            self._is_told = True
+            self._is_logged = True
         _log.warning("%s; waiting for it", error, extra={"event": "storage_away"})
 
     def answered(self) -> None:
-        """The database has just done what this thread asked for: committed, or been read."""
+        """Note that the database has just answered a call of this thread."""
         with self._lock:
             now = time.monotonic()
             recent = [(end, length) for end, length in self._silences if now - end < length]
             latest = [] if self._answered_at is None else [(now, now - self._answered_at)]
             self._silences = recent + latest
             self._answered_at = now
-        self.withdrawn()
+        self.stopped_asking()
 
-    def withdrawn(self) -> None:
-        """This thread waits no more; where none does, and one was answered since, it is over."""
+    def stopped_asking(self) -> None:
+        """Note that this thread no longer repeats a refused call.
+
+        The outage is over if no other thread repeats one and the last refusal was before the last
+        answer.
+        """
         with self._lock:
-            was_refused = self._since.pop(threading.get_ident(), None) is not None
-            if not was_refused or self._since:  # another thread still waits
+            was_refused = self._refused_since.pop(threading.get_ident(), None) is not None
+            if not was_refused or self._refused_since:
                 return
-            was_told, self._is_told = self._is_told, False
+            was_logged, self._is_logged = self._is_logged, False
             answered_at, began_at = self._answered_at or 0.0, self._began_at
             is_back = answered_at > self._refused_at
-        if was_told and is_back:
+        if was_logged and is_back:
             facts = {"event": "storage_back", "facts": {"away_s": round(answered_at - began_at, 1)}}
             _log.warning("the database answers again", extra=facts)
 
-    def are_over(self, lease_s: float) -> bool:
-        """Whether the leases that others hold can be taken at their word.
+    def leases_are_trusted(self, lease_s: float) -> bool:
+        """Whether an expired lease of length `lease_s` means that its worker is dead.
 
-        After a silence in which leases may have run out, be it that the database was away or that
-        this process did not ask, their holders get a heartbeat's time to renew them: nobody's work
-        is taken over for the database's own fault. Who asks is being answered for the first time
-        after the silence, maybe.
+        In a silence (an outage, or a time in which this process did not ask) leases may have run
+        out without the fault of their workers. For a third of a lease after the silence the workers
+        have time to renew their leases.
         """
         with self._lock:
             now = time.monotonic()
             silences = list(self._silences)
-            if self._answered_at is not None:
+            if self._answered_at is not None:  # the present call may be the first one answered
                 silences.append((now, now - self._answered_at))
-        least_s = max(lease_s / 2, UNASKED_S)
+        least_s = max(lease_s / 2, LONGEST_SILENCE_S)
         return all(now - end > lease_s / 3 for end, length in silences if length > least_s)
 
     def wait_out(
         self, action: Callable[[], T], *, timeout_s: float, wait: Callable[[float], object]
     ) -> T:
-        """Do `action` again while it raises an UnreachableError that may pass.
+        """Call `action` again while it raises an UnreachableError that may pass; its result.
 
-        `wait(seconds)` waits between two tries; what it raises ends the waiting.
+        `wait(seconds)` waits between two calls. An error that it raises ends the waiting.
 
         Raises:
-            UnreachableError: the database was still away after `timeout_s`.
+            UnreachableError: the error will not pass, or the database was still away after
+                `timeout_s`.
         """
-        begun, pause = time.monotonic(), FIRST_PAUSE_S
+        started, pause_s = time.monotonic(), FIRST_PAUSE_S
         while True:
             asked_at = time.monotonic()
             try:
-                done = action()
+                result = action()
             except UnreachableError as error:
                 if not is_passing(error.__cause__):
                     raise
                 self.refused(error, asked_at)
-                if time.monotonic() >= begun + timeout_s:
+                if time.monotonic() >= started + timeout_s:
                     raise
             else:
                 self.answered()
-                return done
-            wait(random.uniform(0.5, 1.0) * pause)  # a fleet must not come back all at once
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+                return result
+            wait(random.uniform(0.5, 1.0) * pause_s)  # so that a fleet does not come back at once
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def is_passing(error: BaseException | None) -> bool:
-    """Whether the same call may succeed later: a lost connection, a lock, a server's restart."""
+    """Whether the call that raised this error may succeed later."""
     if isinstance(error, optuna.exceptions.StorageInternalError):
         return error.__cause__ is None or is_passing(error.__cause__)
     if not isinstance(error, sa.exc.DBAPIError):

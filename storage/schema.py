@@ -1,8 +1,9 @@
 """Making and upgrading the tables, under a lock that all processes share.
 
-Optuna's tables are made by Optuna, ours by Alembic with a version table of their own. Creating
-them is racy in itself (two processes that open an empty database together both try), hence the
-lock: the database's own advisory lock, or a file beside an SQLite database.
+Optuna makes its own tables. Alembic makes hpo's tables, with a version table of their own.
+
+Two processes that open an empty database at the same time would both make the tables. The lock
+prevents that: an advisory lock of the database server, or a file beside an SQLite database.
 """
 
 import contextlib
@@ -24,15 +25,20 @@ from storage.errors import EmptyStorageError, OutdatedError, StorageError
 
 
 VERSION_TABLE = "hpo_alembic_version"
+"""The table with the version of hpo's tables."""
+
 MIGRATIONS = Path(__file__).parent / "migrations"
+"""The folder of hpo's migrations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """One set of tables as it stands: hpo's or Optuna's.
+    """The version of one set of tables in a database.
 
-    `version` is None where there are none; `known` are the versions that this program knows, of
-    which it needs `needed`.
+    package: the package that makes the tables: `hpo` or `Optuna`.
+    version: the version in the database; None if there are no tables.
+    needed: the version that this program needs.
+    known: all versions that this program knows.
     """
 
     package: str
@@ -42,82 +48,87 @@ class Tables:
 
     @property
     def is_newer(self) -> bool:
-        """Whether a newer program made them."""
+        """Whether a newer program made the tables."""
         return self.version is not None and self.version not in self.known
 
     @property
-    def complaint(self) -> str | None:
-        """What is wrong with them and what mends it; None where they are as they should be."""
+    def problem(self) -> str | None:
+        """What is wrong with the version and what to do; None if the version is right."""
         if self.version == self.needed:
             return None
         age = "newer" if self.is_newer else "older"
-        mend = f"install the newer {self.package}" if self.is_newer else "run: hpo storage upgrade"
+        remedy = f"install a newer {self.package}" if self.is_newer else "run: hpo storage upgrade"
         return (
             f"the tables of {self.package} are at version {self.version or 'none'}, {age} than "
-            f"this program, which needs {self.needed}; {mend}"
+            f"this program, which needs {self.needed}; {remedy}"
         )
 
     @property
-    def way(self) -> str:
-        """From which version to which an upgrade brings them."""
+    def upgrade_path(self) -> str:
+        """The versions before and after an upgrade, in words."""
         if self.version == self.needed:
             return f"at version {self.needed} already"
         return f"from version {self.version or 'none'} to {self.needed}"
 
     def check(self, name: str) -> None:
-        """See that they are of the version that this program needs.
+        """Check that the tables of the database `name` have the version that this program needs.
 
         Raises:
-            OutdatedError: they are older or newer.
+            OutdatedError: the tables are older or newer.
         """
-        if self.complaint is not None:
-            raise OutdatedError(f"cannot use the database {name}: {self.complaint}")
+        if self.problem is not None:
+            raise OutdatedError(f"cannot use the database {name}: {self.problem}")
 
 
 def prepare(engine: sa.Engine, name: str, *, create: bool) -> None:
-    """See that the tables are there and are those of this program.
+    """Check the tables of the database `name`; with `create` make them first if they are missing.
 
     Raises:
-        EmptyStorageError: there are none and `create` is not set.
-        OutdatedError: they are older or newer than this program.
-        StorageError: tables of another program have their names.
+        EmptyStorageError: the database has no tables and `create` is not set.
+        OutdatedError: the tables are older or newer than this program.
+        StorageError: another program has a table with the name of one of Optuna's.
     """
-    ours, optunas = look(engine)
-    if ours.version is None and create:
-        with backend_of(engine).schema_lock(engine):
-            ours, optunas = look(engine)
-            if ours.version is None:
-                if optunas.version is None:
-                    _check_room(engine, name)
-                else:  # another program's: not ours to upgrade unasked
-                    optunas.check(name)
-                _bring_up(engine)
-        ours, optunas = look(engine)
-    check_there(ours, name)
-    for tables in (ours, optunas):
+    if create and current_tables(engine)[0].version is None:
+        _create(engine, name)
+    hpos, optunas = current_tables(engine)
+    check_exists(hpos, name)
+    for tables in (hpos, optunas):
         tables.check(name)
 
 
+def _create(engine: sa.Engine, name: str) -> None:
+    """Make the tables, unless another process has made them before this one got the lock."""
+    with backend_of(engine).schema_lock(engine):
+        hpos, optunas = current_tables(engine)
+        if hpos.version is not None:
+            return
+        if optunas.version is None:
+            _check_names_are_free(engine, name)
+        else:  # another program uses these tables, so hpo does not upgrade them unasked
+            optunas.check(name)
+        _upgrade_all(engine)
+
+
 def upgrade(engine: sa.Engine, name: str) -> tuple[Tables, Tables]:
-    """Bring hpo's and Optuna's tables to the versions of this program; gives how they stood.
+    """Upgrade hpo's and Optuna's tables to the versions of this program; the versions before.
 
     Raises:
-        EmptyStorageError: there are none.
-        OutdatedError: they are newer than this program.
+        EmptyStorageError: the database has no tables.
+        OutdatedError: the tables are newer than this program.
     """
-    ours, optunas = look(engine)
-    check_there(ours if optunas.version is None else optunas, name)
+    hpos, optunas = current_tables(engine)
+    check_exists(hpos if optunas.version is None else optunas, name)
     with backend_of(engine).schema_lock(engine):
-        ours, optunas = look(engine)
-        for tables in (ours, optunas):
+        hpos, optunas = current_tables(engine)
+        for tables in (hpos, optunas):
             if tables.is_newer:
                 tables.check(name)
-        _bring_up(engine)
-    return ours, optunas
+        _upgrade_all(engine)
+    return hpos, optunas
 
 
-def look(engine: sa.Engine) -> tuple[Tables, Tables]:
-    """How hpo's tables and Optuna's stand; reads alone."""
+def current_tables(engine: sa.Engine) -> tuple[Tables, Tables]:
+    """The versions of hpo's and of Optuna's tables; writes nothing."""
     with engine.connect() as connection:
         return (
             _tables("hpo", connection, VERSION_TABLE, str(MIGRATIONS)),
@@ -136,23 +147,23 @@ def _tables(package: str, connection: sa.Connection, version_table: str, folder:
 
 @functools.cache
 def _versions(folder: str) -> tuple[str, frozenset[str]]:
-    """The last of a folder's migrations, and all of them."""
+    """The latest version in a folder of migrations, and all versions."""
     scripts = ScriptDirectory(folder)
     return str(scripts.get_current_head()), frozenset(
         script.revision for script in scripts.walk_revisions()
     )
 
 
-def _check_room(engine: sa.Engine, name: str) -> None:
-    """See that no table of another program stands where one of Optuna's is to be.
+def _check_names_are_free(engine: sa.Engine, name: str) -> None:
+    """Check that no table of another program has the name of one of Optuna's.
 
     Raises:
-        StorageError: one does; nothing was written.
+        StorageError: another program has such a table; nothing was written.
     """
     inspector = sa.inspect(engine)
-    there = set(inspector.get_table_names())
+    existing = set(inspector.get_table_names())
     for table in optuna_tables.all_tables():
-        if table.name not in there:
+        if table.name not in existing:
             continue
         columns = {column["name"] for column in inspector.get_columns(table.name)}
         if not columns >= set(table.columns.keys()):
@@ -162,18 +173,18 @@ def _check_room(engine: sa.Engine, name: str) -> None:
             )
 
 
-def check_there(tables: Tables, name: str) -> None:
-    """See that there are such tables.
+def check_exists(tables: Tables, name: str) -> None:
+    """Check that the database `name` has these tables.
 
     Raises:
-        EmptyStorageError: there are none.
+        EmptyStorageError: the database does not have these tables.
     """
     if tables.version is None:
         raise EmptyStorageError(f"no studies in {name} yet; hpo study create makes the first")
 
 
-def _bring_up(engine: sa.Engine) -> None:
-    """Make the tables that are missing, upgrade those that are older."""
+def _upgrade_all(engine: sa.Engine) -> None:
+    """Make the missing tables and upgrade the older ones, of both sets."""
     with _logging_kept():
         optuna_tables.make_tables(engine.url)
     config = _config()
@@ -184,7 +195,7 @@ def _bring_up(engine: sa.Engine) -> None:
 
 @contextlib.contextmanager
 def _logging_kept() -> Iterator[None]:
-    """Optuna's migrations set up the logging of a process that has none: not of ours."""
+    """Keep this process's logging: Optuna's migrations set up logging if no handler is there."""
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     try:

@@ -1,4 +1,4 @@
-"""The studies of a database: entering, reading, extending, pausing and deleting them."""
+"""The studies of a database: creating, reading, extending, pausing and deleting them."""
 
 import contextlib
 import json
@@ -27,7 +27,15 @@ from storage.tables import (
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRow:
-    """A study as it stands: `protocol` is the JSON that it was frozen as."""
+    """A study as it is in the database.
+
+    study_id: Optuna's id of the study.
+    protocol: the protocol that was frozen when the study was created, as JSON.
+    n_trials: the budget of trials.
+    n_started: the number of trials that were started.
+    choice: the number of the chosen trial; None before the choice.
+    created_at: seconds since 1970.
+    """
 
     study_id: int
     name: str
@@ -41,7 +49,16 @@ class StudyRow:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkRow:
-    """One piece of work as it stands; times in seconds, `error` a fraction."""
+    """One piece of work as it is in the database.
+
+    part: the database's column: the seed of a test run, `NO_PART` for a trial.
+    state: live, complete, pruned or failed.
+    n_epochs: the number of epochs done, for a trial the mean over the folds.
+    error: a fraction; None before the work ended, and if it failed.
+    since_s: seconds since the work was last claimed.
+    is_silent: whether the work is live and its lease has run out.
+    is_given_back: whether the work is live and its last worker gave it back.
+    """
 
     id: int
     kind: WorkKind
@@ -60,14 +77,25 @@ class WorkRow:
     is_given_back: bool
 
     @property
+    def seed(self) -> int:
+        """The seed of a test run."""
+        return self.part
+
+    @property
     def is_held(self) -> bool:
-        """Whether a worker has it, or had it when it was last heard of."""
+        """Whether a worker holds the work; a worker that no longer answers counts, too."""
         return self.state == "live" and not self.is_given_back
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One recorded training: its error after the last epoch and after each, as fractions."""
+    """One recorded training.
+
+    error: the error after the last epoch, a fraction.
+    curve: the error after each epoch, as fractions.
+    train_s: the seconds of training.
+    versions: the package versions, as JSON.
+    """
 
     claim_id: int
     fold: int
@@ -78,12 +106,12 @@ class Curve:
 
 
 def add(db: Database, name: str, protocol: str, n_trials: int) -> int:
-    """Enter a study, in Optuna's tables and ours together; gives Optuna's id of it.
+    """Create a study in Optuna's and hpo's tables; its id.
 
     Raises:
-        StudyExistsError: the name is taken, by a study of ours or another program's.
+        StudyExistsError: a study of hpo or of another program has this name.
     """
-    with entering(db, name, [StudyDirection.MINIMIZE]) as (connection, study_id):
+    with creating(db, name, [StudyDirection.MINIMIZE]) as (connection, study_id):
         row = {"study_id": study_id, "name": name, "protocol": protocol}
         budget = {"n_trials": n_trials, "n_started": 0, "created_at": clock()}
         connection.execute(sa.insert(hpo_studies).values(row | budget))
@@ -91,18 +119,20 @@ def add(db: Database, name: str, protocol: str, n_trials: int) -> int:
 
 
 @contextlib.contextmanager
-def entering(
+def creating(
     db: Database, name: str, directions: Sequence[StudyDirection]
 ) -> Iterator[tuple[Connection, int]]:
-    """A transaction in which Optuna's half of a new study stands; gives its id. Ours follows.
+    """A transaction in which Optuna's row of a new study exists, and the study's id.
+
+    The caller writes hpo's row in this transaction.
 
     Raises:
-        StudyExistsError: the name is taken, by a study of ours or another program's.
+        StudyExistsError: a study of hpo or of another program has this name.
     """
     try:
         with db.errors_translated(), db.transaction() as connection:
             study_id = db.optuna.create_new_study(directions, name)
-            _clear_remains(connection, study_id, name)
+            _delete_leftovers(connection, study_id, name)
             yield connection, study_id
     except optuna.exceptions.DuplicatedStudyError as error:
         raise StudyExistsError(
@@ -111,16 +141,16 @@ def entering(
 
 
 def get(db: Database, name: str) -> StudyRow:
-    """The study of that name.
+    """The study of this name.
 
     Raises:
-        StudyMissingError: there is none.
+        StudyMissingError: the database has no study of this name.
     """
     with db.reading() as connection:
         row = connection.execute(_STUDY.where(hpo_studies.c.name == name, IN_OPTUNA)).first()
-    if row is None or row.name != name:  # to MariaDB, names that differ only in case are one
+    if row is None or row.name != name:  # MariaDB ignores case in names
         raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
-    db.meet(row.study_id, row.created_at)
+    db.note_study(row.study_id, row.created_at)
     return StudyRow(**row._mapping)
 
 
@@ -129,12 +159,12 @@ def every(db: Database) -> list[StudyRow]:
     with db.reading() as connection:
         rows = connection.execute(_STUDY.where(IN_OPTUNA).order_by(hpo_studies.c.study_id)).all()
     for row in rows:
-        db.meet(row.study_id, row.created_at)
+        db.note_study(row.study_id, row.created_at)
     return [StudyRow(**row._mapping) for row in rows]
 
 
 def work(db: Database, study_id: int) -> list[WorkRow]:
-    """Every piece of the study's work that was ever claimed, trials by number, then test runs."""
+    """All work of the study that was ever claimed: trials by number, then test runs by seed."""
     live = hpo_claims.c.state == "live"
     derived = (
         (clock() - hpo_claims.c.claimed_at).label("since_s"),
@@ -153,10 +183,10 @@ def work(db: Database, study_id: int) -> list[WorkRow]:
 
 
 def census(db: Database) -> dict[tuple[str, WorkKind, str], int]:
-    """How many pieces of work there are by study, kind and state.
+    """The number of pieces of work by study, kind and state.
 
-    Live work is `running`, `silent` where its lease has run out, or `waiting` where it was given
-    back.
+    The state of live work is `silent` if its lease has run out, `waiting` if it was given back, and
+    otherwise `running`.
     """
     live = sa.case(
         (hpo_claims.c.expires_at == GIVEN_BACK, "waiting"),
@@ -195,7 +225,7 @@ def curves(db: Database, study_id: int) -> list[Curve]:
 
 
 def best_curves(db: Database, study_id: int) -> list[tuple[float, ...]] | None:
-    """The error curve of each fold of the best complete trial; None before a trial is complete."""
+    """The error curve of each fold of the best complete trial; None if no trial is complete."""
     of_study = (hpo_claims.c.study_id == study_id, hpo_claims.c.kind == "trial")
     best = (
         sa.select(hpo_claims.c.id)
@@ -213,7 +243,7 @@ def best_curves(db: Database, study_id: int) -> list[tuple[float, ...]] | None:
 
 
 def parameters(db: Database, study_id: int) -> dict[int, dict[str, Any]]:
-    """Each trial's parameters in Optuna's names and values, by trial number.
+    """The parameters of each trial, by trial number, with Optuna's names and values.
 
     Raises:
         StudyMissingError: the study was deleted.
@@ -221,79 +251,79 @@ def parameters(db: Database, study_id: int) -> dict[int, dict[str, Any]]:
     try:
         with db.errors_translated():
             trials = db.optuna.get_all_trials(study_id, deepcopy=False)
-    except KeyError as error:  # Optuna's word for it
+    except KeyError as error:  # what Optuna raises for an unknown study
         raise StudyMissingError("the study was deleted") from error
     return {trial.number: dict(trial.params) for trial in trials}
 
 
 def extend(db: Database, name: str, n_trials: int) -> None:
-    """Set a new, larger budget; the choice is made again when the search is over again.
+    """Set a larger budget; the best trial is chosen again when the new trials have ended.
 
     Raises:
-        StudyMissingError: there is no such study.
-        ValueError: the budget is smaller than the present one.
+        StudyMissingError: the database has no study of this name.
+        ValueError: the new budget is smaller than the present budget.
     """
     with db.errors_translated(), db.transaction() as connection:
         row = locked(connection, db, name)
         if n_trials < row.n_trials:
             raise ValueError(f"the study has {row.n_trials} trials; a budget is never lowered")
-        grown = {"n_trials": n_trials}
+        values: dict[str, int | None] = {"n_trials": n_trials}
         if n_trials > row.n_trials:
-            grown["choice"] = None  # type: ignore[assignment]
-        where = hpo_studies.c.study_id == row.study_id
-        connection.execute(sa.update(hpo_studies).where(where).values(grown))
+            values["choice"] = None
+        is_this_study = hpo_studies.c.study_id == row.study_id
+        connection.execute(sa.update(hpo_studies).where(is_this_study).values(values))
 
 
 def set_paused(db: Database, name: str, is_paused: bool) -> None:
-    """Give out no more of the study's work, or give it out again; what is under way goes on.
+    """Pause or resume a study: while it is paused, workers claim no new work and finish theirs.
 
     Raises:
-        StudyMissingError: there is no such study.
+        StudyMissingError: the database has no study of this name.
     """
     with db.errors_translated(), db.transaction() as connection:
-        where = hpo_studies.c.study_id == locked(connection, db, name).study_id
-        connection.execute(sa.update(hpo_studies).where(where).values(is_paused=is_paused))
+        is_this_study = hpo_studies.c.study_id == locked(connection, db, name).study_id
+        connection.execute(sa.update(hpo_studies).where(is_this_study).values(is_paused=is_paused))
 
 
 def delete(db: Database, name: str) -> None:
-    """Delete a study with all that was recorded for it, from Optuna's tables and ours.
+    """Delete a study and all its rows from Optuna's and hpo's tables.
 
     Raises:
-        StudyMissingError: there is no such study.
+        StudyMissingError: the database has no study of this name.
     """
     with db.errors_translated(), db.transaction() as connection:
         study_id = locked(connection, db, name).study_id
-        _delete_ours(connection, study_id)
+        _delete_rows(connection, study_id)
         db.optuna.delete_study(study_id)
 
 
-def _delete_ours(connection: Connection, study_id: int) -> None:
+def _delete_rows(connection: Connection, study_id: int) -> None:
     of_study = sa.select(hpo_claims.c.id).where(hpo_claims.c.study_id == study_id)
     connection.execute(sa.delete(hpo_trainings).where(hpo_trainings.c.claim_id.in_(of_study)))
     connection.execute(sa.delete(hpo_claims).where(hpo_claims.c.study_id == study_id))
     connection.execute(sa.delete(hpo_studies).where(hpo_studies.c.study_id == study_id))
 
 
-def _clear_remains(connection: Connection, study_id: int, name: str) -> None:
-    """Drop what is left of a study that Optuna's dashboard deleted, before a new one stands there.
+def _delete_leftovers(connection: Connection, study_id: int, name: str) -> None:
+    """Delete hpo's rows of deleted studies that had this id or name.
 
-    Optuna may give the number of a deleted study out again.
+    Optuna's dashboard deletes only Optuna's rows, and Optuna may give the id out again.
     """
-    remains = sa.select(hpo_studies.c.study_id).where(
+    leftovers = sa.select(hpo_studies.c.study_id).where(
         sa.or_(hpo_studies.c.study_id == study_id, hpo_studies.c.name == name)
     )
-    for number in connection.execute(remains).scalars().all():
-        _delete_ours(connection, number)
+    for deleted_id in connection.execute(leftovers).scalars().all():
+        _delete_rows(connection, deleted_id)
 
 
 def locked(connection: Connection, db: Database, name: str) -> AnyRow:
-    """The study's row, which nobody else changes before the transaction ends.
+    """The study's row, locked until the transaction ends.
 
-    As strong a lock as a claim's: one who records a result has the claim's row and asks for a share
-    of the study's key.
+    The lock is the one that `storage.claims` takes. It is no stronger, because a worker that
+    records a result holds the claim's row and needs a shared lock on the study's key.
 
     Raises:
-        StudyMissingError: there is no such study.
+        StudyMissingError: the database has no study of this name.
     """
     query = _STUDY.where(hpo_studies.c.name == name, IN_OPTUNA).with_for_update(key_share=True)
     row = connection.execute(query).first()

@@ -1,8 +1,9 @@
-"""Our tables, which stand beside Optuna's in the same database.
+"""hpo's tables, in the same database as Optuna's.
 
-What the sampler and the dashboard need is in Optuna's tables; what a scientist needs is here: the
-frozen protocol of each study, one row a piece of work, one row a training. A row of work is kept
-for ever; its `state` is live until the work has an outcome.
+Optuna's tables hold what samplers and the dashboard need. hpo's tables hold what a scientist needs:
+the frozen protocol of each study, one row for each piece of work, and one row for each training.
+
+A row of work is kept after the work has ended. Its `state` is live until the work has an outcome.
 """
 
 from typing import Any, TypeAlias
@@ -20,14 +21,14 @@ metadata = sa.MetaData()
 AnyRow: TypeAlias = optuna_tables.AnyRow
 
 GIVEN_BACK = 0.0
-"""The `expires_at` of work whose worker gave it back."""
+"""The `expires_at` of work that its worker gave back."""
 
 NO_PART = -1
-"""The `part` of a trial; NULL would never count as a duplicate in a unique constraint."""
+"""The `part` of a trial. It is not NULL, because a unique constraint does not compare NULLs."""
 
 
 class clock(FunctionElement[float]):
-    """The database's time at this moment, in seconds since 1970; not the transaction's start."""
+    """The database's time now, in seconds since 1970; not the time when the transaction began."""
 
     type = sa.Double()
     inherit_cache = True
@@ -71,22 +72,22 @@ hpo_claims = sa.Table(
         "study_id", sa.ForeignKey("hpo_studies.study_id", ondelete="CASCADE"), nullable=False
     ),
     sa.Column("kind", sa.String(12), nullable=False),  # trial | confirmation | test
-    sa.Column("trial", sa.Integer, nullable=False),  # Optuna's number of the configuration
+    sa.Column("trial", sa.Integer, nullable=False),  # Optuna's number of the trial
     sa.Column("part", sa.Integer, nullable=False),  # round or seed; -1 for a trial
-    sa.Column("trial_id", sa.Integer, nullable=False),  # Optuna's id of the configuration
+    sa.Column("trial_id", sa.Integer, nullable=False),  # Optuna's id of the trial
     sa.Column("state", sa.String(8), nullable=False),  # live | complete | pruned | failed
-    sa.Column("token", sa.Integer, nullable=False),  # fencing token: rises with each holder
-    sa.Column("n_attempts", sa.Integer, nullable=False),  # holders, less those who gave it back
+    sa.Column("token", sa.Integer, nullable=False),  # fencing token: rises with each worker
+    sa.Column("n_attempts", sa.Integer, nullable=False),  # workers, less those that gave it back
     sa.Column("worker", sa.String(200), nullable=False),
     sa.Column("claimed_at", sa.Double, nullable=False),
-    sa.Column("expires_at", sa.Double, nullable=False),  # in no index: heartbeats are cheap
+    sa.Column("expires_at", sa.Double, nullable=False),  # in no index, so that heartbeats are cheap
     sa.Column("n_epochs", sa.Integer, nullable=False),  # done so far
     sa.Column("n_parameters", sa.Integer),  # trainable weights of the network
     sa.Column("error", sa.Double),  # a fraction: mean over folds, or on the test set
     sa.Column("failure", _long_text),  # why it failed, with the traceback
     sa.UniqueConstraint("study_id", "kind", "trial", "part", name="uq_hpo_claims_work"),
     sa.Index("ix_hpo_claims_state", "study_id", "state"),
-    sqlite_autoincrement=True,  # an id is never used again: a late worker's fence must not match
+    sqlite_autoincrement=True,  # so that a late worker's id never matches another claim
     **_OPTIONS,
 )
 
@@ -107,4 +108,4 @@ hpo_trainings = sa.Table(
 )
 
 IN_OPTUNA = optuna_tables.has_study(hpo_studies.c.study_id, hpo_studies.c.name)
-"""The condition that Optuna's half of a study is still there: its dashboard can delete a study."""
+"""The condition that Optuna's row of a study exists: Optuna's dashboard can delete a study."""

@@ -85,7 +85,7 @@ def storage_upgrade(storage: Storage = None) -> None:
     from hpo.operations.databases import upgrade_storage
 
     for upgraded in upgrade_storage(storage):
-        tables.say(f"tables of {upgraded.package}: {upgraded.way}")
+        tables.say(f"tables of {upgraded.package}: {upgraded.upgrade_path}")
 
 
 @operate_app.command()

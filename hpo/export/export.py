@@ -130,7 +130,7 @@ def _write_weights(
 
     if not (runs := test_runs(studies.work(db, study.id), best.trial)):
         raise HpoError(f"study {study.name!r} has no test run yet, so there are no weights")
-    seed, recorded = runs[0].part, recorded_error(runs[0])
+    seed, recorded = runs[0].seed, recorded_error(runs[0])
     training, split = test_run(study.protocol, best.trial, best.params, seed)
     if (error := training.curve[-1]) != recorded:
         message = (

@@ -97,7 +97,7 @@ def findings_of(health: Health) -> Iterator[Finding]:
     yield _finding("database", f"{health.name}, {health.server}")
     for tables in health.tables:
         good = f"version {tables.version}, as this program needs"
-        yield _finding(f"tables of {tables.package}", good, tables.complaint)
+        yield _finding(f"tables of {tables.package}", good, tables.problem)
     refusal = health.refusal
     problem = f"{refusal}; give its user the right to write" if refusal else None
     yield _finding("writing", "can be written", problem)

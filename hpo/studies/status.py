@@ -218,7 +218,7 @@ def _best(db: Database, study: Study, work: Sequence[WorkRow], choice: int | Non
 def test_runs(work: Sequence[WorkRow], trial: int) -> list[WorkRow]:
     """The complete test runs of a trial, ordered by seed."""
     tested = [w for w in work if w.kind == "test" and w.trial == trial and w.state == "complete"]
-    return sorted(tested, key=lambda w: w.part)
+    return sorted(tested, key=lambda w: w.seed)
 
 
 def recorded_error(work: WorkRow) -> float:
@@ -235,7 +235,7 @@ def recorded_error(work: WorkRow) -> float:
 def _worker(work: WorkRow) -> WorkerStatus:
     return WorkerStatus(
         name=work.worker,
-        doing=f"trial {work.trial}" if work.kind == "trial" else f"test run {work.part}",
+        doing=f"trial {work.trial}" if work.kind == "trial" else f"test run {work.seed}",
         since_s=round(work.since_s, 3),
         n_epochs=work.n_epochs,
         is_silent=work.is_silent,

@@ -1,7 +1,7 @@
-"""Workers as processes: how many, which signals they hear, and how they end.
+"""The command that runs workers: checks its settings, handles signals and starts the workers.
 
-One worker runs in this very process. Several are spawned (see `supervision`), and this process
-then only watches them and shows the progress.
+A single worker runs in this process. Several workers are processes of their own, and this process
+only supervises them (see `hpo.workers.supervisor`) and shows the progress.
 """
 
 import signal
@@ -41,20 +41,28 @@ def run_worker(
     metrics_port: int | None = None,
     metrics_host: str = "127.0.0.1",
 ) -> None:
-    """Work on a study until it is complete, or on the least done ones where none is named.
+    """Work on a study until it is complete; without a name, on the least done studies.
 
-    `processes` workers run side by side, None for one on each core; `max_trials` holds for each,
-    `timeout` (seconds) for all: after it no new work is claimed. With `wait` they stay for new
-    work. They wait `storage_timeout` seconds for a database that is away, and leave after
-    `max_failures` failed trials in a row. Without `foreign_code` they import no network and no data
-    set that is not hpo's own. `progress` shows on stderr how the study goes; with the `log_format`
-    json there are events instead, one JSON object a line. At `metrics_port` Prometheus finds
-    figures, and `/healthz` whether all is well.
+    study: the name of the study; None for all studies of the database.
+    storage: the URL of the database; None for `HPO_STORAGE` or `sqlite:///hpo.db`.
+    processes: the number of workers; None for one on each core.
+    device: where to train: `auto`, `cpu` or `cuda`.
+    max_trials: trials per worker before it leaves.
+    timeout: seconds after which no worker claims new work.
+    wait: whether the workers stay for new work when the study is complete.
+    storage_timeout: seconds that a worker waits for a database that does not answer.
+    max_failures: failed trials in a row, or crashes in a row, before a worker leaves for good.
+    foreign_code: whether workers import networks and data sets that are not hpo's own.
+    progress: whether to show the progress of the study on stderr; only with `log_format` text.
+    log_format: `text` for warnings on stderr, `json` for all events, one JSON object a line.
+    metrics_port: the port for Prometheus (`/metrics`) and health checks (`/healthz`).
+    metrics_host: the address on which that port is opened.
 
     Raises:
         InputError: a number is out of its range, the device is unknown, or the port is taken.
-        StudyMissingError: there is no such study.
-        HpoError: no trial of the study is complete, too many failed in a row, or workers died.
+        StudyMissingError: the database has no study of this name.
+        HpoError: no trial of the study is complete, too many trials failed in a row, or every
+            worker failed.
         StoppedError: a signal asked to stop; the work was given back.
         StorageError: the database cannot be used.
     """
@@ -73,30 +81,37 @@ def run_worker(
     with (
         events.attached(events.printer(log_format), worker=own_name),
         events.captured_warnings(),
-        handled(_asking(stop, second_ends=n_workers == 1), *SIGNALS),
-        closing(_opened(lifecycle.storage_url(storage), study, limits, stop)) as db,
-        _watched(db, metrics_host, metrics_port),
+        handled(_request_stop(stop, second_kills=n_workers == 1), *SIGNALS),
+        closing(_open(lifecycle.storage_url(storage), study, limits, stop)) as db,
+        _metrics_served(db, metrics_host, metrics_port),
         StudyProgress(db, study) if progress and log_format == "text" else nullcontext(),
     ):
-        if n_workers == 1:
-            from hpo.workers.loop import Worker  # loads torch
-
-            Worker(db, limits, device, 0, stop).run(study)
-        else:
-            url = db.url.render_as_string(hide_password=False)
-            assignment = Assignment(url=url, study=study, limits=limits, device=device)
-            Supervisor(db, assignment, n_workers, stop).run()
+        _run(db, study, limits, device, n_workers, stop)
 
 
-def _opened(url: str, study: str | None, limits: Limits, stop: Stop) -> Database:
-    """The database, in which the study is; one that does not answer yet is waited for."""
-    patience: dict[str, Any] = {"timeout_s": limits.storage_timeout_s, "wait": stop.wait}
-    with ExitStack() as opened:
-        db = Database.when_it_answers(url, create=limits.wait, **patience)
-        opened.callback(db.close)
+def _run(
+    db: Database, study: str | None, limits: Limits, device: str, n_workers: int, stop: Stop
+) -> None:
+    """Run one worker in this process, or several as processes of their own."""
+    if n_workers == 1:
+        from hpo.workers.loop import Worker  # imported late, because it loads torch
+
+        Worker(db, limits, device, 0, stop).run(study)
+        return
+    url = db.url.render_as_string(hide_password=False)
+    assignment = Assignment(url=url, study=study, limits=limits, device=device)
+    Supervisor(db, assignment, n_workers, stop).run()
+
+
+def _open(url: str, study: str | None, limits: Limits, stop: Stop) -> Database:
+    """Open the database, wait until it answers, and check that it has the study."""
+    waiting: dict[str, Any] = {"timeout_s": limits.storage_timeout_s, "wait": stop.wait}
+    with ExitStack() as on_error:
+        db = Database.when_it_answers(url, create=limits.wait, **waiting)
+        on_error.callback(db.close)
         if study is not None:
-            db.retry(lambda: lifecycle.open_study(db, study), **patience)
-        opened.pop_all()
+            db.retry(lambda: lifecycle.open_study(db, study), **waiting)
+        on_error.pop_all()
     return db
 
 
@@ -120,8 +135,8 @@ def _seconds(name: str, value: float | None) -> float | None:
 
 
 @contextmanager
-def _watched(db: Database, host: str, port: int | None) -> Iterator[None]:
-    """With a port, figures for Prometheus are served there."""
+def _metrics_served(db: Database, host: str, port: int | None) -> Iterator[None]:
+    """Serve metrics for Prometheus at the port until the block ends; do nothing without a port."""
     if port is None:
         yield
         return
@@ -132,13 +147,16 @@ def _watched(db: Database, host: str, port: int | None) -> Iterator[None]:
         yield
 
 
-def _asking(stop: Stop, *, second_ends: bool) -> Handler:
-    """What asks to stop when a signal comes; with `second_ends` a second one ends us at once."""
+def _request_stop(stop: Stop, *, second_kills: bool) -> Handler:
+    """A signal handler that requests a stop.
 
-    def hear(signal_number: int, frame: FrameType | None) -> None:
+    With `second_kills` a second signal ends this process at once.
+    """
+
+    def handle(signal_number: int, frame: FrameType | None) -> None:
         stop.request(signal_number)
-        if second_ends:
-            for each in SIGNALS:
-                signal.signal(each, signal.SIG_DFL)
+        if second_kills:
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
 
-    return hear
+    return handle

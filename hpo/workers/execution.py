@@ -1,4 +1,4 @@
-"""Doing what a worker has claimed: beside it a heartbeat, after it the result, or given back."""
+"""Doing claimed work: renewing its leases meanwhile, then recording results or giving work back."""
 
 import time
 import traceback
@@ -16,7 +16,7 @@ from hpo.reports.formatting import last_line
 from hpo.studies.lifecycle import Study
 from hpo.subprocesses.stop import Stop
 from hpo.training.fit import DivergedError, Training
-from hpo.workers.objective import Objective, result
+from hpo.workers.objective import Objective, make_result
 from hpo.workers.reporter import Reporter, Retry
 from storage import leases, studies
 from storage.engine import Database
@@ -25,12 +25,16 @@ from storage.leases import Claim, Heartbeat, Result
 
 
 RELEASE_S = 3.0
-"""How long a worker that was told to stop tries to give its work back."""
+"""Seconds that a stopping worker tries to give its work back; then the lease must run out."""
 
 
 @dataclass(frozen=True)
 class Executor:
-    """Does pieces of one study's work; `retry` does something on the database, again if need be."""
+    """Does claimed work of one study. `retry` repeats a database call while the database is away.
+
+    A method that takes several claims takes one claim of any kind, or several test runs of the
+    same trial.
+    """
 
     db: Database
     study: Study
@@ -39,88 +43,96 @@ class Executor:
     stop: Stop
     retry: Retry[Any]
 
-    def do(self, held: Sequence[Claim]) -> list[Result]:
-        """Do pieces of work and record them, and say so; what was recorded.
+    def do(self, claims: Sequence[Claim]) -> list[Result]:
+        """Do claimed work, record and log it; the recorded results.
 
-        Lost work is left alone, failed work recorded. Several pieces are test runs of one trial.
+        Work that fails is recorded as failed. Work whose lease is lost is not recorded.
 
         Raises:
             StoppedError: a signal asked to stop; the work was given back.
-            HpoError: it cannot be done here; it was given back.
+            HpoError: this machine cannot do the work; the work was given back.
         """
-        left = list(held)
-        recorded: list[Result] = []
-        begun = time.monotonic()
-        for claim in held:
-            events.emit("claimed", late_s=rounded(claim.late_s), **self.facts_of(claim))
-        with ExitStack() as hearts:
-            beating = [hearts.enter_context(Heartbeat(self.db, claim)) for claim in held]
+        for claim in claims:
+            events.emit("claimed", late_s=_rounded_to_ms(claim.late_s), **self._facts(claim))
+        with ExitStack() as running:
+            heartbeats = [running.enter_context(Heartbeat(self.db, claim)) for claim in claims]
 
             def pause() -> None:
-                for heartbeat in beating:
+                for heartbeat in heartbeats:
                     heartbeat.check()
                 self.stop.check()
 
-            try:
-                for claim, outcome in self._outcomes(held, pause):
-                    if self._record(claim, outcome, begun):
-                        recorded.append(outcome)
-                    left.remove(claim)
-            except (LeaseLostError, StudyMissingError):
-                self.release_all(left)
-            except StoppedError as error:
-                if not self.release_all(left):
-                    raise StoppedError(error.signal_number, NOT_GIVEN_BACK) from error
-                raise
-            except HpoError:
-                self.release_all(left)
-                raise
+            return self._do_and_record(claims, pause)
+
+    def _do_and_record(self, claims: Sequence[Claim], pause: Callable[[], None]) -> list[Result]:
+        """Do and record the work; if an error ends it, give back the unfinished claims."""
+        unfinished, recorded = list(claims), list[Result]()
+        started = time.monotonic()
+        try:
+            for claim, result in self._results(claims, pause):
+                if self._record(claim, result, started):
+                    recorded.append(result)
+                unfinished.remove(claim)
+        except (LeaseLostError, StudyMissingError):
+            self.release_all(unfinished)
+        except StoppedError as error:
+            if not self.release_all(unfinished):
+                raise StoppedError(error.signal_number, NOT_GIVEN_BACK) from error
+            raise
+        except HpoError:
+            self.release_all(unfinished)
+            raise
         return recorded
 
-    def _record(self, claim: Claim, outcome: Result, begun: float) -> bool:
-        """Record the outcome of work that was begun then; False where it was lost."""
-        facts = self.facts_of(claim)
+    def _record(self, claim: Claim, result: Result, started: float) -> bool:
+        """Record and log a result; False if the lease is lost. `started` is a monotonic time."""
+        facts = self._facts(claim)
         try:
-            self.retry(lambda: leases.record(self.db, claim, outcome))
+            self.retry(lambda: leases.record(self.db, claim, result))
         except (LeaseLostError, StudyMissingError):
-            self._lost(facts)
+            self._report_lost(facts)
             return False
-        seconds = round(time.monotonic() - begun, 3)
-        ended = {"outcome": outcome.outcome, "error": outcome.error, "seconds": seconds}
-        events.emit("finished", failure=last_line(outcome.failure), **ended, **facts)
+        seconds = round(time.monotonic() - started, 3)
+        ending = {"outcome": result.outcome, "error": result.error, "seconds": seconds}
+        events.emit("finished", failure=last_line(result.failure), **ending, **facts)
         return True
 
-    def _lost(self, facts: dict[str, Any]) -> None:
+    def _report_lost(self, facts: dict[str, Any]) -> None:
         events.emit("lease_lost", **facts)
-        self.db.forget()
+        self.db.clear_cache()
 
-    def _outcomes(
-        self,
-        held: Sequence[Claim],
-        pause: Callable[[], None],
+    def _results(
+        self, claims: Sequence[Claim], pause: Callable[[], None]
     ) -> Iterator[tuple[Claim, Result]]:
-        """The results of the work, several test runs trained as one model.
+        """The result of each claim; several test runs are trained as one model.
 
-        Where one of these fails, each is done alone, so that it fails alone.
+        If that fails, each test run is trained alone, so that only the faulty one is failed.
         """
-        if len(held) > 1:
-            reporters = [Reporter(self.db, claim, self.retry) for claim in held]
-            try:
-                results = self._test_runs(held, reporters, pause)
-            except (HpoError, StorageError) as error:
-                if not isinstance(error, (DivergedError, InputError)):
-                    raise
-            except Exception as error:  # noqa: BLE001  a user's network may raise anything
-                words = f"test runs are done one by one, as together they fail: {error}"
-                events.warn("not_stacked", words, architecture=self.study.protocol.architecture)
-            else:
-                yield from zip(held, results, strict=True)
-                return
-        for claim in held:
-            yield claim, self._outcome(claim, pause)
+        results = self._vectorized(claims, pause) if len(claims) > 1 else None
+        if results is not None:
+            yield from zip(claims, results, strict=True)
+            return
+        for claim in claims:
+            yield claim, self._result(claim, pause)
 
-    def _outcome(self, claim: Claim, pause: Callable[[], None]) -> Result:
-        """The result of the work; what goes wrong in the user's network is a failed result."""
+    def _vectorized(
+        self, claims: Sequence[Claim], pause: Callable[[], None]
+    ) -> list[Result] | None:
+        """The results of test runs that are trained as one model; None if the training fails."""
+        reporters = [Reporter(self.db, claim, self.retry) for claim in claims]
+        try:
+            return self._test_runs(claims, reporters, pause)
+        except (DivergedError, InputError):
+            return None
+        except (HpoError, StorageError):
+            raise
+        except Exception as error:  # noqa: BLE001  a user's network may raise anything
+            message = f"test runs are trained one by one, because as one model they fail: {error}"
+            events.warn("not_stacked", message, architecture=self.study.protocol.architecture)
+            return None
+
+    def _result(self, claim: Claim, pause: Callable[[], None]) -> Result:
+        """The result of one claim; an error in the user's network makes it a failed result."""
         reporter = Reporter(self.db, claim, self.retry)
         try:
             if claim.kind == "trial":
@@ -133,61 +145,56 @@ class Executor:
         except (HpoError, StorageError):
             raise
         except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001
-            # A network of the user's own may raise anything. A signal raises nothing here.
+            # A user's network may raise anything. hpo's signal handlers raise nothing.
             return _failed(traceback.format_exc(), reporter)
 
     def _test_runs(
-        self,
-        held: Sequence[Claim],
-        reporters: Sequence[Reporter],
-        pause: Callable[[], None],
+        self, claims: Sequence[Claim], reporters: Sequence[Reporter], pause: Callable[[], None]
     ) -> list[Result]:
-        """Test runs of one trial, trained together."""
-        trial, seeds = held[0].trial, [claim.part for claim in held]
-        study = self.study
-        params = study.protocol.search_space.decode(
-            self.retry(lambda: studies.parameters(self.db, study.id)[trial])
+        """The results of test runs of one trial, which are trained together."""
+        protocol, trial = self.study.protocol, claims[0].trial
+        params = protocol.search_space.decode(
+            self.retry(lambda: studies.parameters(self.db, self.study.id)[trial])
         )
+        seeds = [claim.seed for claim in claims]
         trainings: list[Training] = []
-        for trainings in repeated_seeds.run_together(
-            study.protocol, trial, params, seeds, self.device
-        ):
+        for trainings in repeated_seeds.run_together(protocol, trial, params, seeds, self.device):
             pause()
             for reporter in reporters:
                 reporter.advance(len(trainings[0].curve))
         pairs = zip(trainings, reporters, strict=True)
-        return [result("complete", [training], reporter) for training, reporter in pairs]
+        return [make_result("complete", [training], reporter) for training, reporter in pairs]
 
-    def release_all(self, left: Sequence[Claim]) -> bool:
-        """Give all of it back, each whatever becomes of the others."""
-        given_back = [self.release(claim) for claim in left]
-        return all(given_back)
+    def release_all(self, claims: Sequence[Claim]) -> bool:
+        """Give back every claim; False if the database did not answer for one of them."""
+        are_given_back = [self.release(claim) for claim in claims]
+        return all(are_given_back)
 
     def release(self, claim: Claim) -> bool:
-        """Give the work back; False where the database does not answer: its lease will run out."""
-        facts = self.facts_of(claim)
+        """Give a claim back; False if the database does not answer, so the lease must run out."""
+        facts = self._facts(claim)
         try:
             self.db.retry(lambda: leases.release(self.db, claim), timeout_s=RELEASE_S)
         except LeaseLostError:
-            self._lost(facts)
+            self._report_lost(facts)
             return True
         except UnreachableError:
             return False
         events.emit("released", **facts)
         return True
 
-    def facts_of(self, claim: Claim) -> dict[str, Any]:
-        """What an event about a piece of work says of it; `part` is the seed of a test run."""
-        work = {"kind": claim.kind, "trial": claim.trial, "part": max(claim.part, 0)}
+    def _facts(self, claim: Claim) -> dict[str, Any]:
+        """The facts of an event about a claim; `part` is the seed of a test run, 0 for a trial."""
+        seed = claim.seed if claim.kind == "test" else 0
+        work = {"kind": claim.kind, "trial": claim.trial, "part": seed}
         return {"worker": claim.worker, "study": self.study.name, **work, "attempt": claim.token}
 
 
 def _failed(failure: str, reporter: Reporter) -> Result:
-    """A failure, with what had been measured until then."""
+    """A failed result, with the epochs done and the errors measured before the failure."""
     n_epochs, errors = reporter.n_epochs, reporter.unreported
     return Result(outcome="failed", failure=failure, n_epochs=n_epochs, errors=errors)
 
 
-def rounded(seconds: float | None) -> float | None:
-    """To milliseconds."""
+def _rounded_to_ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)

@@ -1,16 +1,19 @@
-"""When a worker leaves: by its limits, or because a signal asked it to."""
+"""The limits at which a worker leaves."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When a worker leaves by itself, besides having nothing to do.
+    """The limits at which a worker leaves, besides having no work left.
 
-    After `max_trials` trials or `timeout_s` seconds no new work is claimed. With `wait` it stays
-    for new work. A database that is away for `storage_timeout_s` ends it, and so do `max_failures`
-    failed trials in a row; one that has died so often in a row is not started again. Without
-    `foreign_code` it does no study of a network or data set that is not hpo's own.
+    max_trials: trials of one worker, after which it claims no new work; None for no limit.
+    timeout_s: seconds after which no new work is claimed; None for no limit.
+    wait: whether the worker stays for new work.
+    storage_timeout_s: seconds that the database may be away before the worker ends with an error.
+    max_failures: failed trials in a row that end the worker with an error; also, crashes in a row
+        after which a worker process is not started again.
+    foreign_code: whether the worker does studies of a network or data set that is not hpo's own.
     """
 
     max_trials: int | None = None

@@ -1,4 +1,4 @@
-"""The worker's loop: claim a piece of work, do it, record it, until nothing is missing."""
+"""The worker's loop: claim a piece of work, do it and record it, until no work is left."""
 
 import random
 import time
@@ -35,15 +35,15 @@ LONGEST_POLL_S = 1.0
 """An idle worker asks the database for work again after at most this many seconds."""
 
 MAX_VECTORIZED = 16
-"""Test runs that are trained as one model; further ones wait for the next claim."""
+"""Maximum number of test runs that are trained as one model."""
 
 
 @dataclass
 class Worker:
     """One process that works on studies of a database.
 
-    `index` tells the workers of one command apart. `vectorized` trains folds and test runs as one
-    model; None does so on a GPU alone.
+    `index` distinguishes the workers of one command. With `vectorized` folds and test runs are
+    trained as one model; None means so on a GPU and not on a CPU.
     """
 
     db: Database
@@ -110,7 +110,7 @@ class Worker:
         return worked_on
 
     def _prepare(self, study: Study, picker: Picker) -> Executor | None:
-        """What does the work of a study; None if this machine lacks what the study needs."""
+        """The executor of a study's work; None if this machine lacks what the study needs."""
         protocol = study.protocol
         try:
             if not self.limits.foreign_code:
@@ -132,7 +132,7 @@ class Worker:
                 claimed = self._claim(study, plan)
             except StudyMissingError as error:
                 events.emit("study_deleted", study=study.name)
-                self.db.forget()
+                self.db.clear_cache()
                 picker.deleted(error)
                 return
             if isinstance(claimed, Claim):
@@ -151,32 +151,34 @@ class Worker:
         )
 
     def _do(self, executor: Executor, claim: Claim, plan: Plan) -> None:
-        """Do the claimed work, together with further test runs that can be trained beside it."""
+        """Do the claimed work, together with further test runs that can be trained as one model."""
         for result in executor.do(self._with_further_test_runs(claim, executor, plan)):
             if claim.kind == "trial":
                 self._count(result, executor.study)
 
     def _with_further_test_runs(self, claim: Claim, executor: Executor, plan: Plan) -> list[Claim]:
-        """The claim, and if models are vectorized further test runs of the same trial."""
-        held = [claim]
-        while self._is_vectorizing and claim.kind == "test" and len(held) < MAX_VECTORIZED:
+        """The claim; if training is vectorized, also claims on further test runs of the trial."""
+        claimed = [claim]
+        while self._is_vectorizing and claim.kind == "test" and len(claimed) < MAX_VECTORIZED:
             try:
                 further = self._claim(executor.study, plan)
             except StudyMissingError:
-                break  # the work itself finds out, too
+                break  # the work on the first claim finds out, too
             except (HpoError, StorageError):
-                executor.release_all(held)
+                executor.release_all(claimed)
                 raise
             if not isinstance(further, Claim):
                 break
             if (further.kind, further.trial) != (claim.kind, claim.trial):
                 executor.release(further)
                 break
-            held.append(further)
-        return held
+            claimed.append(further)
+        return claimed
 
     def _count(self, result: Result, study: Study) -> None:
-        """Count a trial, so that a network that always fails does not use up the whole budget.
+        """Count a finished trial.
+
+        A limit on failures in a row keeps a broken network from using up the whole budget.
 
         Raises:
             HpoError: too many trials have failed in a row.
@@ -186,7 +188,7 @@ class Worker:
         if self._n_failures >= self.limits.max_failures:
             raise HpoError(
                 f"{self._n_failures} trials of study {study.name!r} failed in a row, the last "
-                f"with: {last_line(result.failure)}; see hpo study trials {study.name}, mend the "
+                f"with: {last_line(result.failure)}; see hpo study trials {study.name}, fix the "
                 "cause and start a worker again, or raise --max-failures"
             )
 

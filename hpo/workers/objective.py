@@ -1,4 +1,4 @@
-"""One trial: sample a configuration, cross-validate it, report each epoch, prune."""
+"""Running one trial: sample a configuration, cross-validate it, report its errors, prune it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -30,7 +30,7 @@ from storage.optuna_tables import PLANNED_PARAMETERS
 
 
 class Objective:
-    """The trials of one study, on data that is drawn and standardized once."""
+    """Runs the trials of one study, on data that is drawn and standardized once."""
 
     def __init__(
         self,
@@ -41,7 +41,11 @@ class Objective:
         *,
         vectorized: bool = False,
     ) -> None:
-        """Draw the data; `stacked` as for `hpo.evaluation.cross_validation.CrossValidation`."""
+        """Draw the data; with `vectorized` the folds of a trial are trained as one model.
+
+        Raises:
+            InputError: the data set cannot be loaded or drawn from.
+        """
         warm_up()
         self._db, self._study, self._retry = db, study, retry
         protocol = study.protocol
@@ -60,19 +64,20 @@ class Objective:
         )
 
     def run(self, claim: Claim, reporter: Reporter, pause: Callable[[], None]) -> Result:
-        """Do the claimed trial while the pruner lets it; the protocol's first are never pruned.
+        """Run the claimed trial until its last epoch or until it is pruned; its result.
 
-        `pause` is called often, and what it raises ends the work.
+        The protocol's first trials are never pruned. `pause` is called after every epoch of a
+        fold; what it raises ends the trial.
 
         Raises:
             LeaseLostError: another worker has the trial now.
-            DivergedError: a fold's loss is not finite.
+            DivergedError: the loss of a fold is not finite.
         """
         study, params = self._retry(lambda: self._sampled(claim))
         protocol = self._study.protocol
         config = TrainingConfig.of(protocol, self._space.decode(params))
         seed = ("trial", protocol.seed, claim.trial)
-        n_first, n_wanted = len(protocol.first), protocol.folds * config.epochs
+        n_unpruned, n_total = len(protocol.first), protocol.folds * config.epochs
         pruning = make_pruning(protocol, config.epochs)
         outcome: leases.Outcome = "complete"
         trainings: list[Training] = []
@@ -83,11 +88,11 @@ class Objective:
             step += len(errors)
             n_done = sum(map(len, curves))
             reporter.advance(n_done // protocol.folds, errors)
-            is_judged = claim.trial >= n_first and n_done < n_wanted and step in pruning.steps
+            is_judged = claim.trial >= n_unpruned and n_done < n_total and step in pruning.steps
             if is_judged and self._stops(pruning, study, claim, reporter, curves, step):
                 outcome = "pruned"
                 break
-        return result(outcome, trainings, reporter)
+        return make_result(outcome, trainings, reporter)
 
     def _stops(
         self,
@@ -98,7 +103,7 @@ class Objective:
         curves: Curves,
         step: int,
     ) -> bool:
-        """Report the trial's errors until now, then ask the pruner."""
+        """Write the trial's errors to the database; whether the pruner then stops the trial."""
         if isinstance(pruning, ForgivingPruning):
             reporter.write()
             best = self._retry(partial(studies.best_curves, self._db, self._study.id))
@@ -110,7 +115,10 @@ class Objective:
         return reporter.write(ask)
 
     def _sampled(self, claim: Claim) -> tuple[optuna.Study, dict[str, Any]]:
-        """Optuna's study, opened anew so that the sampler sees all that is recorded by now."""
+        """Optuna's study and the trial's parameters.
+
+        The study is opened anew, so that the sampler sees every result recorded until now.
+        """
         study = optuna.load_study(
             study_name=self._study.name,
             storage=self._db.optuna,
@@ -119,7 +127,7 @@ class Objective:
         return study, self._parameters(study, claim)
 
     def _parameters(self, study: optuna.Study, claim: Claim) -> dict[str, Any]:
-        """The trial's parameters: those it has (an earlier attempt's), else planned or sampled."""
+        """The trial's parameters: those of an earlier attempt, else planned, else sampled."""
         trial = self._db.optuna.get_trial(claim.trial_id)
         if trial.params.keys() == self._distributions.keys():
             return dict(trial.params)
@@ -127,15 +135,20 @@ class Objective:
         if params is None:
             drawn, notes = suggest(study, trial, self._distributions)
             params = self._space.canonical(drawn)
-        values = {name: (params[name], each) for name, each in self._distributions.items()}
-        own = self._space.decode(params)
-        shown = {name: value for name, value in own.items() if isinstance(value, (list, tuple))}
-        leases.write_parameters(self._db, claim, values, shown, notes)
+        values = {
+            name: (params[name], distribution) for name, distribution in self._distributions.items()
+        }
+        leases.write_parameters(self._db, claim, values, self._shown(params), notes)
         return params
 
+    def _shown(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The hyperparameters that are lists, which Optuna's tables show only as indices."""
+        decoded = self._space.decode(params)
+        return {name: value for name, value in decoded.items() if isinstance(value, (list, tuple))}
 
-def result(outcome: leases.Outcome, trainings: list[Training], reporter: Reporter) -> Result:
-    """What to record of trainings that have ended: their mean error, curves, unreported errors."""
+
+def make_result(outcome: leases.Outcome, trainings: list[Training], reporter: Reporter) -> Result:
+    """The result of trainings that have ended; its error is the mean of their last errors."""
     return Result(
         outcome=outcome,
         error=mean(training.curve[-1] for training in trainings),

@@ -1,4 +1,4 @@
-"""Which study a worker works on next: the one that it was told, or the least done of all."""
+"""Choosing the study that a worker works on next: a named study, or the least done study."""
 
 from contextlib import suppress
 from functools import partial
@@ -20,7 +20,7 @@ MAX_WAITS = 5
 
 
 class Picker(Protocol):
-    """Gives a worker its studies, one after another, and says how long it stays with each."""
+    """Picks the studies of a worker, one after another, and decides how long it stays with each."""
 
     def next(self) -> Study | None:
         """The study to work on now; None if no study has work."""
@@ -29,14 +29,14 @@ class Picker(Protocol):
         """This machine cannot work on the study: raise the error, or leave the study out."""
 
     def deleted(self, error: StudyMissingError) -> None:
-        """The study was deleted under the worker: raise the error, or go on with another study."""
+        """The study was deleted meanwhile: raise the error, or go on with another study."""
 
     def waits(self, study: Study, idle: Idle, n_waits: int) -> bool:
         """Whether the worker polls this study again, after `n_waits` polls without work."""
 
 
 class NamedStudy:
-    """The one study that the worker was told. The worker stays until the study is complete."""
+    """Picks one study by its name. The worker stays until the study is complete."""
 
     def __init__(self, db: Database, retry: Retry[Any], name: str, *, for_new_work: bool) -> None:
         """With `for_new_work` the worker stays when the study is complete."""
@@ -102,7 +102,7 @@ class LeastDoneStudies:
         self._leave_out(study.key, study.name, error)
 
     def deleted(self, error: StudyMissingError) -> None:
-        """Go on: the next study is looked for in the database."""
+        """Do nothing: `next` reads the studies from the database again."""
 
     def waits(self, study: Study, idle: Idle, n_waits: int) -> bool:
         if idle is Idle.WAIT and n_waits > MAX_WAITS:
@@ -111,11 +111,11 @@ class LeastDoneStudies:
 
     def _with_status(self, studies: list[Study]) -> list[tuple[Study, Status]]:
         """The studies with their status, without those that were deleted meanwhile."""
-        found: list[tuple[Study, Status]] = []
+        with_status: list[tuple[Study, Status]] = []
         for study in studies:
             with suppress(StudyMissingError):
-                found.append((study, self._retry(partial(show, self._db, study))))
-        return found
+                with_status.append((study, self._retry(partial(show, self._db, study))))
+        return with_status
 
     def _leave_out(self, key: StudyKey, name: str, error: HpoError) -> None:
         if key not in self.left_out:

@@ -1,4 +1,4 @@
-"""What the database's claims need to know of a study's protocol."""
+"""The part of a study's protocol that the database needs to hand out claims."""
 
 from hpo.protocol import Protocol
 from hpo.search.samplers import planned_trials
@@ -6,7 +6,7 @@ from storage.claims import Plan
 
 
 def make_plan(protocol: Protocol) -> Plan:
-    """The plan by which a study's work is claimed."""
+    """The plan by which workers claim the work of a study."""
     return Plan(
         planned=planned_trials(protocol),
         n_repeats=protocol.repeats,

@@ -1,13 +1,13 @@
-"""What operators look at: figures for Prometheus, and `/healthz`, from a running `hpo worker`.
+"""Metrics for Prometheus and a health check, served by a running `hpo worker`.
 
-What studies hold is read from the database when it is asked for, so that it is the same whichever
-worker tells it; what happened is counted from this command's own events.
+The state of the studies is read from the database at each request, so that every worker serves the
+same numbers. Claims, errors and crashes are counted from the events of this command.
 """
 
 import json
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -22,48 +22,56 @@ from hpo.events import event_of, facts_of
 from storage import studies
 from storage.engine import Database
 from storage.errors import StorageError
+from storage.leases import WorkKind
 
 
 BUCKETS_S = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
+"""Upper limits of the buckets of every histogram of durations, in seconds."""
+
+COUNTERS = {
+    "claimed": ("hpo_claims", "Pieces of work that were claimed."),
+    "released": ("hpo_claims_released", "Work that was given back."),
+    "lease_lost": ("hpo_leases_lost", "Work that another worker took over."),
+    "storage_error": ("hpo_storage_errors", "Database calls that failed and may succeed later."),
+    "worker_died": ("hpo_worker_deaths", "Workers that crashed or were killed."),
+}
+"""Name and description of the counter of each event that is counted."""
 
 
 class Monitor(logging.Handler):
-    """Counts the events of this command; `registry` holds all figures."""
+    """Counts the events of this command. `registry` holds all metrics."""
 
     def __init__(self, db: Database) -> None:
         super().__init__(logging.DEBUG)
         self.db = db
         self.registry = CollectorRegistry()
-        own: dict[str, Any] = {"registry": self.registry}
         self.registry.register(_Studies(db))
         self._workers: set[str] = set()
-        n_workers = Gauge("hpo_workers", "Workers of this command that are at work.", **own)
+        n_workers = Gauge("hpo_workers", "Running workers of this command.", registry=self.registry)
         n_workers.set_function(lambda: len(self._workers))
-        self._durations = Histogram(
+        self._durations = self._histogram(
             "hpo_work_duration_seconds",
-            "Time that a piece of work took, by kind (trial, test) and outcome.",
-            ("study", "kind", "outcome"),
-            buckets=BUCKETS_S,
-            **own,
+            "Duration of finished work, by kind (trial, test) and outcome.",
+            "study",
+            "kind",
+            "outcome",
         )
-        self._counts = {
-            "claimed": Counter("hpo_claims", "Pieces of work that were claimed.", **own),
-            "released": Counter("hpo_claims_released", "Work that was given back.", **own),
-            "lease_lost": Counter("hpo_leases_lost", "Work that another took over.", **own),
-            "storage_error": Counter("hpo_storage_errors", "Refusals by the database.", **own),
-            "worker_died": Counter("hpo_worker_deaths", "Workers that were killed.", **own),
+        self._counters = {
+            event: Counter(name, meaning, registry=self.registry)
+            for event, (name, meaning) in COUNTERS.items()
         }
-        self._takeovers = Histogram(
+        self._takeovers = self._histogram(
             "hpo_takeover_delay_seconds",
-            "From the end of a dead worker's lease until its work was taken over.",
-            buckets=BUCKETS_S,
-            **own,
+            "Time from the end of a dead worker's lease until its work was taken over.",
         )
+
+    def _histogram(self, name: str, meaning: str, *labels: str) -> Histogram:
+        return Histogram(name, meaning, labels, buckets=BUCKETS_S, registry=self.registry)
 
     def emit(self, record: logging.LogRecord) -> None:
         event, facts = event_of(record), facts_of(record)
-        if event in self._counts:
-            self._counts[event].inc()
+        if event in self._counters:
+            self._counters[event].inc()
         if event == "claimed" and facts["late_s"] is not None:
             self._takeovers.observe(facts["late_s"])
         elif event == "finished":
@@ -75,7 +83,7 @@ class Monitor(logging.Handler):
             self._workers.discard(facts["worker"])
 
     def health(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the database answers, and what there is to tell."""
+        """Whether the database answers, and the body of the answer as a JSON object."""
         try:
             self.db.ping()
         except StorageError as error:
@@ -84,17 +92,17 @@ class Monitor(logging.Handler):
 
 
 class _Studies(Collector):
-    """What the database holds at this moment."""
+    """Reads the metrics of all studies from the database when Prometheus asks for them."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing: the database is not asked before somebody wants to know."""
+        """No metrics in advance, so that registering does not query the database."""
         return ()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Work by study, kind and state; whether the database answers."""
+        """Whether the database answers; work by study, kind and state; budgets by study."""
         up = GaugeMetricFamily("hpo_storage_up", "Whether the database answers.")
         try:
             census, rows = studies.census(self._db), studies.every(self._db)
@@ -104,19 +112,27 @@ class _Studies(Collector):
             return
         up.add_metric((), 1)
         yield up
-        work = GaugeMetricFamily(
-            "hpo_work",
-            "Pieces of work (trial, test) by state: complete, pruned, failed; running, silent "
-            "(its lease has run out) or waiting (given back).",
-            labels=("study", "kind", "state"),
-        )
-        for (study, kind, state), n in census.items():
-            work.add_metric((study, kind, state), n)
-        yield work
-        budget = GaugeMetricFamily("hpo_trials_target", "The budget.", labels=("study",))
-        for row in rows:
-            budget.add_metric((row.name,), row.n_trials)
-        yield budget
+        yield _work(census)
+        yield _budgets(rows)
+
+
+def _work(census: Mapping[tuple[str, WorkKind, str], int]) -> GaugeMetricFamily:
+    work = GaugeMetricFamily(
+        "hpo_work",
+        "Pieces of work (trial, test) by state: complete, pruned, failed; running, silent "
+        "(its lease has run out) or waiting (given back).",
+        labels=("study", "kind", "state"),
+    )
+    for (study, kind, state), n in census.items():
+        work.add_metric((study, kind, state), n)
+    return work
+
+
+def _budgets(rows: Iterable[studies.StudyRow]) -> GaugeMetricFamily:
+    budgets = GaugeMetricFamily("hpo_trials_target", "Budget of trials.", labels=("study",))
+    for row in rows:
+        budgets.add_metric((row.name,), row.n_trials)
+    return budgets
 
 
 @contextmanager
@@ -124,24 +140,10 @@ def served(monitor: Monitor, host: str, port: int) -> Iterator[None]:
     """Serve `/metrics` and `/healthz` until the block ends.
 
     Raises:
-        InputError: the address cannot be listened on.
+        InputError: the server cannot listen on this address.
     """
-    metrics = make_wsgi_app(monitor.registry)
-
-    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/healthz":
-            is_healthy, told = monitor.health()
-            status = "200 OK" if is_healthy else "503 Service Unavailable"
-            start_response(status, [("Content-Type", "application/json")])
-            return [json.dumps(told).encode()]
-        if environ["PATH_INFO"] == "/metrics":
-            figures: Iterable[bytes] = metrics(environ, start_response)
-            return figures
-        start_response("404 Not Found", [("Content-Type", "text/plain")])
-        return [b"/metrics or /healthz\n"]
-
     try:
-        server = make_server(host, port, app, ThreadingWSGIServer, _Silent)
+        server = make_server(host, port, _app(monitor), ThreadingWSGIServer, _Silent)
     except (OSError, OverflowError) as error:
         raise InputError(f"metrics: cannot listen on {host}:{port}: {error}") from error
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
@@ -154,8 +156,27 @@ def served(monitor: Monitor, host: str, port: int) -> Iterator[None]:
         thread.join()
 
 
-class _Silent(WSGIRequestHandler):
-    """Writes no line for each request."""
+def _app(monitor: Monitor) -> Callable[..., Iterable[bytes]]:
+    """The WSGI application that answers every request."""
+    metrics = make_wsgi_app(monitor.registry)
 
-    def log_message(self, *words: Any) -> None:
-        """Say nothing."""
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/healthz":
+            is_healthy, body = monitor.health()
+            status = "200 OK" if is_healthy else "503 Service Unavailable"
+            start_response(status, [("Content-Type", "application/json")])
+            return [json.dumps(body).encode()]
+        if environ["PATH_INFO"] == "/metrics":
+            answer: Iterable[bytes] = metrics(environ, start_response)
+            return answer
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"/metrics or /healthz\n"]
+
+    return app
+
+
+class _Silent(WSGIRequestHandler):
+    """Answers requests without a line on stderr for each."""
+
+    def log_message(self, *arguments: Any) -> None:
+        """Write nothing."""

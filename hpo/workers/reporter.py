@@ -1,6 +1,7 @@
-"""What a worker says of work in hand: where a pruner can act, else now and then.
+"""Writing the progress of claimed work to the database.
 
-What is not said at once goes in with what is said next, or with the result: nothing is left out.
+Progress is written at once where a pruner judges it, otherwise at most every `PROGRESS_S` seconds.
+Errors that are not written yet go in with the next write or with the result, so none is lost.
 """
 
 import time
@@ -13,36 +14,39 @@ from storage.leases import Claim
 
 
 PROGRESS_S = 1.0
-"""How far a piece of work is, is said at most this often where nobody waits for it."""
+"""Minimum seconds between two progress writes that no pruner waits for."""
 
 T = TypeVar("T")
 
 Retry = Callable[[Callable[[], T]], T]
-"""Does something on the database, again where it is away."""
+"""Calls a function that uses the database; calls it again while the database is away."""
 
 
 class Reporter:
-    """Tells the database how far one piece of work is, and the errors of a trial's steps.
+    """Writes the epochs done and the errors of one claim to the database.
 
-    `n_epochs` are those done, on the average of a trial's folds; `unreported` are the errors, by
-    step, that the database does not know yet.
+    `n_epochs` is the number of epochs done, for a trial the mean over the folds. `unreported` are
+    the validation errors, by step, that are not in the database yet.
     """
 
     def __init__(self, db: Database, claim: Claim, retry: Retry[Any]) -> None:
         self._db, self._claim, self._retry = db, claim, retry
-        self._told_at = time.monotonic()
+        self._written_at = time.monotonic()
         self.n_epochs = 0
         self.unreported: dict[int, float] = {}
 
     def advance(self, n_epochs: int, errors: Mapping[int, float] | None = None) -> None:
-        """The work is so far, with these new errors: said where nothing was for a while."""
+        """Note progress and new errors; write them if the last write was `PROGRESS_S` ago."""
         self.n_epochs = n_epochs
         self.unreported |= errors or {}
-        if time.monotonic() - self._told_at > PROGRESS_S:
+        if time.monotonic() - self._written_at > PROGRESS_S:
             self.write()
 
     def write(self, judge: Callable[[], bool] | None = None) -> bool:
-        """Say it now; what `judge` finds once it is written, in the same transaction."""
+        """Write the progress now; the answer of `judge`, asked in the same transaction.
+
+        Without `judge` the answer is False.
+        """
 
         def report() -> bool:
             n_epochs, errors = self.n_epochs, self.unreported
@@ -50,7 +54,7 @@ class Reporter:
                 self._db, self._claim, n_epochs=n_epochs, errors=errors, judge=judge
             )
 
-        found: bool = self._retry(report)
+        is_pruned: bool = self._retry(report)
         self.unreported = {}
-        self._told_at = time.monotonic()
-        return found
+        self._written_at = time.monotonic()
+        return is_pruned

@@ -1,7 +1,7 @@
-"""Several workers of one command: spawned, watched, started again when they die.
+"""Several worker processes of one command: started, watched, and started again after a crash.
 
-Each has a torch of its own. The process that started them tells their events on, passes a request
-to stop on, and gives back at once what a worker that died has left.
+The supervising process logs the events of its workers and passes a request to stop on to them. It
+gives back the work of a crashed worker at once, so that nobody waits until its lease runs out.
 """
 
 import logging
@@ -27,16 +27,16 @@ from storage.engine import Database
 from storage.errors import StorageError, UnreachableError
 
 
-TOLD_AFTER_S = 5.0
-"""A worker that has left with an error is told of after so long, unless all leave with it."""
+FAILURE_LOGGED_AFTER_S = 5.0
+"""Seconds before one worker's error is logged; if all workers fail, the error is raised instead."""
 
 DONE = "done"
-"""The last word of a worker that leaves of itself."""
+"""The last message of a worker that ends without an error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """What every worker of a command is to do."""
+    """What every worker of a command gets: database URL, study (None for all), limits, device."""
 
     url: str
     study: str | None
@@ -45,171 +45,183 @@ class Assignment:
 
 
 class Failure(NamedTuple):
-    """Why a worker ended: what it said itself, or that it died."""
+    """Why a worker failed. `has_crashed` means that the process died without sending a reason."""
 
     exit_code: int
     message: str
-    died: bool
+    has_crashed: bool
 
 
-class Child:
-    """A spawned worker."""
+class WorkerProcess:
+    """A spawned worker, as the supervising process sees it.
+
+    `n_deaths` are the crashes of this worker in a row, over all its processes.
+    """
 
     def __init__(self, index: int, assignment: Assignment, n_deaths: int = 0) -> None:
         self.index, self.n_deaths = index, n_deaths
-        self.pipe, pipe = SPAWN.Pipe(duplex=False)
+        self.pipe, child_pipe = SPAWN.Pipe(duplex=False)
         self.process: SpawnProcess = SPAWN.Process(
-            target=_main, args=(index, assignment, pipe), name=f"worker {index}"
+            target=_main, args=(index, assignment, child_pipe), name=f"worker {index}"
         )
         self.process.start()
-        pipe.close()
-        self.worker = events.worker_name(index, self.process.pid)
-        self.is_heard_out = False
+        child_pipe.close()
+        self.name = events.worker_name(index, self.process.pid)
+        self.is_pipe_closed = False
         self.ended_at = 0.0
         self._is_done = False
-        self._answer: Failure | None = None
+        self._failure: Failure | None = None
 
-    def listen(self) -> None:
-        """Tell on what it has told; work that it finished makes up for deaths before."""
-        with suppress(EOFError, OSError):  # it has ended, perhaps in the middle of a word
+    def receive(self) -> None:
+        """Receive and handle all messages that the process has sent."""
+        with suppress(EOFError, OSError):  # the process has ended, perhaps within a message
             while self.pipe.poll():
-                told = self.pipe.recv()
-                if isinstance(told, Failure):
-                    self._answer = told
-                    continue
-                if told == DONE:
-                    self._is_done = True
-                    continue
-                logging.getLogger(told.name).handle(told)
-                if events.event_of(told) == "finished":
-                    self.n_deaths = 0
+                self._handle(self.pipe.recv())
             return
-        self.is_heard_out = True
+        self.is_pipe_closed = True
+
+    def _handle(self, message: logging.LogRecord | Failure | str) -> None:
+        """Log a record; a finished piece of work resets the count of crashes."""
+        if isinstance(message, logging.LogRecord):
+            logging.getLogger(message.name).handle(message)
+            if events.event_of(message) == "finished":
+                self.n_deaths = 0
+        elif isinstance(message, Failure):
+            self._failure = message
+        elif message == DONE:
+            self._is_done = True
 
     def failure(self) -> Failure | None:
-        """What went wrong, once the process has ended."""
+        """Why the process failed; None while it runs and if it ended without an error."""
         if self._is_done or self.process.exitcode is None:
             return None
-        return self._answer or Failure(1, f"{self.process.name} died ({self.how})", died=True)
+        crash = Failure(1, f"{self.process.name} died ({self.ending})", has_crashed=True)
+        return self._failure or crash
 
     @property
-    def how(self) -> str:
-        """How the process ended."""
+    def ending(self) -> str:
+        """How the process ended: the signal that killed it, or its exit code."""
         code = self.process.exitcode or 0
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     @property
     def gave_back(self) -> bool:
-        """Whether it ended by itself, after it had given its work back, or before it had any.
+        """Whether the process ended by itself and held no work at its end.
 
-        Only a worker that is still being started dies of SIGTERM itself.
+        SIGTERM kills a process only before it has installed its handler, so before it has work.
         """
-        if self._answer is not None and self._answer.message == NOT_GIVEN_BACK:
+        if self._failure is not None and self._failure.message == NOT_GIVEN_BACK:
             return False
         return self.process.exitcode in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
 
 
 class Supervisor:
-    """Starts the workers and stays until all have ended."""
+    """Starts the workers and watches them until all have ended."""
 
     def __init__(self, db: Database, assignment: Assignment, n_workers: int, stop: Stop) -> None:
         self._db, self._assignment, self._stop = db, assignment, stop
         self._started, self._is_stopping = time.monotonic(), False
-        self._running: list[Child] = []
-        self._ended: list[Child] = []
-        self._told: set[str] = set()
+        self._running: list[WorkerProcess] = []
+        self._ended: list[WorkerProcess] = []
+        self._logged: set[str] = set()
         for index in range(n_workers):
             self._start(index)
 
     def run(self) -> None:
-        """Wait for all.
+        """Watch the workers until all have ended.
 
         Raises:
             StoppedError: a signal asked to stop.
             WorkersFailedError: every worker failed.
         """
         while self._running:
-            connection.wait(self._signs(), timeout=0.2)
+            connection.wait(self._wakers(), timeout=0.2)
             self._pass_stop_on()
-            for child in self._running:
-                child.listen()
-            for child in [each for each in self._running if not each.process.is_alive()]:
-                child.listen()  # its last words
-                self._running.remove(child)
-                child.ended_at = time.monotonic()
-                self._bury(child)
-            self._tell_failures()
+            for worker in self._running:
+                worker.receive()
+            self._collect_ended()
+            self._log_failures()
         if self._is_stopping:
-            if all(child.gave_back for child in self._ended):
+            if all(worker.gave_back for worker in self._ended):
                 raise StoppedError(self._stop.signal_number)
             raise StoppedError(self._stop.signal_number, NOT_GIVEN_BACK)
-        _conclude(self._ended, self._told)
+        _conclude(self._ended, self._logged)
 
-    def _signs(self) -> Iterable[int | connection.Connection]:
-        for child in self._running:
-            yield child.process.sentinel
-            if not child.is_heard_out:
-                yield child.pipe
+    def _wakers(self) -> Iterable[int | connection.Connection]:
+        """What becomes ready when a worker sends a message or ends."""
+        for worker in self._running:
+            yield worker.process.sentinel
+            if not worker.is_pipe_closed:
+                yield worker.pipe
 
     def _start(self, index: int, n_deaths: int = 0) -> None:
         limits, assignment = self._assignment.limits, self._assignment
-        if limits.timeout_s is not None:  # it holds for the command
+        if limits.timeout_s is not None:  # it counts from the start of the command
             left_s = limits.timeout_s - (time.monotonic() - self._started)
             assignment = replace(assignment, limits=replace(limits, timeout_s=max(0.0, left_s)))
-        with held_back(signal.SIGINT):  # a terminal's Ctrl-C is for us, who pass it on
-            self._running.append(Child(index, assignment, n_deaths))
+        with held_back(signal.SIGINT):  # Ctrl-C in a terminal is for this process, not for workers
+            self._running.append(WorkerProcess(index, assignment, n_deaths))
 
     def _pass_stop_on(self) -> None:
-        wanted = self._stop.signal_number != 0  # read once: a signal may come at any line
-        for child in self._running:
+        is_requested = self._stop.signal_number != 0  # read once: a signal may come at any line
+        for worker in self._running:
             if self._stop.is_urgent:
-                child.process.kill()
-            elif wanted and not self._is_stopping:
-                child.process.terminate()
-        self._is_stopping = wanted
+                worker.process.kill()
+            elif is_requested and not self._is_stopping:
+                worker.process.terminate()
+        self._is_stopping = is_requested
 
-    def _tell_failures(self) -> None:
-        """Tell of workers that have left with an error while others go on."""
-        for child in self._ended:
-            failure = child.failure()
-            if failure is None or failure.died or failure.message in self._told:
-                continue
-            if self._running and time.monotonic() - child.ended_at > TOLD_AFTER_S:
-                self._told.add(failure.message)
-                events.warn("worker_failed", failure.message, worker=child.worker)
+    def _collect_ended(self) -> None:
+        for worker in [worker for worker in self._running if not worker.process.is_alive()]:
+            worker.receive()  # the last messages
+            self._running.remove(worker)
+            worker.ended_at = time.monotonic()
+            failure = worker.failure()
+            if failure is None or not failure.has_crashed or self._is_stopping:
+                self._ended.append(worker)
+            else:
+                self._replace_crashed(worker, failure)
 
-    def _bury(self, child: Child) -> None:
-        """Note how a worker ended; one that died gives its work back and is started again."""
-        failure = child.failure()
-        if failure is None or not failure.died or self._is_stopping:
-            self._ended.append(child)
-            return
-        with suppress(UnreachableError), self._db.errors_translated():  # its lease will run out
-            leases.forsake(self._db, child.worker, child.how)
-        n_deaths = child.n_deaths + 1
+    def _replace_crashed(self, worker: WorkerProcess, failure: Failure) -> None:
+        """Give back a crashed worker's work; start it again unless it crashed too often."""
+        # If the database does not answer, the leases run out by themselves.
+        with suppress(UnreachableError), self._db.errors_translated():
+            leases.end_leases(self._db, worker.name, worker.ending)
+        n_deaths = worker.n_deaths + 1
         is_replaced = n_deaths < self._assignment.limits.max_failures
-        what = "what it did will be done again" if is_replaced else "it is not started again"
-        words = f"{failure.message}; {what}"
-        events.warn("worker_died", words, worker=child.worker, n_deaths=n_deaths)
+        consequence = "its work will be done again" if is_replaced else "it is not started again"
+        message = f"{failure.message}; {consequence}"
+        events.warn("worker_died", message, worker=worker.name, n_deaths=n_deaths)
         if is_replaced:
-            self._start(child.index, n_deaths)
+            self._start(worker.index, n_deaths)
         else:
-            self._ended.append(child)
+            self._ended.append(worker)
+
+    def _log_failures(self) -> None:
+        """Log the errors of workers that left while others go on, each message once."""
+        for worker in self._ended:
+            failure = worker.failure()
+            if failure is None or failure.has_crashed or failure.message in self._logged:
+                continue
+            if self._running and time.monotonic() - worker.ended_at > FAILURE_LOGGED_AFTER_S:
+                self._logged.add(failure.message)
+                events.warn("worker_failed", failure.message, worker=worker.name)
 
 
-def _conclude(children: list[Child], told: set[str]) -> None:
-    """Raise what the workers say where all have failed; else tell of those that did."""
-    failures = [failure for child in children if (failure := child.failure()) is not None]
-    answered = [failure for failure in failures if not failure.died]
-    if failures and len(failures) == len(children):
-        raise WorkersFailedError(*(answered or failures)[0][:2])
-    for message in dict.fromkeys(failure.message for failure in answered):
-        if message not in told:
+def _conclude(workers: list[WorkerProcess], logged: set[str]) -> None:
+    """Raise an error if every worker failed; log those failures that are not logged yet."""
+    failures = [failure for worker in workers if (failure := worker.failure()) is not None]
+    explained = [failure for failure in failures if not failure.has_crashed]
+    if failures and len(failures) == len(workers):
+        first = (explained or failures)[0]
+        raise WorkersFailedError(first.exit_code, first.message)
+    for message in dict.fromkeys(failure.message for failure in explained):
+        if message not in logged:
             events.warn("worker_failed", message)
 
 
 class WorkersFailedError(HpoError):
-    """Every worker process failed; carries the first one's exit code and message."""
+    """Every worker process failed; has the exit code and the message of one of them."""
 
     def __init__(self, exit_code: int, message: str) -> None:
         super().__init__(message)
@@ -217,23 +229,24 @@ class WorkersFailedError(HpoError):
 
 
 class _Relay(QueueHandler):
-    """Sends events to the process that started this one."""
+    """Sends log records to the supervising process."""
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):  # it is gone, and SIGTERM on its way to us
+        with suppress(OSError):  # the supervisor is gone; SIGTERM is on its way to this process
             self.queue.send(record)  # type: ignore[attr-defined]
 
 
 def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> None:
-    """A spawned worker: hears SIGTERM alone, since a terminal's Ctrl-C reaches the parent too.
+    """The main function of a spawned worker.
 
-    One that is sent to the whole group and passed on by the parent comes twice: a second one
-    changes nothing, and where it is urgent the parent kills.
+    SIGINT is ignored, because a terminal sends Ctrl-C to the supervisor too, which passes it on.
+    A second SIGTERM changes nothing, because one sent to the whole process group comes twice: from
+    the sender and from the supervisor. To end a worker at once the supervisor kills it.
     """
     stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda signal_number, frame: stop.request(signal_number))
-    leave_with_parent(signal.SIGTERM)  # the work is given back first
+    leave_with_parent(signal.SIGTERM)  # so that the work is given back first
     try:
         name = events.worker_name(index)
         with events.attached(_Relay(pipe), worker=name), events.captured_warnings():  # type: ignore[arg-type]
@@ -241,15 +254,15 @@ def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> No
         with suppress(BrokenPipeError):
             pipe.send(DONE)
     except (HpoError, StorageError, RecipeError) as error:
-        with suppress(BrokenPipeError):  # whoever started us was killed
-            pipe.send(Failure(error.exit_code, str(error), died=False))
+        with suppress(BrokenPipeError):  # the supervisor was killed
+            pipe.send(Failure(error.exit_code, str(error), has_crashed=False))
         sys.exit(error.exit_code)
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # while it ends, a late one must not kill it
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a late signal must not kill it as it ends
 
 
 def _work(index: int, assignment: Assignment, stop: Stop) -> None:
-    from hpo.workers.loop import Worker  # loads torch
+    from hpo.workers.loop import Worker  # imported late, because it loads torch
 
     limits = assignment.limits
     db = Database.when_it_answers(

@@ -1,6 +1,6 @@
 """The kinds of database that can hold studies, one file each.
 
-A new kind is a class in a file of its own and its place in `BACKENDS`.
+To add a kind of database, write a subclass of `Backend` in a new file and add it to `BACKENDS`.
 """
 
 import sqlalchemy as sa
@@ -19,11 +19,11 @@ BACKENDS: tuple[Backend, ...] = (SQLite(), PostgreSQL(), MySQL())
 
 
 def parse_url(url: str) -> tuple[URL, Backend]:
-    """A storage URL with the driver that hpo uses, and its kind of database.
+    """The storage URL with the driver that hpo uses, and the kind of database.
 
     Raises:
-        StorageURLError: the URL cannot be read, names a kind of database that hpo does not know, or
-            has options that the driver does not know.
+        StorageURLError: the URL cannot be read, hpo does not know this kind of database, or the
+            driver does not know an option of the URL.
     """
     try:
         parsed = make_url(url)

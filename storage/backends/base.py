@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL, Connection, Dialect
 
 
 SCHEMA_LOCK = "hpo schema"
-"""Name of the lock under which tables are created and upgraded."""
+"""Name of the lock under which tables are made and upgraded."""
 
 SCHEMA_LOCK_TIMEOUT_S = 50
 """Seconds to wait for the schema lock; then the command ends with an error."""
@@ -21,27 +21,29 @@ SCHEMA_IS_BUSY = (
 )
 
 IDLE_TIMEOUT_S = 10
-"""Seconds before the server ends a transaction whose worker stands still, and frees its locks."""
+"""Seconds without a statement before the server ends a transaction and frees its locks."""
 
 SILENCE_S = 30
-"""Seconds of silence on the network before a connection counts as lost."""
+"""Seconds without a network packet before a connection counts as lost."""
 
 ANSWER_S = 2 * SILENCE_S
 """Seconds that a server may take to answer one statement before the connection counts as lost.
 
-It is longer than any statement of hpo takes, and longer than the server waits for a lock.
+This is longer than any statement of hpo takes, and longer than the server waits for a lock.
 """
 
 
 class Backend:
-    """One kind of database. A kind of its own overrides what differs.
+    """One kind of database; a subclass overrides what differs from this class.
 
-    schemes: what a storage URL of this kind begins with.
+    schemes: the schemes of storage URLs, such as `postgresql`.
     driver: SQLAlchemy's name for dialect and driver.
     extra: the extra of the package hpo that installs the driver; empty if none is needed.
-    clock: the SQL of the time now, in seconds since 1970 as a double; not the transaction's start.
-    table_options: keywords for `sqlalchemy.Table`.
-    long_text: the type of a text without a limit, if `sqlalchemy.Text` has one.
+    clock: the SQL expression for the time now, not for the time when the transaction began; in
+        seconds since 1970, a double.
+    schema_lock_timeout_s: seconds to wait for the schema lock.
+    table_options: keyword arguments for `sqlalchemy.Table`.
+    long_text: the column type for text without a limit; None if that is `sqlalchemy.Text`.
     """
 
     schemes: tuple[str, ...]
@@ -53,14 +55,14 @@ class Backend:
     long_text: sa.types.TypeEngine[str] | None = None
 
     def check_url(self, url: URL) -> None:
-        """Check the parts of a storage URL that only this kind of database knows.
+        """Check the parts of a storage URL that are specific to this kind of database.
 
         Raises:
             StorageURLError: the URL cannot be used.
         """
 
     def check_file(self, url: URL, *, create: bool) -> None:
-        """Check the database's file, if this kind keeps the database in one.
+        """Check the database's file, if this kind of database is a file.
 
         Raises:
             StorageURLError: the file cannot be a database.
@@ -72,21 +74,21 @@ class Backend:
         return None
 
     def engine_options(self, url: URL) -> dict[str, Any]:
-        """Keywords for `sqlalchemy.create_engine` that claims and leases rely on."""
+        """Keyword arguments for `sqlalchemy.create_engine` that claims and leases need."""
         return {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
 
     def prepare_engine(self, engine: sa.Engine) -> None:
         """Set up the engine of an open database, before its first connection is used."""
 
     def begin_write(self, connection: Connection) -> None:
-        """Begin a transaction that will write, if the driver does not begin it as needed."""
+        """Begin a transaction that will write, if the driver does not do it in time."""
 
     def begin_snapshot(self, connection: Connection) -> None:
-        """Make every later read of this connection see the database at one moment."""
+        """Make all later reads of this connection see the database as it is at the first read."""
         connection.execution_options(isolation_level="REPEATABLE READ")
 
     def schema_lock(self, engine: sa.Engine) -> AbstractContextManager[None]:
-        """Hold a lock that one process at a time holds, whichever machine it runs on.
+        """A lock on making and upgrading tables that only one process on any machine can hold.
 
         Raises:
             sqlalchemy.exc.TimeoutError: another process held the lock for too long.
@@ -94,21 +96,21 @@ class Backend:
         raise NotImplementedError
 
     def is_lasting(self, refusal: BaseException) -> bool:
-        """Whether a driver's error will come again at the next try: an unknown user, say."""
+        """Whether the driver's error will be the same at the next try, as for an unknown user."""
         return False
 
     def is_cut_connection(self, refusal: BaseException) -> bool:
-        """Whether a driver's error means a lost connection that SQLAlchemy does not recognize."""
+        """Whether the driver's error is a lost connection that SQLAlchemy does not recognize."""
         return False
 
     def server_name(self, dialect: Dialect) -> str:
-        """The product's name, such as MariaDB."""
+        """The name of the product, such as MariaDB."""
         raise NotImplementedError
 
     def as_stored(self, value: Any) -> Any:
-        """A value as the database gives it back after it was written."""
+        """The value that the database returns after this value was written."""
         return value
 
     def damage(self, connection: Connection) -> list[str] | None:
-        """What the database finds wrong with its own file, a line each; None if it has no check."""
+        """The damage that the database finds in its file, a line each; None if it cannot check."""
         return None

@@ -22,11 +22,11 @@ from storage.backends.base import (
 from storage.errors import StorageURLError
 
 
-OPTIONS_OF_SQLALCHEMY = {"ssl_capath", "ssl_cipher", "ssl_check_hostname"}
-"""Options of a URL that SQLAlchemy itself understands."""
+SQLALCHEMY_OPTIONS = {"ssl_capath", "ssl_cipher", "ssl_check_hostname"}
+"""URL options that SQLAlchemy handles itself."""
 
 _LASTING_CODES = {1044, 1045, 1049, 1054, 1698}
-"""Codes of errors that come again at the next try: unknown user, database or column."""
+"""Codes of errors that will be the same at the next try: unknown user, database or column."""
 
 
 class MySQL(Backend):
@@ -36,7 +36,7 @@ class MySQL(Backend):
     driver = "mysql+pymysql"
     extra = "mysql"
     clock = "(timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) / 1e6)"
-    # The charset that holds any character, as a traceback may.
+    # This charset can store every character that a traceback may have.
     table_options = MappingProxyType({"mysql_charset": "utf8mb4"})
     long_text = LONGTEXT()
 
@@ -47,15 +47,15 @@ class MySQL(Backend):
             )
         import pymysql  # an optional dependency
 
-        known = inspect.signature(pymysql.Connection).parameters.keys() | OPTIONS_OF_SQLALCHEMY
+        known = inspect.signature(pymysql.Connection).parameters.keys() | SQLALCHEMY_OPTIONS
         if unknown := sorted(set(url.query) - known):
-            raise StorageURLError(f"the storage URL has an option that is unknown: {unknown[0]}")
+            raise StorageURLError(f"the storage URL has an unknown option: {unknown[0]}")
         charset = str(url.query.get("charset", "utf8mb4"))
         if pymysql.charset.charset_by_name(charset) is None:
-            raise StorageURLError(f"the storage URL has a charset that is unknown: {charset}")
+            raise StorageURLError(f"the storage URL has an unknown charset: {charset}")
 
     def engine_options(self, url: URL) -> dict[str, Any]:
-        # Only MariaDB has this timeout; MySQL takes the second half for a comment.
+        # Only MariaDB has this timeout. For MySQL the text between /* and */ is a comment.
         idle = f"SET @hpo = 1 /*M!100300 , SESSION idle_transaction_timeout = {IDLE_TIMEOUT_S} */"
         timeouts = {"connect_timeout": 10, "read_timeout": ANSWER_S, "write_timeout": SILENCE_S}
         return {**super().engine_options(url), "connect_args": {"init_command": idle, **timeouts}}
@@ -67,7 +67,7 @@ class MySQL(Backend):
             values = {"name": SCHEMA_LOCK, "timeout_s": self.schema_lock_timeout_s}
             if connection.execute(lock, values).scalar() != 1:
                 raise sa.exc.TimeoutError(SCHEMA_IS_BUSY)
-            yield  # closing the connection gives the lock back
+            yield  # closing the connection frees the lock
 
     def is_lasting(self, refusal: BaseException) -> bool:
         return bool(refusal.args) and refusal.args[0] in _LASTING_CODES
@@ -76,5 +76,5 @@ class MySQL(Backend):
         return "MariaDB" if getattr(dialect, "is_mariadb", False) else "MySQL"
 
     def as_stored(self, value: Any) -> Any:
-        """Optuna makes its tables so that a moment is stored in whole seconds."""
+        """The value; a time is cut to whole seconds, as Optuna's tables store it."""
         return value.replace(microsecond=0) if isinstance(value, datetime.datetime) else value

@@ -18,25 +18,29 @@ from storage.backends.base import (
 )
 
 
-PATIENCE = "hpo_patience"
-"""SQLAlchemy loads `storage.backends.patience`, which imports psycopg, by this name."""
+ANSWER_TIMEOUT = "hpo_answer_timeout"
+"""SQLAlchemy's name of the plugin in `storage.backends.answer_timeout`, which imports psycopg."""
 
-plugins.register(PATIENCE, "storage.backends.patience", "Patience")
+plugins.register(ANSWER_TIMEOUT, "storage.backends.answer_timeout", "AnswerTimeout")
 
 _REFUSED_LOGIN = re.compile("(?:FATAL: +|fe_sendauth: )(.*)")
-"""Why the server lets nobody in. psycopg has no code for it, only a line of text for each try."""
+"""The reason of a refused login. psycopg gives no code, only a line of text for each try."""
 
 _LASTING_REFUSAL = re.compile(
     "password authentication failed for user|no password supplied|Peer authentication failed"
     r'|role ".*" does not exist|role ".*" is not permitted to log in|database ".*" does not exist'
     r"|permission denied for database|no pg_hba\.conf entry for|pg_hba\.conf rejects connection"
 )
-"""Refusals that come again at the next try. A server that speaks another language than English is
-tried again."""
+"""Reasons that will be the same at the next try.
+
+A reason in another language than English does not match, so the login is tried again.
+"""
 
 _INTERRUPTED = "connection in transaction status"
-"""psycopg says this of a connection that was cut in the middle of a statement. SQLAlchemy's pool
-does not recognize it; it takes a new connection once it is told."""
+"""Part of psycopg's message if a connection was cut within a statement.
+
+SQLAlchemy does not recognize it as a lost connection.
+"""
 
 
 class PostgreSQL(Backend):
@@ -51,7 +55,7 @@ class PostgreSQL(Backend):
         settings = [
             str(url.query.get("options", "")),
             f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1000}",
-            # The server answers that a lock is taken before the connection counts as lost.
+            # Shorter than the answer timeout: waiting for a lock is no sign of a lost connection.
             f"-c lock_timeout={self.schema_lock_timeout_s * 1000}",
         ]
         keep_alive = {
@@ -61,18 +65,18 @@ class PostgreSQL(Backend):
             "tcp_user_timeout": SILENCE_S * 1000,
         }
         connect = {"options": " ".join(settings), "connect_timeout": 10, **keep_alive}
-        patience = {"plugins": [PATIENCE], "patience_s": ANSWER_S}
-        return {**super().engine_options(url), **patience, "connect_args": connect}
+        answer_timeout = {"plugins": [ANSWER_TIMEOUT], "answer_timeout_s": ANSWER_S}
+        return {**super().engine_options(url), **answer_timeout, "connect_args": connect}
 
     @contextlib.contextmanager
     def schema_lock(self, engine: sa.Engine) -> Iterator[None]:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             lock = sa.text("SELECT pg_advisory_lock(hashtext(:name))")
             connection.execute(lock, {"name": SCHEMA_LOCK})  # `lock_timeout` limits the wait
-            yield  # closing the connection gives the lock back
+            yield  # closing the connection frees the lock
 
     def is_lasting(self, refusal: BaseException) -> bool:
-        """A login that the server refuses for good."""
+        """Whether the server refused the login for a reason that will not pass."""
         text = refusal.args[0] if refusal.args else None
         reasons = _REFUSED_LOGIN.findall(text) if isinstance(text, str) else []
         return bool(reasons) and all(map(_LASTING_REFUSAL.match, reasons))

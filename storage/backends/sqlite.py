@@ -15,12 +15,14 @@ from storage.errors import EmptyStorageError, StorageURLError, UnreachableError
 
 
 BUSY_TIMEOUT_S = 5
-"""Seconds that SQLite itself waits for a lock. Signals are not handled meanwhile, so hpo tries
-again after a short time instead of waiting for long once."""
+"""Seconds that SQLite waits for a lock before a call fails.
+
+Python handles no signal during the wait, so hpo waits only briefly and repeats the call.
+"""
 
 
 class SQLite(Backend):
-    """A database in a file, with a write-ahead log."""
+    """A database in a file, in write-ahead-log mode."""
 
     schemes = ("sqlite",)
     driver = "sqlite"
@@ -39,10 +41,11 @@ class SQLite(Backend):
     def check_file(self, url: URL, *, create: bool) -> None:
         path = Path(str(url.database))
         try:
-            if path.is_dir() or not path.parent.is_dir():
-                raise StorageURLError(
-                    f"{path} cannot be a database: it is a folder, or its folder does not exist"
-                )
+            if path.is_dir():
+                raise StorageURLError(f"{path} cannot be a database: it is a folder")
+            if not path.parent.is_dir():
+                reason = f"there is no folder {path.parent}"
+                raise StorageURLError(f"{path} cannot be a database: {reason}")
             if not create and not path.exists():
                 raise EmptyStorageError(f"no database at {path} yet; hpo study create makes one")
         except OSError as error:
@@ -62,7 +65,7 @@ class SQLite(Backend):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def begin_snapshot(self, connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")  # the driver begins no transaction for reads
+        connection.exec_driver_sql("BEGIN")  # the driver begins none for reads
 
     @contextlib.contextmanager
     def schema_lock(self, engine: sa.Engine) -> Iterator[None]:
@@ -80,7 +83,7 @@ class SQLite(Backend):
             lock.release()
 
     def is_lasting(self, refusal: BaseException) -> bool:
-        """A wrong statement, as for a missing table."""
+        """Whether the statement is wrong, for example because a table is missing."""
         code = getattr(refusal, "sqlite_errorcode", None)
         return isinstance(refusal, sqlite3.Error) and code == sqlite3.SQLITE_ERROR
 

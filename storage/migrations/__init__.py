@@ -1,7 +1,9 @@
-"""Alembic's migrations of our tables.
+"""Alembic's migrations of hpo's tables.
 
-A worker of an older version may be at work while a newer version upgrades the tables under it, so
-a migration only adds: tables, indexes, columns that may be null or have a default in the database.
-None renames, drops or narrows what an older version reads or writes. Each can be gone on with after
-it was cut off in the middle, since not every database undoes a statement that changes a table.
+Workers of an older version may work while a newer version upgrades the tables. So a migration only
+adds tables, indexes, and columns that may be null or have a default in the database. It never
+renames, drops or narrows anything that an older version reads or writes.
+
+Not every database can undo a change of a table. So each migration can be run again after it was
+interrupted.
 """

@@ -88,10 +88,10 @@ def test_work_given_back_taken_over_or_given_up_is_consistent(db: Database) -> N
 @pytest.mark.parametrize(
     ("column", "value", "finding"),
     [
-        ("state", "FAIL", "trial 0: the state is COMPLETE in our tables, FAIL in Optuna's"),
-        ("state", "RUNNING", "trial 0: the state is COMPLETE in our tables, RUNNING in Optuna's"),
+        ("state", "FAIL", "trial 0: the state is COMPLETE in hpo's tables, FAIL in Optuna's"),
+        ("state", "RUNNING", "trial 0: the state is COMPLETE in hpo's tables, RUNNING in Optuna's"),
         ("number", 3, "trial 0 is missing in Optuna's tables"),
-        ("number", 3, "trial 3 stands 2 times in Optuna's tables"),
+        ("number", 3, "trial 3 occurs 2 times in Optuna's tables"),
         ("number", 9, "trial 9 in Optuna's tables was never given out"),
     ],
 )
@@ -107,14 +107,24 @@ def test_a_trial_that_optuna_tells_otherwise(
 @pytest.mark.parametrize(
     ("number", "column", "value", "finding"),
     [
-        (COMPLETE, "trial", 9, "trial 0 is missing in our tables"),
-        (COMPLETE, "trial", 9, "trial 9 in our tables was never given out"),
+        (COMPLETE, "trial", 9, "trial 0 is missing in hpo's tables"),
+        (COMPLETE, "trial", 9, "trial 9 in hpo's tables was never given out"),
         (COMPLETE, "trial", 9, "test run 1 of trial 0: that trial is not complete"),
-        (COMPLETE, "token", 7, "trial 0 has trainings by another than the last who had it"),
+        (
+            COMPLETE,
+            "token",
+            7,
+            "trial 0 has trainings by another worker than the last that held it",
+        ),
         (COMPLETE, "state", "failed", "trial 0 is failed with trainings of the folds [0, 1]"),
         (COMPLETE, "state", "pruned", "test run 0 of trial 0: that trial is not complete"),
         (FAILED, "state", "complete", "trial 2 is complete with trainings of the folds []"),
-        (LIVE, "state", "failed", "trial 3: the state is FAIL in our tables, RUNNING in Optuna's"),
+        (
+            LIVE,
+            "state",
+            "failed",
+            "trial 3: the state is FAIL in hpo's tables, RUNNING in Optuna's",
+        ),
     ],
 )
 def test_work_that_we_tell_otherwise(
@@ -130,7 +140,7 @@ def test_work_that_we_tell_otherwise(
 def test_an_error_that_differs_or_is_lost(db: Database, number: int) -> None:
     study_id = worked_on(db)
     row = work_rows(db, study_id)[number]
-    error = f"trial {number}: the error is {row.error} in our tables"
+    error = f"trial {number}: the error is {row.error} in hpo's tables"
     of_trial = VALUES.c.trial_id == row.trial_id
     execute(db, sa.update(VALUES).where(of_trial).values(value=0.875))
     assert told(db, study_id) == [f"{error}, 0.875 in Optuna's"]
@@ -143,7 +153,7 @@ def test_a_trial_that_has_another_id(db: Database) -> None:
     row = work_rows(db, study_id)[PRUNED]
     execute(db, sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(trial_id=0))
     assert told(db, study_id) == [
-        f"trial 1: Optuna's id is 0 in our tables, {row.trial_id} in Optuna's"
+        f"trial 1: Optuna's id is 0 in hpo's tables, {row.trial_id} in Optuna's"
     ]
 
 
@@ -151,7 +161,7 @@ def test_a_claim_that_is_lost(db: Database) -> None:
     study_id = worked_on(db)
     row = work_rows(db, study_id)[LIVE]
     execute(db, sa.delete(hpo_claims).where(hpo_claims.c.id == row.id))
-    assert told(db, study_id) == ["trial 3 is missing in our tables"]
+    assert told(db, study_id) == ["trial 3 is missing in hpo's tables"]
 
 
 @pytest.mark.parametrize("kind", ["trial", "test"])
@@ -169,7 +179,7 @@ def test_a_training_that_is_lost(db: Database, kind: str) -> None:
     ("column", "value", "finding"),
     [
         ("choice", FAILED, "the chosen trial 2 is not complete"),
-        ("n_started", 3, "trial 3 in our tables was never given out"),
+        ("n_started", 3, "trial 3 in hpo's tables was never given out"),
         ("n_started", 5, "trial 4 is missing in Optuna's tables"),
         ("n_trials", 3, "4 trials were started of a budget of 3"),
     ],
@@ -192,7 +202,7 @@ def test_a_test_run_that_stands_twice(postgresql_url: str) -> None:
         sa.text("ALTER TABLE hpo_claims DROP CONSTRAINT uq_hpo_claims_work"),
         sa.insert(hpo_claims).values(twice),
     )
-    assert "test run 0 of trial 0 stands 2 times in our tables" in told(db, study_id)
+    assert "test run 0 of trial 0 occurs 2 times in hpo's tables" in told(db, study_id)
     db.close()
 
 
@@ -226,7 +236,7 @@ def test_an_audit_holds_nobody_up_and_changes_nothing(db: Database) -> None:
     study_id = worked_on(db)
     rows = work_rows(db, study_id)
     other = Database(url_of(db))
-    with audit._one_moment(db) as connection:
+    with audit._snapshot(db) as connection:
         n_live = sa.select(sa.func.count()).where(
             hpo_claims.c.study_id == study_id, hpo_claims.c.state == "live"
         )

@@ -338,7 +338,9 @@ BEGIN DELETE FROM {table} WHERE rowid = new.rowid; END"""
 OWNERS = ("trials", "hpo_claims")
 
 
-@pytest.mark.parametrize("table", sorted({part.table.name for part in copying.PARTS} - {*OWNERS}))
+@pytest.mark.parametrize(
+    "table", sorted({table.table.name for table in copying.STUDY_TABLES} - {*OWNERS})
+)
 def test_a_row_of_any_table_that_is_lost_on_the_way_is_noticed(
     two: tuple[Database, Database], table: str
 ) -> None:
@@ -355,7 +357,7 @@ def test_a_row_of_any_table_that_is_lost_on_the_way_is_noticed(
 
 def test_every_table_is_copied_but_those_of_versions() -> None:
     tables = {*metadata.tables, *BaseModel.metadata.tables}
-    copied = {part.table.name for part in copying.PARTS}
+    copied = {table.table.name for table in copying.STUDY_TABLES}
     assert tables - copied == {"studies", "version_info"}  # Optuna itself writes the first
 
 

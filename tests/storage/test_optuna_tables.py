@@ -96,7 +96,7 @@ def test_reports_and_pruner_notes_are_forgotten(trial: tuple[Database, int]) -> 
     optuna.trial.Trial(study, trial_id).should_prune()
     assert db.optuna.get_trial(trial_id).system_attrs.keys() == {"completed_rung_0"}
     with db.transaction() as connection:
-        optuna_tables.forget_reports(connection, trial_id)
+        optuna_tables.delete_reports(connection, trial_id)
     forgotten = db.optuna.get_trial(trial_id)
     assert (forgotten.intermediate_values, forgotten.system_attrs) == ({}, {})
 

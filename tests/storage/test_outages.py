@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage import engine, schema
+from storage.backends import Backend, postgresql
 from storage.engine import Database
 from storage.errors import StorageError, UnreachableError
 from storage.retry import is_passing
@@ -241,7 +241,7 @@ def test_a_server_that_is_full_or_on_its_way_out_is_waited_for(own_database_serv
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that stands still is taken for gone in no time."""
-    monkeypatch.setattr(engine, "ANSWER_S", 0.5)
+    monkeypatch.setattr(postgresql, "ANSWER_S", 0.5)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -307,7 +307,7 @@ def test_a_server_that_speaks_every_now_and_then_is_heard_out(database: str) -> 
 def test_a_lock_that_others_keep_is_an_outage_while_the_server_still_says_so(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "LOCK_TIMEOUT_S", 1)
+    monkeypatch.setattr(Backend, "schema_lock_timeout_s", 1)
     with contextlib.closing(Database(database, create=True)) as db:
         with db.transaction() as holder:
             holder.execute(LOCK)
@@ -327,7 +327,9 @@ def lock_too(db: Database) -> None:
 @contextlib.contextmanager
 def impatient_worker(*flags: str, log: Path, storage: str) -> Iterator[subprocess.Popen[bytes]]:
     """`hpo worker` in one process, to which a second without an answer is a long time."""
-    program = "from storage import engine; engine.ANSWER_S = 1.0; import cli; cli.main()"
+    program = (
+        "from storage.backends import postgresql; postgresql.ANSWER_S = 1.0; import cli; cli.main()"
+    )
     with log.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-c", program, "worker", "--processes", "1", *flags],

@@ -98,7 +98,7 @@ def asked_through_an_outage(outages: Outages, lease_s: float) -> bool:
         left[0] -= 1
         if left[0] >= 0:
             refuse()
-        heard.append(outages.are_over(lease_s))
+        heard.append(outages.leases_are_trusted(lease_s))
 
     outages.wait_out(ask, timeout_s=60, wait=lambda seconds: threading.Event().wait(0.7))
     (found,) = heard
@@ -107,24 +107,24 @@ def asked_through_an_outage(outages: Outages, lease_s: float) -> bool:
 
 def test_after_a_long_outage_others_get_a_heartbeat_s_time_to_renew_their_leases() -> None:
     outages = Outages()
-    assert outages.are_over(lease_s=3.0)
+    assert outages.leases_are_trusted(lease_s=3.0)
     assert not asked_through_an_outage(outages, lease_s=3.0), "with the first answer itself"
     meet(outages, 1, pause_s=0.1)  # a short outage does not make the long one before it short
-    assert not outages.are_over(lease_s=3.0)
-    assert outages.are_over(lease_s=60.0), "no lease can have run out"
+    assert not outages.leases_are_trusted(lease_s=3.0)
+    assert outages.leases_are_trusted(lease_s=60.0), "no lease can have run out"
     threading.Event().wait(1.1)
-    assert outages.are_over(lease_s=3.0)
+    assert outages.leases_are_trusted(lease_s=3.0)
 
 
 def test_who_has_not_asked_for_long_does_not_know_whether_the_database_was_away() -> None:
     outages = Outages()
     outages.answered()
     threading.Event().wait(2.1)
-    assert not outages.are_over(lease_s=1.5)
+    assert not outages.leases_are_trusted(lease_s=1.5)
     outages.answered()
-    assert not outages.are_over(lease_s=1.5)
+    assert not outages.leases_are_trusted(lease_s=1.5)
     threading.Event().wait(0.6)
-    assert outages.are_over(lease_s=1.5)
+    assert outages.leases_are_trusted(lease_s=1.5)
 
 
 def test_short_leases_run_out_for_workers_that_ask_as_often_as_idle_ones_do() -> None:
@@ -132,7 +132,7 @@ def test_short_leases_run_out_for_workers_that_ask_as_often_as_idle_ones_do() ->
     for _ in range(3):
         outages.answered()
         threading.Event().wait(0.3)
-    assert outages.are_over(lease_s=0.2)
+    assert outages.leases_are_trusted(lease_s=0.2)
 
 
 def test_the_waiting_ends_by_what_is_raised_in_it() -> None:

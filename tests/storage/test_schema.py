@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 
 from storage import schema, studies
 from storage.backends import Backend
-from storage.engine import Database, Unopened
+from storage.engine import Database, UncheckedDatabase
 from storage.errors import (
     EmptyStorageError,
     OutdatedError,
@@ -54,7 +54,7 @@ def test_one_that_hangs_while_it_makes_the_tables_is_not_waited_for_for_ever(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Backend, "schema_lock_timeout_s", 1)
-    db = Unopened(database_url, create=True)
+    db = UncheckedDatabase(database_url, create=True)
     with db.backend.schema_lock(db.engine), pytest.raises(WaitedError):
         Database.when_it_answers(database_url, create=True, timeout_s=60, wait=leave)
 

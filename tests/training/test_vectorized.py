@@ -275,7 +275,7 @@ def test_of_stacked_test_runs_only_those_fail_that_fail_alone(
 
     monkeypatch.setattr(repeated_seeds, "draw_split", spoiled)
     pieces, _ = run_study(tmp_path / "study", RECIPE, vectorized=True)
-    states = {work.part: work.state for work in pieces if work.kind == "test"}
+    states = {work.seed: work.state for work in pieces if work.kind == "test"}
     assert states == {0: "complete", 1: "complete", 2: "complete", 3: "failed", 4: "complete"}
 
 

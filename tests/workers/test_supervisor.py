@@ -76,7 +76,7 @@ def test_a_configuration_that_kills_its_worker_fails_and_the_search_goes_on() ->
     Path("deadly").write_text("13")
     done = run_hpo("worker", "--study", "own", "--processes", "2")
     assert done.returncode == 0
-    assert done.stderr.count("died (killed by SIGKILL); what it did will be done again") == 2
+    assert done.stderr.count("died (killed by SIGKILL); its work will be done again") == 2
     first, *others = trials()
     assert (first["state"], first["params"]["width"], first["n_attempts"]) == ("failed", 13, 2)
     assert first["failure"].startswith("given up after 2 attempts")

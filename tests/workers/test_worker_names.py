@@ -1,4 +1,4 @@
-"""A worker's name is its own, wherever it runs: by it a command ends the leases of its dead."""
+"""A worker's name is its own, wherever it runs: by it a command ends the leases of dead workers."""
 
 import os
 import subprocess
@@ -12,16 +12,16 @@ from tests.support.storage_checks import work_rows
 from tests.support.storage_worker import make_plan, must_claim, new_study
 
 
-BURIAL = """\
+END_LEASES = """\
 import sys
 from hpo.events import worker_name
 from storage.engine import Database
-from storage.leases import forsake
+from storage.leases import end_leases
 db = Database(sys.argv[1])
-forsake(db, worker_name(0, int(sys.argv[2])), "killed")
+end_leases(db, worker_name(0, int(sys.argv[2])), "killed")
 db.close()
 """
-"""What a command does for its dead worker 0 of that process number."""
+"""What a command does after its worker 0, of that process number, has died."""
 
 
 def test_a_command_leaves_the_work_of_another_s_worker_alone_though_all_numbers_are_equal(
@@ -32,7 +32,7 @@ def test_a_command_leaves_the_work_of_another_s_worker_alone_though_all_numbers_
     study_id, pid = new_study(db, 1), 7
     must_claim(db, study_id, make_plan(lease_s=3600), worker_name(0, pid))
     before = work_rows(db, study_id)
-    subprocess.run([sys.executable, "-c", BURIAL, sqlite_url, str(pid)], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", END_LEASES, sqlite_url, str(pid)], check=True, cwd=ROOT)
     assert work_rows(db, study_id) == before
     db.close()
 

@@ -16,10 +16,7 @@ def _parent(column: str) -> sa.ForeignKey:
 
 
 def upgrade() -> None:
-    """Make the three tables.
-
-    MariaDB commits each statement by itself: one that was cut off in the middle is gone on with.
-    """
+    """Make the tables that do not exist yet: MariaDB keeps some after an interrupted migration."""
     op.create_table(
         "hpo_studies",
         sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),
