@@ -31,7 +31,7 @@ def test_a_database_that_restarts_three_times_fails_nothing(server_case: Case) -
         assert {member.code for member in fleet.members} == {0}
 
 
-def test_a_database_that_is_away_longer_than_the_lease_is_waited_for(case: Case) -> None:
+def test_workers_wait_for_a_database_longer_than_a_lease(case: Case) -> None:
     size = case.size
     case.study.create(pace_s=size.slow_pace_s)
     with case.study.at_work() as fleet:
@@ -88,7 +88,7 @@ def test_a_database_that_stays_away_ends_workers_with_their_code(case: Case) -> 
         assert {member.code for member in fleet.members[first:]} == {0}
 
 
-def test_connections_cut_in_the_middle_of_transactions_lose_nothing(server_case: Case) -> None:
+def test_cut_connections_lose_nothing(server_case: Case) -> None:
     case = server_case
     size, cutter = case.size, Cutter(case.study, case.rng)
     case.study.create()
@@ -103,7 +103,7 @@ def test_connections_cut_in_the_middle_of_transactions_lose_nothing(server_case:
         assert {member.code for member in fleet.members} == {0}
 
 
-def test_sixteen_workers_make_the_tables_together_and_share_what_comes(case: Case) -> None:
+def test_sixteen_workers_make_the_tables_and_share_the_work(case: Case) -> None:
     n = 16
     fleet = case.study.fleet("--wait", named=False)
     try:

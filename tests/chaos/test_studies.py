@@ -8,7 +8,7 @@ from tests.chaos.waiting import wait_for_results
 from tests.support.tiny_studies import must
 
 
-def test_a_configuration_that_fails_is_one_failed_trial_with_its_reason(case: Case) -> None:
+def test_a_failing_configuration_is_one_failed_trial(case: Case) -> None:
     case.study.create(harm="fail", above=0.3, below=0.7, sampler="random")
     with case.study.at_work() as fleet:
         fleet.let_finish()
@@ -52,7 +52,7 @@ def test_a_study_that_is_extended_is_worked_on_to_its_new_end(case: Case) -> Non
         assert {member.code for member in fleet.members} == {0}
 
 
-def test_workers_of_a_study_that_is_deleted_stop_and_write_nothing_more(case: Case) -> None:
+def test_workers_of_a_deleted_study_write_nothing_more(case: Case) -> None:
     size = case.size
     case.study.create(pace_s=size.slow_pace_s)
     with case.study.at_work() as fleet:

@@ -103,10 +103,8 @@ def test_a_study_that_is_not_there_is_not_found(command: str) -> None:
 
 REAL: dict[str, tuple[str, int, Mapping[str, str]]] = {
     "usage": ("study create", INPUT, {}),
-    "value": ("worker --study made --processes 0", INPUT, {}),
-    "not found": ("worker --study nope --processes 2", MISSING, {}),
+    "not found": ("study show nope", MISSING, {}),
     "storage": ("study list", STORAGE, {"HPO_STORAGE": "sqlite:///notes.txt"}),
-    "conflict": (f"{CREATE} --name made", CONFLICT, {}),
 }
 
 

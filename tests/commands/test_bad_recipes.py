@@ -79,7 +79,7 @@ def test_a_wrong_parameter_of_a_recipe_is_refused(parameter: str, says: str) -> 
     check_refused(f"{CREATE} --space wrong.yaml", INPUT, says)
 
 
-def test_channels_that_the_baseline_cannot_split_in_two_groups_are_refused() -> None:
+def test_channels_that_two_groups_cannot_share_are_refused() -> None:
     channels = "channels: {type: channels, choices: [3, 4], layers: 3}"
     write_recipe(Path(), f"{{architecture: baseline, parameters: {{{channels}}}}}", "odd.yaml")
     check_refused(

@@ -72,7 +72,7 @@ def stopped_at(name: str, *, told_everything: bool) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["hyperband", "median", "none"])
-def test_a_pruner_stops_nothing_at_steps_at_which_it_is_not_asked(name: str) -> None:
+def test_a_pruner_stops_nothing_where_it_is_not_asked(name: str) -> None:
     last = stopped_at(name, told_everything=True)
     assert stopped_at(name, told_everything=False) == last
     assert (min(last) < EPOCHS) == (name != "none")
@@ -98,7 +98,7 @@ def told(trial: optuna.Trial, *curves: list[float]) -> None:
         ([[0.5, 0.5, 0.4, 0.14], [0.5, 0.5, 0.5, 0.34]], True),
     ],
 )
-def test_the_forgiving_pruner_compares_with_the_same_folds_of_the_best_trial(
+def test_the_forgiving_pruner_compares_the_same_folds(
     own: list[list[float]], is_stopped: bool
 ) -> None:
     best = [[0.6, 0.5, 0.4, 0.1], [0.5, 0.4, 0.3, 0.3], [0.4, 0.3, 0.2, 0.2]]
@@ -133,7 +133,7 @@ def test_the_forgiving_pruner_knows_how_hard_the_first_fold_is(
         assert trial.should_prune() == is_stopped
 
 
-def test_the_forgiving_pruner_compares_trials_of_other_lengths_by_their_share() -> None:
+def test_the_forgiving_pruner_compares_shares_of_lengths() -> None:
     study = optuna.create_study(pruner=ForgivingPruner(epochs=2, n_folds=2))
     best = study.ask()
     told(best, [0.6, 0.5, 0.4, 0.1], [0.6, 0.3, 0.3, 0.3])
@@ -144,12 +144,12 @@ def test_the_forgiving_pruner_compares_trials_of_other_lengths_by_their_share() 
         assert trial.should_prune() == is_stopped
 
 
-def test_the_forgiving_pruner_is_asked_amid_the_first_fold_and_between_folds() -> None:
+def test_the_forgiving_pruner_is_asked_in_and_between_folds() -> None:
     steps = {n: pruners.get("forgiving")(PROTOCOL, n).steps for n in (1, 3, 10, 50)}
     assert steps == {1: [1, 2], 3: [1, 3, 6], 10: [2, 5, 10, 20], 50: [5, 12, 25, 50, 100]}
 
 
-def test_the_forgiving_pruner_gives_a_trial_twice_the_time_at_its_first_look() -> None:
+def test_the_forgiving_pruner_first_looks_later() -> None:
     study = optuna.create_study(pruner=ForgivingPruner(epochs=40, n_folds=2))
     best = study.ask()
     curve = [1 - epoch / 100 for epoch in range(1, 41)]
@@ -161,7 +161,7 @@ def test_the_forgiving_pruner_gives_a_trial_twice_the_time_at_its_first_look() -
         assert trial.should_prune() == is_stopped
 
 
-def test_the_forgiving_pruner_stops_nothing_before_a_trial_is_complete() -> None:
+def test_the_forgiving_pruner_waits_for_a_complete_trial() -> None:
     study = optuna.create_study(pruner=ForgivingPruner(epochs=2, n_folds=2))
     trial = study.ask()
     trial.report(1.0, 1)
@@ -169,7 +169,7 @@ def test_the_forgiving_pruner_stops_nothing_before_a_trial_is_complete() -> None
 
 
 @pytest.mark.parametrize("errors", [[], [0.1], [float("inf")] * 4, [0.1, float("nan"), 0.1, 0.1]])
-def test_the_forgiving_pruner_compares_with_no_trial_without_folds(errors: list[float]) -> None:
+def test_the_forgiving_pruner_ignores_trials_without_folds(errors: list[float]) -> None:
     """As another program may add it."""
     study = optuna.create_study(pruner=ForgivingPruner(epochs=2, n_folds=2))
     odd = study.ask()
@@ -225,7 +225,7 @@ def errors_in_turn(curves: list[tuple[float, ...]]) -> list[float]:
     return [mean([*ends[:fold], error]) for fold, curve in enumerate(curves) for error in curve]
 
 
-def test_under_the_forgiving_pruner_folds_are_trained_in_turn_to_the_same_curves(
+def test_folds_trained_in_turn_have_the_same_curves(
     tmp_path: Path,
 ) -> None:
     _, in_lockstep = run_study(tmp_path / "lockstep", **(IN_TURN | {"pruner": "none"}))
@@ -253,7 +253,7 @@ def test_under_the_forgiving_pruner_folds_are_trained_in_turn_to_the_same_curves
     [(60, [[1, 1, 1], [2, 2, 2]]), (61, [[1], [2], [4]]), (62, [[1, 1], [2, 2], [4, 4]])],
     ids=["one stack", "a fold and a stack", "a stack and a fold"],
 )
-def test_under_the_forgiving_pruner_stacked_folds_are_judged_by_the_first_and_told_of_in_turn(
+def test_stacked_folds_are_judged_by_the_first(
     tmp_path: Path, train_size: int, stopped_after: list[list[int]]
 ) -> None:
     trials, curves = run_study(tmp_path, vectorized=True, train_size=train_size, **IN_TURN)
@@ -285,7 +285,7 @@ def counted(statements: list[str]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("pruner", "most"), [("none", 1), ("hyperband", 3)])
-def test_errors_go_to_the_database_where_the_pruner_can_act_and_none_is_left_out(
+def test_every_error_that_a_pruner_needs_is_reported(
     tmp_path: Path, pruner: str, most: int
 ) -> None:
     """Of 8 epochs Hyperband looks at the first and the third; the rest comes with the result."""

@@ -124,7 +124,7 @@ def test_a_stale_worker_writes_nothing(db: Database, other: Database) -> None:
     check_finished(db, study_id, PLAN, 1)
 
 
-def test_a_lease_that_ran_out_is_its_holders_until_another_takes_it(db: Database) -> None:
+def test_a_lease_that_ran_out_is_kept_until_it_is_taken(db: Database) -> None:
     study_id = new_study(db, 1)
     held = must_claim(db, study_id, SILENT)
     do(db, held)
@@ -152,7 +152,7 @@ def test_the_last_victim_of_work_given_up_learns_that_it_lost_it(db: Database) -
         record(db, slow, finished(0.1))
 
 
-def test_a_test_run_that_ends_every_worker_fails_and_the_study_ends(db: Database) -> None:
+def test_a_deadly_test_run_fails_and_the_study_ends(db: Database) -> None:
     study_id, plan = new_study(db, 1), make_plan(max_attempts=1, lease_s=OVER_S)
     finish_trial(db, study_id, 0.5)
     must_claim(db, study_id, plan)
@@ -275,7 +275,7 @@ def test_a_study_without_a_complete_trial_ends_without_test_runs(db: Database) -
     assert work_rows(db, study_id, "test") == []
 
 
-def test_an_extended_study_chooses_again_and_keeps_its_old_test_runs(db: Database) -> None:
+def test_an_extended_study_chooses_again_and_keeps_test_runs(db: Database) -> None:
     study_id = new_study(db, 1)
     finish_trial(db, study_id, 0.5)
     play(db, study_id, PLAN, "worker")
@@ -334,7 +334,7 @@ def test_a_worker_of_a_deleted_study_cannot_write_to_the_next(
         record(db, late, finished(0.1))
 
 
-def test_a_transaction_that_optuna_rolled_back_does_not_end_in_silence(db: Database) -> None:
+def test_a_rollback_by_optuna_is_not_silent(db: Database) -> None:
     study_id = new_study(db, 1)
     finish_trial(db, study_id, 0.5)
     name = name_of(db, study_id)

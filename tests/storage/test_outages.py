@@ -110,7 +110,7 @@ def health(port: int) -> tuple[int, Any]:
 
 
 @pytest.mark.chaos
-def test_a_worker_waits_for_a_database_that_is_away_and_loses_nothing(
+def test_a_worker_waits_for_a_database_and_loses_nothing(
     storage: str, own_database_server: Server, tmp_path: Path
 ) -> None:
     log, port = tmp_path / "log", free_port()
@@ -143,7 +143,7 @@ def wait_until_lease_is_over() -> None:
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("n_processes", ["1", "2"])
-def test_a_database_that_stays_away_ends_the_worker_with_one_line(
+def test_a_database_that_stays_away_ends_a_worker(
     storage: str, own_database_server: Server, tmp_path: Path, n_processes: str
 ) -> None:
     log = tmp_path / "log"
@@ -283,7 +283,7 @@ def test_what_a_server_left_without_an_answer_is_asked_again(
         assert len(set(tries)) == 2
 
 
-def test_a_connection_that_was_left_in_the_middle_of_a_statement_is_replaced(database: str) -> None:
+def test_a_connection_left_in_a_statement_is_replaced(database: str) -> None:
     def ask(connection: Any, record: Any) -> None:
         connection.pgconn.send_query(b"SELECT 1")
 
@@ -304,7 +304,7 @@ def test_a_server_that_speaks_every_now_and_then_is_heard_out(database: str) -> 
         assert len(connection.execute(sa.text(slow)).all()) == 60
 
 
-def test_a_lock_that_others_keep_is_an_outage_while_the_server_still_says_so(
+def test_a_lock_that_others_keep_is_an_outage(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "LOCK_TIMEOUT_S", 1)
@@ -343,7 +343,7 @@ def impatient_worker(*flags: str, log: Path, storage: str) -> Iterator[subproces
 
 
 @pytest.mark.chaos
-def test_a_server_that_stands_still_ends_the_worker_with_one_line(
+def test_a_server_that_stands_still_ends_a_worker(
     storage: str, own_database_server: Server, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -361,7 +361,7 @@ def test_a_server_that_stands_still_ends_the_worker_with_one_line(
 
 
 @pytest.mark.chaos
-def test_a_second_signal_ends_a_worker_at_once_though_the_server_stands_still(
+def test_a_second_signal_ends_a_worker_of_a_hanging_server(
     storage: str, own_database_server: Server, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"

@@ -46,7 +46,7 @@ def events(told: pytest.LogCaptureFixture) -> list[str]:
     return [record.__dict__["event"] for record in told.records]
 
 
-def test_an_outage_is_told_once_at_its_beginning_and_once_at_its_end(
+def test_an_outage_is_told_when_it_begins_and_when_it_ends(
     told: pytest.LogCaptureFixture,
 ) -> None:
     outages = Outages()
@@ -61,7 +61,7 @@ def test_a_refusal_that_passes_at_once_is_not_told(told: pytest.LogCaptureFixtur
     assert events(told) == []
 
 
-def test_a_refusal_of_something_asked_before_the_last_answer_begins_no_outage(
+def test_a_refusal_before_the_last_answer_begins_no_outage(
     told: pytest.LogCaptureFixture,
 ) -> None:
     outages = Outages()
@@ -72,7 +72,7 @@ def test_a_refusal_of_something_asked_before_the_last_answer_begins_no_outage(
     assert events(told) == []
 
 
-def test_an_outage_is_told_though_another_thread_is_answered_all_the_while(
+def test_an_outage_of_one_thread_is_told_beside_others(
     told: pytest.LogCaptureFixture,
 ) -> None:
     """As heartbeats may be where the disk is full: they need no room."""
@@ -105,7 +105,7 @@ def asked_through_an_outage(outages: Outages, lease_s: float) -> bool:
     return found
 
 
-def test_after_a_long_outage_others_get_a_heartbeat_s_time_to_renew_their_leases() -> None:
+def test_others_get_time_to_renew_leases_after_an_outage() -> None:
     outages = Outages()
     assert outages.are_over(lease_s=3.0)
     assert not asked_through_an_outage(outages, lease_s=3.0), "with the first answer itself"
@@ -116,7 +116,7 @@ def test_after_a_long_outage_others_get_a_heartbeat_s_time_to_renew_their_leases
     assert outages.are_over(lease_s=3.0)
 
 
-def test_who_has_not_asked_for_long_does_not_know_whether_the_database_was_away() -> None:
+def test_who_has_not_asked_for_long_knows_of_no_outage() -> None:
     outages = Outages()
     outages.answered()
     threading.Event().wait(2.1)
@@ -127,7 +127,7 @@ def test_who_has_not_asked_for_long_does_not_know_whether_the_database_was_away(
     assert outages.are_over(lease_s=1.5)
 
 
-def test_short_leases_run_out_for_workers_that_ask_as_often_as_idle_ones_do() -> None:
+def test_short_leases_run_out_for_workers_that_ask_often() -> None:
     outages = Outages()
     for _ in range(3):
         outages.answered()

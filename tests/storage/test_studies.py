@@ -61,7 +61,7 @@ def test_a_name_is_given_once(db: Database) -> None:
     assert (row.study_id, row.protocol, row.n_trials) == (study_id, "{}", 1)
 
 
-def test_another_programs_study_is_neither_listed_nor_overwritten(db: Database) -> None:
+def test_another_programs_study_is_left_alone(db: Database) -> None:
     foreign = db.optuna.create_new_study([StudyDirection.MAXIMIZE], "foreign")
     with pytest.raises(StudyExistsError, match="'foreign'"):
         studies.add(db, "foreign", "{}", 1)
@@ -114,7 +114,7 @@ def test_a_deleted_study_leaves_nothing_and_others_alone(db: Database) -> None:
     studies.add(db, name, "{}", 1)
 
 
-def test_a_study_that_optunas_dashboard_deleted_is_gone_and_its_name_free(db: Database) -> None:
+def test_a_study_deleted_on_the_dashboard_is_gone(db: Database) -> None:
     study_id, dashboard = new_study(db, 2), Database(url_of(db))
     late = must_claim(db, study_id, PLAN)
     name = name_of(db, study_id)
