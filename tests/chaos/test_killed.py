@@ -2,10 +2,13 @@
 
 import signal
 
+import pytest
+
 from tests.chaos.case import Case
 from tests.chaos.fleet import moments, ticks
 
 
+@pytest.mark.short_on("postgresql")
 def test_a_worker_killed_every_second_costs_nothing(case: Case) -> None:
     size, deaths = case.size, case.deaths()
     case.study.create(pace_s=size.slow_pace_s)
@@ -20,6 +23,7 @@ def test_a_worker_killed_every_second_costs_nothing(case: Case) -> None:
         case.conclude("killed", done, fleet, deaths, most_late_s=5.0)
 
 
+@pytest.mark.short_on("mysql")
 def test_workers_may_die_at_any_sql_statement(case: Case) -> None:
     size = case.size
     case.study.create()
@@ -35,6 +39,7 @@ def test_workers_may_die_at_any_sql_statement(case: Case) -> None:
         case.conclude("killed at a statement", done, fleet)
 
 
+@pytest.mark.short_on("sqlite")
 def test_a_deadly_configuration_is_given_up(
     case: Case,
 ) -> None:

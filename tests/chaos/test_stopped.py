@@ -17,6 +17,7 @@ from tests.chaos.waiting import wait_for_work
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+@pytest.mark.short_on("sqlite")
 def test_stopped_workers_give_their_work_back_within_an_epoch(case: Case) -> None:
     """The lease is an hour: what is not given back would stay where it is."""
     size = case.size
@@ -63,6 +64,7 @@ def test_a_second_signal_ends_a_worker_at_once(sqlite_case: Case, number: signal
         case.conclude(f"{number.name} twice", done, fleet)
 
 
+@pytest.mark.short_on("postgresql")
 def test_a_worker_that_stood_still_goes_on_with_other_work(case: Case) -> None:
     # So much that there is other work left.
     size, n_refused = replace(case.size, n_trials=max(120, case.size.n_trials)), 0
