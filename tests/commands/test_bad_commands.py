@@ -18,7 +18,7 @@ from tests.support.bad_input import (
     contents,
     the_error,
 )
-from tests.support.commands import HPO, clean_environment, run_hpo
+from tests.support.commands import HPO, TIMEOUT_S, clean_environment, run_hpo
 from tests.support.tiny_studies import hpo
 
 
@@ -164,7 +164,7 @@ def test_an_interrupted_command_leaves_without_a_traceback(workplace: Path) -> N
     with (workplace / "pipe").open("w"):  # waits until the command has opened it too
         process.send_signal(signal.SIGINT)
     # Closing the pipe ends a read that began a moment after the signal.
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, errors) == (130, "")
 
 

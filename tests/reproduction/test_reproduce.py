@@ -95,10 +95,10 @@ def _in_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def reproduced(folder: Path) -> Done:
-    """Three networks, run again by two processes."""
+    """Three networks, run again by one process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        return hpo("reproduce mine:small mine:diverging mine:other --processes 2 --json")
+        return hpo("reproduce mine:small mine:diverging mine:other --processes 1 --json")
 
 
 def records(text: str) -> dict[str, dict[str, Any]]:
@@ -119,12 +119,16 @@ class TestTheRuns:
         values: list[float] = shown["best"]["test_error"]["values"]
         return values
 
-    def test_are_those_of_a_study_by_one_process_or_two(self, reproduced: Done) -> None:
+    @pytest.mark.chaos
+    def test_are_the_same_by_two_processes(self, reproduced: Done) -> None:
+        by_two = records(must("reproduce mine:small mine:other --processes 2 --json"))
+        by_one = records(reproduced.out)
+        for name in ("mine:small", "mine:other"):
+            assert by_two[name]["measured"] == by_one[name]["measured"]
+
+    def test_are_those_of_a_study(self, reproduced: Done) -> None:
         expected = self.study("mine:small", PARAMS, "--epochs", "5", "--batch-size", "50")
-        by_two = records(reproduced.out)["mine:small"]["measured"]["values"]
-        by_one = records(must("reproduce mine:small --processes 1 --json"))
-        assert by_two == expected
-        assert by_one["mine:small"]["measured"]["values"] == expected
+        assert records(reproduced.out)["mine:small"]["measured"]["values"] == expected
         assert max(expected) < 0.4  # a network that has learnt nothing answers by the data alone
 
     @needs_mnist
@@ -217,7 +221,7 @@ class TestTheEnd:
                 time.sleep(0.5)
                 running.send_signal(signal.SIGCONT)
                 # A process that stays would keep our side of its stderr open.
-                out, err = running.communicate(timeout=TIMEOUT_S / 2)
+                out, err = running.communicate(timeout=TIMEOUT_S)
             finally:
                 running.kill()
         assert running.returncode == 128 + number

@@ -1,7 +1,6 @@
 """What workers may rely on when they share a study."""
 
 import dataclasses
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,6 +14,7 @@ from storage.claims import Idle, claim
 from storage.engine import Database
 from storage.errors import LeaseLostError, StudyMissingError, UnreachableError
 from storage.leases import Heartbeat, Result, record, release, report, write_parameters
+from tests.support.commands import TIMEOUT_S, wait_until
 from tests.support.storage_checks import (
     check_finished,
     url_of,
@@ -176,7 +176,7 @@ def test_a_heartbeat_cannot_take_released_work_back(db: Database) -> None:
     held = must_claim(db, study_id, make_plan(lease_s=0.03), "polite")
     with Heartbeat(db, held) as heartbeat:
         release(db, held)
-        assert heartbeat.lost.wait(10)
+        assert heartbeat.lost.wait(TIMEOUT_S)
     assert must_claim(db, study_id, PLAN, "taker").trial == 0
 
 
@@ -220,9 +220,10 @@ def test_a_result_recorded_again_counts_once(db: Database) -> None:
 
 def test_a_heartbeat_keeps_the_work(db: Database, other: Database) -> None:
     study_id = new_study(db, 1)
-    held = must_claim(db, study_id, make_plan(lease_s=1.0))
+    held = must_claim(db, study_id, make_plan(lease_s=6.0))
+    ends_at = work_rows(db, study_id)[0].expires_at
     with Heartbeat(db, held) as heartbeat:
-        threading.Event().wait(1.5)
+        wait_until(lambda: work_rows(db, study_id)[0].expires_at > ends_at)
         assert claim(other, study_id, PLAN, "other") is Idle.WAIT
         assert not heartbeat.lost.is_set()
         heartbeat.check()
@@ -233,7 +234,7 @@ def test_a_heartbeat_tells_that_the_work_was_lost(db: Database, other: Database)
     held = must_claim(db, study_id, SILENT)
     must_claim(other, study_id, PLAN, "taker")
     with Heartbeat(db, dataclasses.replace(held, lease_s=0.03)) as heartbeat:
-        assert heartbeat.lost.wait(10)
+        assert heartbeat.lost.wait(TIMEOUT_S)
         with pytest.raises(LeaseLostError):
             heartbeat.check()
 

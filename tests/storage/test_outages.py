@@ -23,16 +23,29 @@ from storage import engine, schema
 from storage.engine import Database
 from storage.errors import StorageError, UnreachableError
 from storage.retry import is_passing
-from tests.support.commands import clean_environment, wait_until, worker
-from tests.support.databases import WaitedError, fresh_database, leave
+from tests.support.commands import TIMEOUT_S, clean_environment, wait_until, worker
+from tests.support.databases import WaitedError, fresh_database, leave, own_server
 from tests.support.servers import Server, free_port
 from tests.support.tiny_studies import must, tiny_flags, write_recipe
 
 
 LEASE_S = 3
 
-pytestmark = pytest.mark.parametrize("own_database_server", ["postgresql"], indirect=True)
-"""The other databases go through it in tests/chaos."""
+
+@pytest.fixture(scope="module")
+def server_of_the_module() -> Iterator[Server]:
+    """A server that these tests alone use; the other databases go through it in tests/chaos."""
+    server = own_server("postgresql")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_database_server(server_of_the_module: Server) -> Iterator[Server]:
+    """A server that the test may stop, or make stand still; it runs again for the next test."""
+    yield server_of_the_module
+    if not server_of_the_module.is_running:
+        server_of_the_module.start()
 
 
 @pytest.fixture
@@ -126,7 +139,7 @@ def test_a_worker_waits_for_a_database_and_loses_nothing(
         assert (code, told["healthy"]) == (503, False)
         wait_until_lease_is_over()
         own_database_server.start()
-        process.communicate(timeout=100)
+        process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0
     told_once = count(log)
     assert (told_once["storage_away"], told_once["storage_back"]) == (1, 1)
@@ -151,7 +164,7 @@ def test_a_database_that_stays_away_ends_a_worker(
     with worker(*flags, log=log, env={"HPO_STORAGE": storage}) as process:
         wait_until(lambda: re.search("[1-7] of 8 trials", log.read_text()) is not None)
         own_database_server.stop()
-        process.communicate(timeout=100)
+        process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 4
     told = log.read_text()
     assert told.splitlines()[-1].startswith("error: cannot use the database ")
@@ -170,7 +183,7 @@ def test_a_worker_that_waits_for_the_database_can_be_stopped(
         own_database_server.stop()
         wait_until(lambda: count(log)["storage_away"] > 0)
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 143
     assert events(log)[-1]["exit_code"] == 143
 
@@ -197,6 +210,7 @@ def test_what_will_not_pass_is_said_without_waiting(own_database_server: Server)
         "REVOKE CONNECT ON DATABASE shut FROM PUBLIC",
     )
     rules = server.data / "pg_hba.conf"
+    before = rules.read_text()
     rules.write_text(
         "host postgres all 127.0.0.1/32 trust\n"
         "host all postgres 127.0.0.1/32 trust\n"
@@ -210,6 +224,8 @@ def test_what_will_not_pass_is_said_without_waiting(own_database_server: Server)
         assert says in told
         assert "wr0ng" not in told
         assert "\n" not in told
+    rules.write_text(before)
+    asked(server, "SELECT pg_reload_conf()")
 
 
 def refusal(server: Server, account: str) -> str:
@@ -240,8 +256,8 @@ def test_a_server_that_is_full_or_on_its_way_out_is_waited_for(own_database_serv
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that stands still is taken for gone in no time."""
-    monkeypatch.setattr(engine, "ANSWER_S", 0.5)
+    """A server that stands still is soon taken for gone, though not a busy one."""
+    monkeypatch.setattr(engine, "ANSWER_S", 3.0)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -300,8 +316,8 @@ def test_a_connection_left_in_a_statement_is_replaced(database: str) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_speaks_every_now_and_then_is_heard_out(database: str) -> None:
     with contextlib.closing(Database(database, create=True)) as db, db.reading() as connection:
-        slow = "SELECT repeat('x', 10000), pg_sleep(0.02) FROM generate_series(1, 60)"
-        assert len(connection.execute(sa.text(slow)).all()) == 60
+        slow = "SELECT repeat('x', 10000), pg_sleep(0.1) FROM generate_series(1, 40)"
+        assert len(connection.execute(sa.text(slow)).all()) == 40
 
 
 def test_a_lock_that_others_keep_is_an_outage(
@@ -352,7 +368,7 @@ def test_a_server_that_stands_still_ends_a_worker(
         wait_until(lambda: re.search("[1-7] of 8 trials", log.read_text()) is not None)
         serving = clients(own_database_server)
         with standing_still(front(own_database_server), *serving):
-            process.wait(60)
+            process.wait(TIMEOUT_S)
     assert process.returncode == 4
     told = log.read_text()
     assert told.splitlines()[-1].startswith("error: cannot use the database ")

@@ -11,7 +11,7 @@ from storage import studies
 from storage.claims import Idle, claim
 from storage.engine import Database
 from storage.errors import StudyMissingError
-from tests.support.commands import wait_until, worker
+from tests.support.commands import TIMEOUT_S, wait_until, worker
 from tests.support.storage_checks import work_rows
 from tests.support.storage_worker import OVER_S, do, make_plan, must_claim, new_study, play
 from tests.support.tiny_studies import hpo, must, tiny_flags, write_recipe
@@ -120,7 +120,7 @@ def test_a_worker_ends_its_trial_waits_and_goes_on(folder: Path) -> None:
         assert process.poll() is None
         assert log.read_text().count("warning: study tiny is paused; ") == 1
         must("study resume tiny")
-        assert process.wait(60) == 0
+        assert process.wait(TIMEOUT_S) == 0
     assert shown()["state"] == "complete"
     must("storage check")
 

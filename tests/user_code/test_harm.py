@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.commands import HPO, clean_environment, run_hpo
+from tests.support.commands import HPO, TIMEOUT_S, clean_environment, run_hpo
 from tests.support.own_code import POINTS, TINY, write
 from tests.support.tiny_studies import hpo, must
 
@@ -183,5 +183,5 @@ def test_a_reader_that_has_left_costs_nothing() -> None:
         env=clean_environment(),
     )
     os.close(writer)
-    assert process.wait(90) == 0
+    assert process.wait(TIMEOUT_S) == 0
     assert [trial["state"] for trial in trials("own")] == ["complete"]
