@@ -31,21 +31,21 @@ pytestmark = pytest.mark.usefixtures("workplace")
 
 
 WRONG_STORAGES = {
-    "foo://x": "cannot store studies in 'foo'; use sqlite, postgresql or mysql",
+    "foo://x": "'foo'.* sqlite, postgresql or mysql",
     "redis://localhost": "cannot store studies in 'redis'",
-    "hpo.db": "the storage URL cannot be read; write sqlite:///hpo.db",
+    "hpo.db": "cannot be read; .*sqlite:///hpo.db",
     "sqlite:/hpo.db": "the storage URL cannot be read",
-    "sqlite://": "cannot share a database in memory; write sqlite:///hpo.db",
+    "sqlite://": "in memory; .*sqlite:///hpo.db",
     "sqlite:///:memory:": "cannot share a database in memory",
     "sqlite:///none/hpo.db": "none/hpo.db cannot be a database: .* lies in none",
-    "sqlite:///.": "cannot be a database: it is a folder",
+    "sqlite:///.": "cannot be a database: .*folder",
     "postgresql://hpo:s3cret@127.0.0.1:port/hpo": "the storage URL cannot be read",
-    f"sqlite:///{'x' * 300}.db": "cannot be a database: File name too long",
-    "sqlite:///hpo.db?mode=ro": "has options, and SQLite takes none",
-    "mysql://u:s3cret@127.0.0.1:1": "names no database; write mysql://user:password@host/database",
+    f"sqlite:///{'x' * 300}.db": "cannot be a database",
+    "sqlite:///hpo.db?mode=ro": "options.*SQLite",
+    "mysql://u:s3cret@127.0.0.1:1": "names no database; .*mysql://",
     "mysql://": "names no database",
-    "mysql://u:s3cret@127.0.0.1:1/x?foo=s3cret": "has an option that is unknown: foo$",
-    "mysql://u:s3cret@127.0.0.1:1/x?charset=klingon": "has a charset that is unknown: klingon$",
+    "mysql://u:s3cret@127.0.0.1:1/x?foo=s3cret": "option.* foo$",
+    "mysql://u:s3cret@127.0.0.1:1/x?charset=klingon": "charset.* klingon$",
 }
 
 

@@ -71,11 +71,21 @@ def run_sampler(folder: Path, sampler: str) -> tuple[list[dict[str, Any]], list[
 
 
 @pytest.fixture(scope="module")
-def searched(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[str], tuple[list[dict[str, Any]], list[Any]]]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the folders of the studies that tests share."""
+    return tmp_path_factory.mktemp("once")
+
+
+@pytest.fixture(scope="module")
+def searched(once: Path) -> Callable[[str], tuple[list[dict[str, Any]], list[Any]]]:
     """Gives what a sampler's study has recorded, which is run once for all tests that ask."""
-    return functools.cache(lambda sampler: run_sampler(tmp_path_factory.mktemp("once"), sampler))
+
+    @functools.cache
+    def search(sampler: str) -> tuple[list[dict[str, Any]], list[Any]]:
+        (once / sampler).mkdir()
+        return run_sampler(once / sampler, sampler)
+
+    return search
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
@@ -112,11 +122,15 @@ def test_one_worker_repeats_a_search_bit_for_bit(
     ("sampler", "note"),
     [("tpe", "tpe:relative_params:0"), ("gp", "gp:relative_params:0"), ("cmaes", "cma:generation")],
 )
-def test_sampler_notes_reach_the_next_draws(tmp_path: Path, sampler: str, note: str) -> None:
+def test_sampler_notes_reach_the_next_draws(
+    searched: Callable[[str], tuple[list[dict[str, Any]], list[Any]]],
+    once: Path,
+    sampler: str,
+    note: str,
+) -> None:
     """Without them TPE and GP draw beside running trials, and CMA-ES never leaves generation 0."""
-    settings = {"sampler": sampler, "pruner": "none", "trials": 13, "epochs": 1, "repeats": 1}
-    run_study(tmp_path, RECIPE, **settings)
-    with closing(open_database(f"sqlite:///{tmp_path / 'hpo.db'}")) as db:
+    searched(sampler)
+    with closing(open_database(f"sqlite:///{once / sampler / 'hpo.db'}")) as db:
         trials = db.optuna.get_all_trials(studies.get(db, "siamese").study_id)
     assert note in trials[-1].system_attrs
 
@@ -156,7 +170,7 @@ def test_a_centre_is_tried_once_or_where_unwanted_never(
 
 @pytest.mark.parametrize("pruner", ["forgiving", "hyperband", "median"])
 def test_a_pruner_stops_trials_early_but_never_the_first_ones(tmp_path: Path, pruner: str) -> None:
-    trials, _ = run_study(tmp_path, RECIPE, pruner=pruner, trials=16, epochs=6, repeats=1)
+    trials, _ = run_study(tmp_path, RECIPE, pruner=pruner, trials=12, epochs=6, repeats=1)
     pruned = [trial for trial in trials if trial["state"] == "pruned"]
     assert [trials[0]["state"], trials[1]["state"]] == ["complete", "complete"]
     assert pruned
@@ -164,15 +178,11 @@ def test_a_pruner_stops_trials_early_but_never_the_first_ones(tmp_path: Path, pr
     assert all(trial["n_epochs"] == 6 for trial in trials if trial["state"] == "complete")
 
 
-def test_without_a_pruner_every_trial_runs_to_its_last_epoch(tmp_path: Path) -> None:
-    trials, _ = run_study(tmp_path, RECIPE, pruner="none", trials=6)
-    assert [trial["n_epochs"] for trial in trials] == [TINY["epochs"]] * 6
-
-
 def test_only_the_lowest_validation_error_is_tested(
     tmp_path: Path,
 ) -> None:
     trials, _ = run_study(tmp_path, RECIPE, pruner="none", trials=6)
+    assert [trial["n_epochs"] for trial in trials] == [TINY["epochs"]] * 6, "nothing is pruned"
     storage = f"sqlite:///{tmp_path / 'hpo.db'}"
     db = open_database(storage)
     tested = {w.trial for w in studies.work(db, open_study(db, "siamese").id) if w.kind == "test"}
