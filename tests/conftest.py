@@ -89,3 +89,12 @@ def db(
 
     with shared_database(request.param, tmp_path_factory.mktemp("db")) as database:
         yield database
+
+
+@pytest.fixture(scope="module")
+def sqlite_db(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Database]":
+    """The same on SQLite alone, for what does not depend on the database."""
+    from tests.support.storage_checks import shared_database
+
+    with shared_database("sqlite", tmp_path_factory.mktemp("db")) as database:
+        yield database

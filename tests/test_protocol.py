@@ -65,7 +65,7 @@ def test_a_new_study_is_of_the_newest_version(tmp_path: Path) -> None:
     assert stored("new")["version"] == protocol.VERSION == 4
 
 
-def test_a_study_of_the_first_version_is_shown_and_goes_on_to_its_end() -> None:
+def test_a_study_of_the_first_version_goes_on_to_its_end() -> None:
     enter("old", first_version())
     shown = json.loads(must("study", "show", "old", "--json"))
     assert (shown["state"], shown["trials"]["target"]) == ("searching", 2)

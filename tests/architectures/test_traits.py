@@ -16,8 +16,8 @@ from hpo.training.fit import Training, outputs_of
 from hpo.training.split import Split
 from tests.support.networks import (
     CPU,
+    a_family_s_auxiliary,
     asymmetric,
-    auxiliary,
     build,
     encoded,
     entries,
@@ -66,9 +66,7 @@ def drawn(digits: Tensor, targets: Tensor) -> Examples:
 
 class TestWeightSharing:
     @encoded
-    def test_swapped_images_have_swapped_codes_only_where_weights_are_shared(
-        self, name: str
-    ) -> None:
+    def test_only_shared_weights_give_swapped_images_swapped_codes(self, name: str) -> None:
         model, images = build(name).eval(), examples(name).inputs
         one, other = parts(model, images), parts(model, images.flip(1)).flip(1)
         shares = architectures.get(name).weight_sharing
@@ -84,7 +82,7 @@ class TestWeightSharing:
 
 
 class TestAuxiliaryLoss:
-    @auxiliary
+    @a_family_s_auxiliary
     def test_its_weight_decides_whether_digits_are_learned(self, name: str) -> None:
         """Pairs of equal digits that are all in order: only the digits' own loss tells them."""
         digits = torch.arange(64).remainder(4).mul(3).unsqueeze(1).repeat(1, 2)
@@ -98,7 +96,7 @@ class TestAuxiliaryLoss:
         assert digit_loss(1.0) < digit_loss(0.0) / 2
 
     @selected(["convpair-ws-aux", "fc-aux", "deepconv-aux"])
-    def test_digits_are_told_by_values_that_no_activation_has_cut_off(self, name: str) -> None:
+    def test_no_activation_cuts_off_what_tells_digits(self, name: str) -> None:
         found = parts(build(name), examples(name, 40).inputs)
         assert found.min() < 0, "a digit that is 0 for every image could never learn"
 
@@ -112,7 +110,7 @@ class TestAsymmetryLoss:
         assert outputs_of(model.eval(), inputs).swapped is None
 
     @selected(e.name for e in entries() if e.asymmetry_loss and e.weight_sharing)
-    def test_with_shared_weights_it_is_the_answer_to_the_flipped_images(self, name: str) -> None:
+    def test_shared_weights_answer_the_flipped_images(self, name: str) -> None:
         model, images = without_dropout(build(name)), examples(name).inputs
         swapped = outputs_of(model, images).swapped
         assert swapped is not None

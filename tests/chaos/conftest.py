@@ -30,16 +30,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[FIGURES] = Figures(config.getoption("--seed"), config.getoption("--short"))
+    config.addinivalue_line("markers", "short_on(*databases): where the short form runs it")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m chaos` picks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The three databases side by side; what has none of its own goes with SQLite's."""
+    if config.getoption("--short"):
+        items[:] = [item for item in items if is_in_short_form(item)]
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.chaos)
         found = [backend for backend in BACKENDS if backend in item.name]
         item.add_marker(pytest.mark.xdist_group(found[0] if found else "sqlite"))
+
+
+def is_in_short_form(item: pytest.Item) -> bool:
+    """Whether the short form runs it: on fewer databases where what it shows depends on none."""
+    marker = item.get_closest_marker("short_on")
+    return marker is None or any(f"[{backend}" in item.name for backend in marker.args)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

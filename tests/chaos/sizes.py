@@ -14,6 +14,7 @@ class Size:
     n_workers: int
     lease_s: float
     away_s: float
+    storm_away_at: tuple[int, ...]
     pace_s: float
     slow_pace_s: float
     patience_s: float
@@ -32,18 +33,20 @@ FULL = Size(
     n_workers=8,
     lease_s=5.0,
     away_s=30.0,
+    storm_away_at=(10, 20, 30),
     pace_s=0.2,
     slow_pace_s=0.55,
     patience_s=600.0,
 )
 SHORT = Size(
-    n_trials=20,
-    n_repeats=4,
-    n_kills=8,
+    n_trials=16,
+    n_repeats=2,
+    n_kills=4,
     n_stops=4,
-    n_workers=8,
-    lease_s=5.0,
-    away_s=8.0,
+    n_workers=6,
+    lease_s=3.0,
+    away_s=4.0,
+    storm_away_at=(3,),
     pace_s=0.1,
     slow_pace_s=0.2,
     patience_s=180.0,

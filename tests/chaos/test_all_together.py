@@ -21,7 +21,6 @@ class Storm:
     def __post_init__(self) -> None:
         self.deaths = self.case.deaths()
         self.cutter = Cutter(self.case.study, self.case.rng)
-        self.away_at = {10 * n for n in range(1, 4)}
 
     def strike(self, second: int) -> None:
         """Do what belongs to that second."""
@@ -33,7 +32,7 @@ class Storm:
             self.stop(rng.choice(self.fleet.awake))
         if self.case.server is not None:
             self.cutter.cut()
-        if second in self.away_at:
+        if second in self.case.size.storm_away_at:
             with away(self.case.study, self.case.server):
                 time.sleep(rng.uniform(0.0, size.lease_s))
 
@@ -68,7 +67,7 @@ def test_all_faults_together_cost_nothing(case: Case) -> None:
         n_self = sum(m.code == -signal.SIGKILL and not m.was_killed for m in fleet.members)
         done = (
             f"{storm.deaths.n} killed, {n_self} died at a statement, {storm.n_stops} stopped, "
-            f"{storm.cutter.n} connections cut, database away {len(storm.away_at)} times"
+            f"{storm.cutter.n} connections cut, database away {len(size.storm_away_at)} times"
         )
         case.conclude("all together", done, fleet)
         storm.deaths.check()

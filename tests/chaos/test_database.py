@@ -3,6 +3,8 @@
 import time
 from dataclasses import replace
 
+import pytest
+
 from tests.chaos.case import Case
 from tests.chaos.faults import Cutter, away
 from tests.chaos.fleet import Fleet, ticks
@@ -31,7 +33,7 @@ def test_a_database_that_restarts_three_times_fails_nothing(server_case: Case) -
         assert {member.code for member in fleet.members} == {0}
 
 
-def test_a_database_that_is_away_longer_than_the_lease_is_waited_for(case: Case) -> None:
+def test_workers_wait_for_a_database_longer_than_a_lease(case: Case) -> None:
     size = case.size
     case.study.create(pace_s=size.slow_pace_s)
     with case.study.at_work() as fleet:
@@ -51,9 +53,10 @@ def test_a_database_that_is_away_longer_than_the_lease_is_waited_for(case: Case)
         )
 
 
+@pytest.mark.short_on("postgresql")
 def test_work_is_kept_through_an_outage_by_heartbeats_alone(case: Case) -> None:
     """A training epoch is longer than the lease: nothing but heartbeats renews it."""
-    size = replace(case.size, n_trials=case.size.n_workers, n_repeats=1)
+    size = replace(case.size, n_trials=case.size.n_workers, n_repeats=1, lease_s=5.0)
     case.study = replace(case.study, size=size)
     pace_s = 1.5 * size.lease_s
     case.study.create(pace_s=pace_s, epochs=1)
@@ -67,6 +70,7 @@ def test_work_is_kept_through_an_outage_by_heartbeats_alone(case: Case) -> None:
         assert {row["token"] for row in case.study.work()} == {1}
 
 
+@pytest.mark.short_on("mysql")
 def test_a_database_that_stays_away_ends_workers_with_their_code(case: Case) -> None:
     size, patience_s = case.size, 3.0
     case.study.create(pace_s=size.slow_pace_s)
@@ -88,7 +92,7 @@ def test_a_database_that_stays_away_ends_workers_with_their_code(case: Case) -> 
         assert {member.code for member in fleet.members[first:]} == {0}
 
 
-def test_connections_cut_in_the_middle_of_transactions_lose_nothing(server_case: Case) -> None:
+def test_cut_connections_lose_nothing(server_case: Case) -> None:
     case = server_case
     size, cutter = case.size, Cutter(case.study, case.rng)
     case.study.create()
@@ -103,7 +107,8 @@ def test_connections_cut_in_the_middle_of_transactions_lose_nothing(server_case:
         assert {member.code for member in fleet.members} == {0}
 
 
-def test_sixteen_workers_make_the_tables_together_and_share_what_comes(case: Case) -> None:
+@pytest.mark.short_on("postgresql")
+def test_sixteen_workers_make_the_tables_and_share_the_work(case: Case) -> None:
     n = 16
     fleet = case.study.fleet("--wait", named=False)
     try:

@@ -58,9 +58,7 @@ def test_a_full_disk_is_waited_for_until_there_is_room(sqlite_case: Case, disk: 
 
 
 @pytest.mark.parametrize("disk", ["8m"], indirect=True)
-def test_a_file_that_cannot_be_written_ends_workers_with_their_code(
-    sqlite_case: Case, disk: Path
-) -> None:
+def test_a_file_that_cannot_be_written_ends_workers(sqlite_case: Case, disk: Path) -> None:
     case, patience_s = sqlite_case, 2.0
     case.study = replace(case.study, url=f"sqlite:///{disk / 'hpo.db'}")
     case.study.create()

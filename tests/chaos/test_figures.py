@@ -18,7 +18,7 @@ FIGURE = Figure(
 ROW = "| killed | SQLite | 200 + 30 | 100 workers killed | 90 | 5.2 / 6.5 s | 120 s |"
 
 
-def test_a_table_takes_the_place_of_the_one_before_and_the_words_stay(tmp_path: Path) -> None:
+def test_a_new_table_replaces_the_old_and_the_text_stays(tmp_path: Path) -> None:
     page = tmp_path / "reliability.md"
     page.write_text(PAGE.read_text())
     Figures(7, is_short=False, rows=[FIGURE, FIGURE]).write(page)

@@ -2,10 +2,13 @@
 
 import signal
 
+import pytest
+
 from tests.chaos.case import Case
 from tests.chaos.fleet import moments, ticks
 
 
+@pytest.mark.short_on("postgresql")
 def test_a_worker_killed_every_second_costs_nothing(case: Case) -> None:
     size, deaths = case.size, case.deaths()
     case.study.create(pace_s=size.slow_pace_s)
@@ -20,7 +23,8 @@ def test_a_worker_killed_every_second_costs_nothing(case: Case) -> None:
         case.conclude("killed", done, fleet, deaths, most_late_s=5.0)
 
 
-def test_workers_that_die_at_any_sql_statement_leave_nothing_to_mend(case: Case) -> None:
+@pytest.mark.short_on("mysql")
+def test_workers_may_die_at_any_sql_statement(case: Case) -> None:
     size = case.size
     case.study.create()
     with case.study.at_work(n=0) as fleet:
@@ -35,7 +39,8 @@ def test_workers_that_die_at_any_sql_statement_leave_nothing_to_mend(case: Case)
         case.conclude("killed at a statement", done, fleet)
 
 
-def test_a_configuration_that_kills_its_process_is_given_up_and_the_search_ends(
+@pytest.mark.short_on("sqlite")
+def test_a_deadly_configuration_is_given_up(
     case: Case,
 ) -> None:
     size, most = case.size, 3

@@ -17,7 +17,8 @@ from tests.chaos.waiting import wait_for_work
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def test_workers_told_to_stop_give_their_work_back_within_an_epoch(case: Case) -> None:
+@pytest.mark.short_on("sqlite")
+def test_stopped_workers_give_their_work_back_within_an_epoch(case: Case) -> None:
     """The lease is an hour: what is not given back would stay where it is."""
     size = case.size
     codes, seconds = {signal.SIGTERM: 143, signal.SIGINT: 130}, dict.fromkeys(SIGNALS, 0.0)
@@ -63,7 +64,8 @@ def test_a_second_signal_ends_a_worker_at_once(sqlite_case: Case, number: signal
         case.conclude(f"{number.name} twice", done, fleet)
 
 
-def test_a_worker_that_stood_still_finds_its_work_gone_and_does_other_work(case: Case) -> None:
+@pytest.mark.short_on("postgresql")
+def test_a_worker_that_stood_still_goes_on_with_other_work(case: Case) -> None:
     # So much that there is other work left.
     size, n_refused = replace(case.size, n_trials=max(120, case.size.n_trials)), 0
     case.study = replace(case.study, size=size)

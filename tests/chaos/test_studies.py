@@ -2,13 +2,16 @@
 
 import time
 
+import pytest
+
 from tests.chaos.case import Case
 from tests.chaos.study import NAME
 from tests.chaos.waiting import wait_for_results
 from tests.support.tiny_studies import must
 
 
-def test_a_configuration_that_fails_is_one_failed_trial_with_its_reason(case: Case) -> None:
+@pytest.mark.short_on("sqlite")
+def test_a_failing_configuration_is_one_failed_trial(case: Case) -> None:
     case.study.create(harm="fail", above=0.3, below=0.7, sampler="random")
     with case.study.at_work() as fleet:
         fleet.let_finish()
@@ -41,6 +44,7 @@ def test_a_worker_stops_after_too_many_failures_in_a_row(sqlite_case: Case) -> N
         case.note("network always fails", done)
 
 
+@pytest.mark.short_on("mysql")
 def test_a_study_that_is_extended_is_worked_on_to_its_new_end(case: Case) -> None:
     size, more = case.size, case.size.n_trials // 5
     case.study.create(trials=size.n_trials - more, pace_s=size.slow_pace_s)
@@ -52,7 +56,8 @@ def test_a_study_that_is_extended_is_worked_on_to_its_new_end(case: Case) -> Non
         assert {member.code for member in fleet.members} == {0}
 
 
-def test_workers_of_a_study_that_is_deleted_stop_and_write_nothing_more(case: Case) -> None:
+@pytest.mark.short_on("postgresql")
+def test_workers_of_a_deleted_study_write_nothing_more(case: Case) -> None:
     size = case.size
     case.study.create(pace_s=size.slow_pace_s)
     with case.study.at_work() as fleet:

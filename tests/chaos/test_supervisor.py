@@ -16,7 +16,7 @@ from tests.support.commands import HPO, clean_environment
 from tests.support.sources import ROOT
 
 
-def test_a_child_that_is_killed_is_replaced_and_its_work_given_back_at_once(
+def test_a_killed_child_is_replaced_and_its_work_given_back(
     sqlite_case: Case,
 ) -> None:
     """The lease is an hour: what is not given back would stay where it is."""

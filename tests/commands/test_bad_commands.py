@@ -1,6 +1,7 @@
 """A wrong command line, or one that cannot be done, says what is wrong and does nothing."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from tests.support.bad_input import (
     contents,
     the_error,
 )
-from tests.support.commands import HPO, clean_environment, run_hpo
+from tests.support.commands import HPO, TIMEOUT_S, clean_environment, run_hpo
 from tests.support.tiny_studies import hpo
 
 
@@ -29,39 +30,39 @@ WRONG_COMMANDS = {
     "study delete made": "'made': add --yes",
     "study delete made --no": "--no",
     "study extend made": "'--trials'",
-    "study extend made --trials 2": "2 is the new total.* from the present 3 to 1000000",
-    "study extend made --trials 0": "trials: 0 is the new total",
-    "study extend made --trials -3": "trials: -3 is the new total",
-    "study extend made --trials 1000001": "trials: 1000001 is the new total",
+    "study extend made --trials 2": "trials: 2 .* 3 to 1000000",
+    "study extend made --trials 0": "trials: 0 ",
+    "study extend made --trials -3": "trials: -3 ",
+    "study extend made --trials 1000001": "trials: 1000001 ",
     "study extend made --trials x": "'--trials'",
-    "worker --study made --processes 0": "processes: should be at least 1, but it is 0",
-    "worker --study made --processes -2": "processes: should be at least 1",
+    "worker --study made --processes 0": "processes: .* at least 1.* 0",
+    "worker --study made --processes -2": "processes: .* at least 1",
     "worker --study made --processes x": "'--processes'",
-    "worker --study made --max-trials 0": "max_trials: should be at least 1, but it is 0",
-    "worker --study made --max-trials -1": "max_trials: should be at least 1",
-    "worker --study made --timeout 0": "timeout: should be seconds above 0",
-    "worker --study made --timeout -1": "timeout: should be seconds above 0",
-    "worker --study made --timeout nan": "timeout: should be seconds above 0",
+    "worker --study made --max-trials 0": "max_trials: .* at least 1.* 0",
+    "worker --study made --max-trials -1": "max_trials: .* at least 1",
+    "worker --study made --timeout 0": "timeout: .* above 0",
+    "worker --study made --timeout -1": "timeout: .* above 0",
+    "worker --study made --timeout nan": "timeout: .* above 0",
     "worker --study made --timeout x": "'--timeout'",
-    "worker --study made --device tpu": "no device named 'tpu'; did you mean cpu",
-    "worker --study made --device ''": "no device named ''; known: auto, cpu, cuda",
-    "worker made": r"unexpected extra argument\(s\) \(made\); see: hpo worker --help",
-    "export made --format xml": "format: should be yaml or json, but it is 'xml'",
-    "export made -o none/best.yaml": "cannot write none/best.yaml: its folder is missing",
+    "worker --study made --device tpu": "device.*'tpu'.*cpu",
+    "worker --study made --device ''": "device.*''.* auto, cpu, cuda",
+    "worker made": "made.* hpo worker --help",
+    "export made --format xml": "format: .*yaml .*json.*'xml'",
+    "export made -o none/best.yaml": "none/best.yaml.* folder",
     "export made -o .": "cannot write .",
     "export made --weights none/best.safetensors": "cannot write none/best.safetensors",
     "export made --weights .": "cannot write .",
     "export": "'name'; see: hpo export --help",
-    "study": "Missing command; see: hpo study --help",
-    "study lst": "No such command 'lst'. Did you mean 'list'",
+    "study": "hpo study --help",
+    "study lst": "'lst'.*'list'",
     "study show": "'name'; see: hpo study show --help",
-    "study show made fixed": "unexpected extra argument",
+    "study show made fixed": "fixed",
     "study list --jsn": "--jsn .*--json",
-    "studdy": "No such command 'studdy'. Did you mean 'study'; see: hpo --help",
+    "studdy": "'studdy'.*'study'.* hpo --help",
     "architectures --verbose": "--verbose",
-    "data": "Missing command; see: hpo data --help",
+    "data": "hpo data --help",
     "data fetch": "'dataset'",
-    "data fetch mnits": "no data set named 'mnits'; did you mean mnist",
+    "data fetch mnits": "'mnits'.* mnist",
     "dashboard --port 0": "'--port'",
     "dashboard --port 99999": "'--port'",
     "dashboard --port http": "'--port'",
@@ -103,10 +104,8 @@ def test_a_study_that_is_not_there_is_not_found(command: str) -> None:
 
 REAL: dict[str, tuple[str, int, Mapping[str, str]]] = {
     "usage": ("study create", INPUT, {}),
-    "value": ("worker --study made --processes 0", INPUT, {}),
-    "not found": ("worker --study nope --processes 2", MISSING, {}),
+    "not found": ("study show nope", MISSING, {}),
     "storage": ("study list", STORAGE, {"HPO_STORAGE": "sqlite:///notes.txt"}),
-    "conflict": (f"{CREATE} --name made", CONFLICT, {}),
 }
 
 
@@ -128,7 +127,7 @@ def test_a_device_that_this_machine_lacks_is_named() -> None:
         pytest.skip("this machine has a CUDA device")
     done = hpo("worker --study made --device cuda --processes 1")
     assert done.code == INPUT
-    assert done.err.endswith("error: device: no CUDA device can be used here; use cpu or auto\n")
+    assert re.search("error: device: .*CUDA.* cpu or auto\n$", done.err)
 
 
 def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
@@ -166,7 +165,7 @@ def test_an_interrupted_command_leaves_without_a_traceback(workplace: Path) -> N
     with (workplace / "pipe").open("w"):  # waits until the command has opened it too
         process.send_signal(signal.SIGINT)
     # Closing the pipe ends a read that began a moment after the signal.
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, errors) == (130, "")
 
 
@@ -186,8 +185,13 @@ ODD_NAMES = (
 NAMED = ("study show", "study trials", "study delete --yes", "study extend --trials 9", "export")
 
 
-@pytest.mark.parametrize("command", [*NAMED, "worker --study"])
-@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        *((command, "é") for command in (*NAMED, "worker --study")),
+        *(("export", n) for n in ODD_NAMES),
+    ],
+)
 def test_a_name_of_any_kind_is_looked_for_and_not_found(command: str, name: str) -> None:
     check_refused(f"{command} {name}", MISSING, "^no study named .* in sqlite:///hpo.db; see: ")
 

@@ -12,7 +12,7 @@ import yaml
 
 from storage import studies
 from storage.engine import Database
-from tests.support.commands import run_hpo, wait_until, worker
+from tests.support.commands import TIMEOUT_S, run_hpo, wait_until, worker
 from tests.support.tiny_studies import FIXED, hpo, must, tiny_flags, write_recipe
 
 
@@ -72,17 +72,17 @@ class TestTheLifeOfAStudy:
     def test_from_its_creation_to_its_deletion(self) -> None:
         """One story, because each step needs what the one before it left."""
         settings = tiny_flags(trials=2, pruner="none")
-        created = run_hpo(*shlex.split(CREATE), *settings, "--json")
-        assert created.returncode == 0
-        assert created.stderr == "next: hpo worker --study tiny\n"
-        frozen = json.loads(created.stdout)
+        created = hpo(*shlex.split(CREATE), *settings, "--json")
+        assert created.code == 0
+        assert created.err == "next: hpo worker --study tiny\n"
+        frozen = json.loads(created.out)
         assert (frozen["name"], frozen["n_trials"], frozen["folds"]) == ("tiny", 2, 2)
         self.check_new(show())
         assert trials() == []
 
-        worked = run_hpo("worker", "--study", "tiny", "--processes", "2")
-        assert (worked.returncode, worked.stdout) == (0, "")
-        assert "tiny complete: 2 of 2 trials" in worked.stderr
+        worked = hpo("worker --study tiny --processes 1")
+        assert (worked.code, worked.out) == (0, "")
+        assert "tiny complete: 2 of 2 trials" in worked.err
         before = show()
         self.check_complete(before, 2)
         self.check_trials(trials(), 2)
@@ -213,7 +213,7 @@ class TestCreate:
         assert cost["fold_epoch_s"] > 0
         assert sorted(folder.iterdir()) == before
 
-    def test_the_architecture_names_a_study_and_its_recipe_sets_the_rest(self) -> None:
+    def test_an_architecture_and_its_recipe_set_the_defaults(self) -> None:
         frozen = json.loads(must("study create --architecture baseline --dataset digits --json"))
         names = ("name", "n_trials", "epochs", "batch_size", "train_size", "test_size", "folds")
         assert [frozen[name] for name in names] == ["baseline", 50, 25, 100, 600, 290, 5]
@@ -258,6 +258,7 @@ class TestFailures:
         assert trial["params"]["learning_rate"] == 1e30
         assert hpo("export tiny").code == 1
 
+    @pytest.mark.chaos
     def test_two_processes_say_the_same(self) -> None:
         recipe = write_recipe(Path(), self.DIVERGING, "diverging.yaml")
         create("--space", str(recipe))
@@ -269,7 +270,7 @@ class TestFailures:
         assert told[0] == done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
 
-    def test_a_failed_study_does_not_keep_the_others_from_being_worked_on(self) -> None:
+    def test_workers_go_on_after_a_failed_study(self) -> None:
         recipe = write_recipe(Path(), self.DIVERGING, "diverging.yaml")
         create("--space", str(recipe))
         create("--name", "sound", trials=1, repeats=1)
@@ -288,27 +289,31 @@ LONG = {"trials": 2, "repeats": 1, "epochs": 1000, "pruner": "none", "lease": 36
 
 
 class TestSignals:
-    @pytest.mark.parametrize(
-        ("number", "code", "n_processes"),
-        [
-            (signal.SIGTERM, 143, 1),
-            (signal.SIGINT, 130, 1),
-            (signal.SIGTERM, 143, 2),
-            (signal.SIGINT, 130, 2),
-        ],
-    )
-    def test_a_worker_told_to_stop_gives_its_work_back(
-        self, number: signal.Signals, code: int, n_processes: int
-    ) -> None:
+    def test_a_stopped_worker_gives_back_and_the_next_one_goes_on(self) -> None:
+        """At once, and to the same trial."""
+        create(**LONG | {"epochs": 200, "trials": 1})
+        self.stop_at_work(signal.SIGTERM, 1)
+        interrupted = trials()[0]["params"]
+        must("worker --study tiny --processes 1 --max-trials 1")
+        (trial,) = trials()
+        assert (trial["state"], trial["params"]) == ("complete", interrupted)
+        assert (trial["n_epochs"], trial["n_attempts"]) == (200, 1)
+
+    @pytest.mark.chaos
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_two_stopped_processes_give_their_work_back(self, number: signal.Signals) -> None:
         create(**LONG)
+        self.stop_at_work(number, 2)
+
+    def stop_at_work(self, number: signal.Signals, n_processes: int) -> None:
         with worker("--study", "tiny", "--processes", str(n_processes)) as process:
             wait_until(lambda: n_at_work() == n_processes)
             if number == signal.SIGINT:
                 os.killpg(process.pid, number)  # as a terminal sends it
             else:
                 process.send_signal(number)
-            _, errors = process.communicate(timeout=60)
-        assert process.returncode == code
+            _, errors = process.communicate(timeout=TIMEOUT_S)
+        assert process.returncode == 128 + number
         assert errors.splitlines()[-1] == "error: stopped; the work under way was given back"
         assert "Traceback" not in errors
         self.check_given_back(n_processes)
@@ -318,18 +323,19 @@ class TestSignals:
         assert [each["n_attempts"] for each in trials()] == [0] * n
 
     @pytest.mark.chaos
-    def test_a_signal_to_the_whole_group_reaches_children_twice_and_loses_nothing(self) -> None:
+    def test_a_signal_to_the_whole_group_loses_nothing(self) -> None:
         """As a batch system sends it: to every process, and the parent passes it on besides."""
         create(**LONG | {"train_size": 300, "batch_size": 2})  # epochs longer than the passing on
         with worker("--study", "tiny", "--processes", "2") as process:
             wait_until(lambda: n_at_work() == 2)
             os.killpg(process.pid, signal.SIGTERM)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 143
         assert errors.splitlines()[-1] == "error: stopped; the work under way was given back"
         self.check_given_back(2)
 
-    def test_a_second_signal_ends_all_at_once_and_says_what_that_means(self) -> None:
+    @pytest.mark.chaos
+    def test_a_second_signal_ends_all_at_once_and_says_so(self) -> None:
         create(**LONG | {"train_size": 600, "batch_size": 2, "epochs": 5000})
         with worker("--study", "tiny", "--processes", "2") as process:
             wait_until(lambda: n_at_work() == 2)
@@ -337,7 +343,7 @@ class TestSignals:
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGINT)
             process.send_signal(signal.SIGCONT)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode in (130, 143)
         assert "when its lease runs out" in errors.splitlines()[-1]
         assert [each["state"] for each in trials()] == ["running", "running"]
@@ -348,30 +354,8 @@ class TestSignals:
         with worker("--study", "tiny", "--processes", "2") as process:
             wait_until(lambda: n_at_work() == 2)
             process.kill()
-            process.communicate(timeout=60)  # ends when the last child has
+            process.communicate(timeout=TIMEOUT_S)  # ends when the last child has
         self.check_given_back(2)
-
-    def test_the_next_worker_takes_it_at_once_and_the_trial_is_the_same(self) -> None:
-        create(**LONG | {"epochs": 400, "trials": 1})
-        with worker("--study", "tiny", "--processes", "1") as process:
-            wait_until(lambda: n_at_work() == 1)
-            process.terminate()
-            process.communicate(timeout=60)
-        interrupted = trials()[0]["params"]
-        must("worker --study tiny --processes 1 --max-trials 1")
-        (trial,) = trials()
-        assert (trial["state"], trial["params"]) == ("complete", interrupted)
-        assert (trial["n_epochs"], trial["n_attempts"]) == (400, 1)
-
-    def test_a_worker_that_stays_for_new_work_does_it_when_it_comes(self) -> None:
-        with worker("--wait", "--processes", "1") as process:
-            wait_until(Path("hpo.db").exists)
-            create(trials=1, repeats=1)
-            wait_until(lambda: show()["state"] == "complete")
-            assert process.poll() is None
-            process.terminate()
-            process.communicate(timeout=60)
-        assert process.returncode == 143
 
 
 def recorded(storage: str) -> tuple[dict[str, Any], dict[tuple[Any, ...], Any]]:
@@ -400,13 +384,26 @@ def by_one_worker(
     return recorded(storage[1])
 
 
-def test_the_numbers_are_the_same_on_every_database_and_by_one_worker_or_two(
-    database_url: str, by_one_worker: tuple[dict[str, Any], dict[tuple[Any, ...], Any]]
+@pytest.mark.parametrize("backend", ["postgresql", "mysql"])
+def test_the_numbers_are_the_same_on_every_database(
+    backend: str,
+    request: pytest.FixtureRequest,
+    by_one_worker: tuple[dict[str, Any], dict[tuple[Any, ...], Any]],
 ) -> None:
-    create("--storage", database_url, **REPEATABLE)
-    done = run_hpo("worker", "--processes", "2", "--study", "tiny", "--storage", database_url)
-    assert done.returncode == 0, done.stderr
-    assert recorded(database_url) == by_one_worker
+    storage = ("--storage", request.getfixturevalue(f"{backend}_url"))
+    create(*storage, **REPEATABLE)
+    must("worker", "--study", "tiny", "--processes", "1", *storage)
+    assert recorded(storage[1]) == by_one_worker
+
+
+def test_the_numbers_are_the_same_by_one_worker_or_two(
+    sqlite_url: str, by_one_worker: tuple[dict[str, Any], dict[tuple[Any, ...], Any]]
+) -> None:
+    create("--storage", sqlite_url, **REPEATABLE)
+    done = hpo("worker", "--processes", "2", "--study", "tiny", "--storage", sqlite_url)
+    assert (done.code, done.out) == (0, ""), done.err
+    assert "tiny complete: 4 of 4 trials" in done.err
+    assert recorded(sqlite_url) == by_one_worker
     assert len(by_one_worker[1]) == 4 * 2 + 2
 
 

@@ -61,9 +61,7 @@ def same(one: Examples, other: Examples) -> bool:
 
 class TestNothingAsked:
     @pytest.mark.parametrize("name", ["digits", "disk"])
-    def test_examples_of_any_kind_come_back_untouched_and_no_number_is_drawn(
-        self, name: str
-    ) -> None:
+    def test_no_augmentation_changes_nothing_and_draws_nothing(self, name: str) -> None:
         examples, state = load_dataset(name).draw_train(5, 0), torch.get_rng_state()
         assert augment_pairs(examples) is examples
         assert augment_pairs(examples, repair=False, shift=0, rotation=0, scale=0) is examples
@@ -92,7 +90,7 @@ class TestRandomness:
         augmented(examples, **EVERYTHING)
         assert same(examples, load_dataset("digits").draw_train(50, 0))
 
-    def test_on_another_device_the_same_numbers_are_drawn_and_the_examples_stay_there(self) -> None:
+    def test_another_device_draws_the_same_numbers(self) -> None:
         examples = load_dataset("digits").draw_train(5, 0)
         augmented(examples, **EVERYTHING)
         state = torch.get_rng_state()
@@ -104,7 +102,7 @@ class TestRandomness:
 
 
 class TestNewPairs:
-    def test_each_image_is_used_once_unchanged_and_with_its_own_digit(self) -> None:
+    def test_each_image_is_used_once_with_its_own_digit(self) -> None:
         new = augmented(numbered(), repair=True)
         assert torch.equal(new.inputs.amin(dim=(2, 3)), new.inputs.amax(dim=(2, 3)))
         values = new.inputs[:, :, 0, 0].long()
@@ -134,7 +132,7 @@ class TestNewPairs:
 
 
 class TestMoves:
-    def test_a_shift_goes_in_every_direction_and_never_farther_than_asked(self) -> None:
+    def test_a_shift_goes_everywhere_within_its_bound(self) -> None:
         examples = bright_square(6, 6)
         moved = augmented(examples, shift=3.0)
         moves = centres(moved) - centres(examples)
@@ -154,7 +152,7 @@ class TestMoves:
         moved = augmented(bright_square(6, 6), shift=3.0)
         assert moved.inputs.sum(dim=(2, 3)).flatten().tolist() == pytest.approx([4.0] * 1000)
 
-    def test_a_rotation_turns_about_the_middle_to_both_sides_up_to_its_angle(self) -> None:
+    def test_a_rotation_turns_both_ways_within_its_angle(self) -> None:
         right_of_middle = bright_square(6, 10)
         down, right = centres(augmented(right_of_middle, rotation=30.0)).T
         angles = torch.atan2(down, right).rad2deg()

@@ -116,14 +116,14 @@ class TestPairs:
             assert examples.auxiliary is not None
             assert torch.equal(examples.inputs.flatten(1).long() % 10, examples.auxiliary)
 
-    def test_the_target_says_whether_the_first_digit_is_at_most_the_second(self) -> None:
+    def test_the_target_is_whether_the_first_digit_is_no_higher(self) -> None:
         examples = made().draw_train(30, 0)
         assert examples.auxiliary is not None
         expected = [int(first <= second) for first, second in examples.auxiliary.tolist()]
         assert examples.targets.tolist() == expected
         assert {0, 1} == set(expected)
 
-    def test_a_training_and_a_test_draw_of_one_seed_take_other_places(self) -> None:
+    def test_one_seed_draws_training_and_test_data_apart(self) -> None:
         both = made(n_train=50, n_test=50)
         train, test = both.draw_train(25, 8).inputs, both.draw_test(25, 8).inputs
         assert not torch.equal(train, test - 50)
@@ -149,14 +149,14 @@ class TestPairs:
 
 
 class TestExamples:
-    def test_a_subset_keeps_what_belongs_together_in_the_order_asked_for(self) -> None:
+    def test_a_subset_keeps_examples_together_and_in_order(self) -> None:
         examples = made().draw_train(10, 0)
         part = examples.subset(torch.tensor([7, 2]))
         assert len(part) == 2
         for whole, chosen in zip(tensors(examples), tensors(part), strict=True):
             assert torch.equal(chosen, torch.stack([whole[7], whole[2]]))
 
-    def test_examples_without_auxiliary_targets_and_of_other_shapes_are_allowed(self) -> None:
+    def test_examples_may_lack_auxiliary_targets(self) -> None:
         points = Examples(torch.rand(5, 2), torch.tensor([0, 3, 1, 2, 4]))
         assert points.subset(torch.tensor([1])).targets.tolist() == [3]
         assert points.subset(torch.tensor([1])).auxiliary is None
@@ -189,7 +189,7 @@ class TestDigits:
         assert (digits.max_train_size, digits.max_test_size) == (600, 298)
         assert digits.task == "digit pairs"
 
-    def test_data_and_draws_are_the_same_in_every_process_and_release(self) -> None:
+    def test_data_are_the_same_in_every_process_and_release(self) -> None:
         assert load_dataset("digits").fingerprint() == FINGERPRINTS["digits"]
         drawn = load_dataset("digits").draw_train(4, seed=0)
         assert drawn.auxiliary is not None
@@ -271,7 +271,7 @@ class TestDisk:
         assert set(train.tolist()) == {0}  # the places that one part takes, the other cannot
         assert set(test.tolist()) == {1}
 
-    def test_a_training_and_a_test_draw_of_one_seed_take_other_places(self) -> None:
+    def test_one_seed_draws_training_and_test_data_apart(self) -> None:
         train, test = (
             load_dataset("disk").draw_train(9, 4).inputs,
             load_dataset("disk").draw_test(9, 4).inputs,
@@ -284,7 +284,7 @@ class TestDisk:
         assert points.max_train_size == points.max_test_size == 1_000_000
         assert points.task == "disk"
 
-    def test_data_and_draws_are_the_same_in_every_process_and_release(self) -> None:
+    def test_data_are_the_same_in_every_process_and_release(self) -> None:
         assert load_dataset("disk").fingerprint() == FINGERPRINTS["disk"]
         drawn = load_dataset("disk").draw_train(3, seed=0)
         assert (drawn.inputs * 2**24).tolist() == [

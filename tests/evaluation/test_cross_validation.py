@@ -188,7 +188,7 @@ class TestTestRuns:
         assert not same_data(draws[0], draws[1])
         assert not same_data(draws[1], draws[2])
 
-    def test_sizes_are_those_of_the_protocol_and_from_the_right_pools(self) -> None:
+    def test_sizes_and_pools_are_those_of_the_protocol(self) -> None:
         split = repeated_seeds.draw_split(frozen(), 0, CPU)
         assert (len(split.train), len(split.held_out)) == (40, 30)
         raw = split.held_out.inputs * split.standardize.std + split.standardize.mean
@@ -196,7 +196,7 @@ class TestTestRuns:
         drawn = raw.reshape(-1, 196)
         assert torch.cdist(drawn, pool).min(dim=1).values.quantile(0.9).item() < 1e-2
 
-    def test_a_run_is_repeated_bit_for_bit_and_begins_anew_for_each_trial_and_study(self) -> None:
+    def test_a_run_repeats_bit_for_bit_by_trial_and_study(self) -> None:
         def curve_and_weight(study_seed: int, trial: int) -> tuple[list[float], float]:
             *_, last = repeated_seeds.run(frozen(seed=study_seed), trial, PARAMS, 0, CPU)
             return last.curve, next(iter(last.model.parameters())).sum().item()

@@ -43,7 +43,7 @@ def test_the_password_comes_from_the_environment_alone() -> None:
         assert sa.make_url(SERVICES[name]["environment"]["HPO_STORAGE"]).password is None
 
 
-def test_only_the_dashboard_is_published_and_only_to_this_machine() -> None:
+def test_only_the_dashboard_is_published_on_this_machine() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {"dashboard": ["127.0.0.1:8080:8080"]}
 

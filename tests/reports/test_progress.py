@@ -1,13 +1,16 @@
 """What a person sees while workers work: a live table on a terminal, plain lines elsewhere."""
 
+import contextlib
 import os
 import pty
-import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 import hpo
-from tests.support.commands import HPO, clean_environment
 from tests.support.tiny_studies import RECIPE, TINY, write_recipe
+from tests.support.tiny_studies import hpo as hpo_command
 
 
 SEARCHED_EPOCHS = f"""{RECIPE}  epochs: {{type: int, low: 15, high: 20}}
@@ -29,28 +32,31 @@ def create(folder: Path, recipe: str = RECIPE, trials: int = 4, name: str = "sia
 def read_all(terminal: int) -> str:
     """What is written to a terminal until its other side is closed."""
     parts = []
-    try:
+    with contextlib.suppress(OSError):  # Linux tells the end of a terminal so
         while part := os.read(terminal, 65536):
             parts.append(part)
-    except OSError:  # Linux tells the end of a terminal so
-        pass
-    finally:
-        os.close(terminal)
+    os.close(terminal)
     return b"".join(parts).decode()
 
 
-def test_a_terminal_shows_trials_epochs_and_the_time_left_in_place(tmp_path: Path) -> None:
+def test_a_terminal_shows_progress_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of one study after the other; of the second only the most epochs are known before."""
-    storage = create(tmp_path)
+    storage = create(tmp_path, trials=2)
     create(tmp_path, SEARCHED_EPOCHS, trials=3, name="searched")
+    for name, value in {"TERM": "xterm", "COLUMNS": "120"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "_TYPER_FORCE_DISABLE_TERMINAL"):
+        monkeypatch.delenv(name, raising=False)
     terminal, other_side = pty.openpty()
-    command = [str(HPO), "worker", "--storage", storage, "--processes", "1"]
-    environment = clean_environment() | {"TERM": "xterm", "COLUMNS": "120"}
-    with subprocess.Popen(command, stderr=other_side, env=environment) as worker:
-        os.close(other_side)
-        shown = read_all(terminal)
-    assert worker.returncode == 0
-    for name, n, epochs in (("siamese", 4, "of 20"), ("searched", 3, "of at most 20")):
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read_all, terminal)
+        with os.fdopen(other_side, "w") as stderr:
+            done = hpo_command(f"worker --storage {storage} --processes 1", stderr=stderr)
+        shown = reading.result()
+    assert done.code == 0
+    for name, n, epochs in (("siamese", 2, "of 20"), ("searched", 3, "of at most 20")):
         assert name in shown
         assert f"{n} of {n} trials" in shown
         assert epochs in shown
@@ -58,25 +64,18 @@ def test_a_terminal_shows_trials_epochs_and_the_time_left_in_place(tmp_path: Pat
     assert "Traceback" not in shown
 
 
-def test_a_log_gets_a_line_for_each_change_and_no_control_characters(tmp_path: Path) -> None:
-    command = [str(HPO), "worker", "--storage", create(tmp_path), "--study", "siamese"]
-    done = subprocess.run(
-        [*command, "--processes", "2"],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = done.stderr.splitlines()
-    assert done.returncode == 0, done.stderr
-    assert "\x1b" not in done.stderr
+def test_a_log_gets_one_plain_line_for_each_change(tmp_path: Path) -> None:
+    done = hpo_command(f"worker --storage {create(tmp_path)} --study siamese --processes 1")
+    lines = done.err.splitlines()
+    assert done.code == 0, done.err
+    assert "\x1b" not in done.err
     assert len(lines) == len(set(lines))
     assert lines[-1].startswith("siamese complete: 4 of 4 trials · best ")
     assert lines[-1].endswith("2 of 2 test runs · complete")
-    assert done.stdout == ""
+    assert done.out == ""
 
 
-def test_what_is_left_counts_the_missing_test_runs_and_ends_at_nothing(tmp_path: Path) -> None:
+def test_the_work_left_counts_test_runs_and_ends_at_zero(tmp_path: Path) -> None:
     storage = create(tmp_path, SEARCHED_EPOCHS, trials=2)  # the known ones, of 15 epochs
     assert hpo.show_study("siamese", storage).effort.left == (2 * 2 + 2) * 20
     hpo.run_worker("siamese", storage=storage, max_trials=2)

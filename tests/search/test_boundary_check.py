@@ -185,13 +185,13 @@ class TestHowManyItTakes:
     def test_where_all_trials_lie_is_no_finding(self) -> None:
         assert found_in(RATE, best_first(*[0.09] * 30)) == []
 
-    def test_many_trials_of_which_few_of_the_best_are_there_do_not_crowd(self) -> None:
+    def test_many_trials_with_few_of_the_best_do_not_crowd(self) -> None:
         """At 1,000 trials a share of a quarter is no chance, but most of the best are elsewhere."""
         trials = best_first(*[0.01] * 150, *[0.09] * 50, *[0.01] * 800)
         assert chance(50, 200, 0.1) < 1e-6
         assert found_in(RATE, trials) == []
 
-    def test_where_the_search_itself_gathered_its_trials_only_errors_count(self) -> None:
+    def test_where_the_search_gathered_only_errors_count(self) -> None:
         """Ten of twelve best trials would crowd an edge, but so do forty of the other 48."""
         gathered = best_first(*([0.09] * 5 + [0.01]) * 10)
         assert found_in(RATE, gathered) == []
@@ -210,7 +210,7 @@ class TestHowManyItTakes:
             (CHANNELS, [16, 256, 256], [16, 32, 256], lambda x: x[1] == 256, 2 / 27, 6),
         ],
     )
-    def test_as_many_as_a_binomial_test_asks_for_the_share_of_random_draws(
+    def test_the_threshold_is_that_of_a_binomial_test(
         self,
         form: object,
         there: Any,
@@ -243,7 +243,7 @@ class TestChance:
         }
     )
 
-    def test_a_study_of_random_draws_has_a_finding_once_in_a_hundred_at_most(self) -> None:
+    def test_random_draws_have_a_finding_in_one_study_of_a_hundred(self) -> None:
         noise = random.Random(0)
         drawn = ask(self.SPACE, RandomSampler(seed=0), [0.0] * 1500)
         studies = (
@@ -251,7 +251,7 @@ class TestChance:
         )
         assert sum(bool(crowded_edges(self.SPACE, trials)) for trials in studies) <= 10
 
-    def test_nor_has_one_of_a_sampler_that_gathers_its_draws_somewhere(self) -> None:
+    def test_nor_has_one_of_a_sampler_that_gathers_its_draws(self) -> None:
         """In a third of these studies a binomial test alone finds something."""
         n_found = 0
         for seed in range(20):
@@ -273,7 +273,7 @@ known:
 """
 
 
-def test_a_study_whose_rates_are_nearly_all_too_low_says_which_end_to_widen(
+def test_a_study_says_which_end_of_its_rates_to_widen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seven of 29 random draws learn something in their one epoch; the known one is not counted."""

@@ -52,7 +52,7 @@ def test_it_closes_in_on_the_lowest_point() -> None:
     assert search(150).best_value < 0.5  # 150 random points are 3 to 6 high
 
 
-def test_the_draw_is_that_of_an_optimizer_which_was_told_each_generation_in_its_turn() -> None:
+def test_the_draw_is_that_of_an_optimizer_told_in_order() -> None:
     """The planned first trial is of no generation; what one has beyond its size does not count."""
     study = optuna.create_study()
     optimizer = CMA(np.full(5, 0.5), 1 / 6, bounds=np.tile([0.0, 1.0], (5, 1)), n_max_resampling=50)
@@ -93,7 +93,7 @@ def test_pruned_failed_and_running_trials_are_passed_over() -> None:
     assert ask(study, seed=1).params == before
 
 
-def test_a_trial_that_ends_late_does_not_change_the_generations_before() -> None:
+def test_a_late_trial_does_not_change_earlier_generations() -> None:
     study = search(1)
     late = ask(study, seed=1)
     for seed in range(2, 2 + N_FIRST):
@@ -115,7 +115,7 @@ def test_a_generation_that_is_none_is_passed_over(odd: object) -> None:
     assert study.trials[trial.number].system_attrs[GENERATION] == 0
 
 
-def test_whole_numbers_of_which_there_are_few_and_equal_errors_do_no_harm() -> None:
+def test_few_whole_numbers_and_equal_errors_do_no_harm() -> None:
     space: dict[str, BaseDistribution] = {"few": IntDistribution(0, 1), "n": IntDistribution(0, 2)}
     study = optuna.create_study()
     for number in range(200):
@@ -124,6 +124,7 @@ def test_whole_numbers_of_which_there_are_few_and_equal_errors_do_no_harm() -> N
     assert len(study.trials) == 200
 
 
+@pytest.mark.chaos
 def test_two_workers_fill_the_budget_between_pruned_trials(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'hpo.db'}"
     settings = TINY | {"epochs": 4, "repeats": 1, "pruner": "median"}

@@ -75,7 +75,7 @@ def stopped_at(name: str, *, told_everything: bool) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["hyperband", "median", "none"])
-def test_a_pruner_stops_nothing_at_steps_at_which_it_is_not_asked(name: str) -> None:
+def test_a_pruner_stops_nothing_where_it_is_not_asked(name: str) -> None:
     last = stopped_at(name, told_everything=True)
     assert stopped_at(name, told_everything=False) == last
     assert (min(last) < EPOCHS) == (name != "none")
@@ -92,7 +92,7 @@ def test_a_pruner_stops_nothing_at_steps_at_which_it_is_not_asked(name: str) -> 
         ([[0.5, 0.5, 0.4, 0.14], [0.5, 0.5, 0.5, 0.34]], True),
     ],
 )
-def test_the_forgiving_pruner_compares_with_the_same_folds_of_the_best_trial(
+def test_the_forgiving_pruner_compares_the_same_folds(
     own: list[list[float]], is_stopped: bool
 ) -> None:
     best = [[0.6, 0.5, 0.4, 0.1], [0.5, 0.4, 0.3, 0.3], [0.4, 0.3, 0.2, 0.2]]
@@ -117,19 +117,19 @@ def test_the_forgiving_pruner_knows_how_hard_the_first_fold_is(
         assert pruning.is_worse([[first_fold] * 4], best, 4) == is_stopped
 
 
-def test_the_forgiving_pruner_compares_trials_of_other_lengths_by_their_share() -> None:
+def test_the_forgiving_pruner_compares_shares_of_lengths() -> None:
     pruning = ForgivingPruning(epochs=2, n_folds=2)
     best = [[0.6, 0.5, 0.4, 0.1], [0.6, 0.3, 0.3, 0.3]]
     for error, is_stopped in ((0.56, False), (0.58, True)):
         assert pruning.is_worse([[error]], best, 1) == is_stopped
 
 
-def test_the_forgiving_pruner_is_asked_amid_the_first_fold_and_between_folds() -> None:
+def test_the_forgiving_pruner_is_asked_in_and_between_folds() -> None:
     steps = {n: pruners.get("forgiving")(PROTOCOL, n).steps for n in (1, 3, 10, 50)}
     assert steps == {1: [1, 2], 3: [1, 3, 6], 10: [2, 5, 10, 20], 50: [5, 12, 25, 50, 100]}
 
 
-def test_the_forgiving_pruner_gives_a_trial_twice_the_time_at_its_first_look() -> None:
+def test_the_forgiving_pruner_first_looks_later() -> None:
     pruning = ForgivingPruning(epochs=40, n_folds=2)
     curve = [1 - epoch / 100 for epoch in range(1, 41)]
     for error, is_stopped in ((0.975, False), (0.985, True)):
@@ -191,7 +191,7 @@ def errors_in_turn(curves: list[tuple[float, ...]]) -> list[float]:
     return [mean([*ends[:fold], error]) for fold, curve in enumerate(curves) for error in curve]
 
 
-def test_under_the_forgiving_pruner_folds_are_trained_in_turn_to_the_same_curves(
+def test_folds_trained_in_turn_have_the_same_curves(
     tmp_path: Path,
 ) -> None:
     _, in_lockstep = run_study(tmp_path / "lockstep", **(IN_TURN | {"pruner": "none"}))
@@ -219,7 +219,7 @@ def test_under_the_forgiving_pruner_folds_are_trained_in_turn_to_the_same_curves
     [(60, [[1, 1, 1], [2, 2, 2]]), (61, [[1], [2], [4]]), (62, [[1, 1], [2, 2], [4, 4]])],
     ids=["one stack", "a fold and a stack", "a stack and a fold"],
 )
-def test_under_the_forgiving_pruner_stacked_folds_are_judged_by_the_first_and_told_of_in_turn(
+def test_stacked_folds_are_judged_by_the_first(
     tmp_path: Path, train_size: int, stopped_after: list[list[int]]
 ) -> None:
     trials, curves = run_study(tmp_path, vectorized=True, train_size=train_size, **IN_TURN)
@@ -251,7 +251,7 @@ def counted(statements: list[str]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("pruner", "most"), [("none", 1), ("hyperband", 3)])
-def test_errors_go_to_the_database_where_the_pruner_can_act_and_none_is_left_out(
+def test_every_error_that_a_pruner_needs_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pruner: str, most: int
 ) -> None:
     """Of 8 epochs Hyperband looks at the first and the third; the rest comes with the result."""

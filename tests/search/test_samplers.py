@@ -38,7 +38,7 @@ def searched(n_trials: int) -> optuna.Study:
 
 
 @pytest.mark.parametrize("n_trials", [0, 1, 9, 10, 40])
-def test_tpe_that_is_told_the_space_draws_what_optuna_s_own_draws(n_trials: int) -> None:
+def test_tpe_told_the_space_draws_what_optuna_s_own_draws(n_trials: int) -> None:
     study = searched(n_trials)
     for seed in range(5):
         drawn = []
@@ -61,7 +61,7 @@ def test_tpe_that_is_told_the_space_draws_what_optuna_s_own_draws(n_trials: int)
     ],
     ids=["tpe", "gp", "cmaes"],
 )
-def test_what_a_sampler_notes_is_for_the_holder_of_the_trial_to_write(
+def test_only_the_holder_of_a_trial_writes_sampler_notes(
     make: Callable[[], BaseSampler], note: str
 ) -> None:
     study = searched(10)
@@ -72,7 +72,7 @@ def test_what_a_sampler_notes_is_for_the_holder_of_the_trial_to_write(
     assert study._storage.get_trial(trial_id).system_attrs == {}
 
 
-def test_a_worker_that_draws_keeps_nobody_from_deleting_the_study(db: Database) -> None:
+def test_a_study_can_be_deleted_while_a_worker_draws(db: Database) -> None:
     study_id, plan = new_study(db, 11), make_plan(planned=())
     for _ in range(10):
         do(db, must_claim(db, study_id, plan))

@@ -71,11 +71,21 @@ def run_sampler(folder: Path, sampler: str) -> tuple[list[dict[str, Any]], list[
 
 
 @pytest.fixture(scope="module")
-def searched(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[str], tuple[list[dict[str, Any]], list[Any]]]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the folders of the studies that tests share."""
+    return tmp_path_factory.mktemp("once")
+
+
+@pytest.fixture(scope="module")
+def searched(once: Path) -> Callable[[str], tuple[list[dict[str, Any]], list[Any]]]:
     """Gives what a sampler's study has recorded, which is run once for all tests that ask."""
-    return functools.cache(lambda sampler: run_sampler(tmp_path_factory.mktemp("once"), sampler))
+
+    @functools.cache
+    def search(sampler: str) -> tuple[list[dict[str, Any]], list[Any]]:
+        (once / sampler).mkdir()
+        return run_sampler(once / sampler, sampler)
+
+    return search
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
@@ -112,18 +122,20 @@ def test_one_worker_repeats_a_search_bit_for_bit(
     ("sampler", "note"),
     [("tpe", "tpe:relative_params:0"), ("gp", "gp:relative_params:0"), ("cmaes", "cma:generation")],
 )
-def test_what_a_sampler_notes_of_a_trial_is_there_for_the_next_draws(
-    tmp_path: Path, sampler: str, note: str
+def test_sampler_notes_reach_the_next_draws(
+    searched: Callable[[str], tuple[list[dict[str, Any]], list[Any]]],
+    once: Path,
+    sampler: str,
+    note: str,
 ) -> None:
     """Without them TPE and GP draw beside running trials, and CMA-ES never leaves generation 0."""
-    settings = {"sampler": sampler, "pruner": "none", "trials": 13, "epochs": 1, "repeats": 1}
-    run_study(tmp_path, RECIPE, **settings)
-    with closing(open_database(f"sqlite:///{tmp_path / 'hpo.db'}")) as db:
+    searched(sampler)
+    with closing(open_database(f"sqlite:///{once / sampler / 'hpo.db'}")) as db:
         trials = db.optuna.get_all_trials(studies.get(db, "siamese").study_id)
     assert note in trials[-1].system_attrs
 
 
-def test_another_study_seed_gives_other_configurations_and_curves(tmp_path: Path) -> None:
+def test_another_seed_gives_other_configurations_and_curves(tmp_path: Path) -> None:
     runs = []
     for seed in (0, 1):
         folder = tmp_path / str(seed)
@@ -134,7 +146,7 @@ def test_another_study_seed_gives_other_configurations_and_curves(tmp_path: Path
     assert runs[0][1] != runs[1][1]
 
 
-def test_a_grid_is_searched_point_by_point_each_once_the_known_one_first(tmp_path: Path) -> None:
+def test_a_grid_is_searched_once_the_known_point_first(tmp_path: Path) -> None:
     trials, _ = run_study(tmp_path, GRID, sampler="grid", pruner="none", epochs=1, repeats=1)
     points = [(trial["params"]["learning_rate"], *trial["params"]["channels"]) for trial in trials]
     channels = [(2, 2, 2), (2, 2, 4), (2, 4, 4), (4, 4, 4)]
@@ -142,7 +154,7 @@ def test_a_grid_is_searched_point_by_point_each_once_the_known_one_first(tmp_pat
     assert points[:2] == [(0.01, 2, 2, 4), (0.001, 2, 2, 2)], "then the centre"
 
 
-def test_a_centre_that_is_known_is_tried_once_and_one_that_is_not_wanted_not_at_all(
+def test_a_centre_is_tried_once_or_where_unwanted_never(
     tmp_path: Path,
 ) -> None:
     known = RECIPE.replace("0.005, weight_decay: 0.0, channels: [2, 4, 6], merge: difference", "{}")
@@ -158,7 +170,7 @@ def test_a_centre_that_is_known_is_tried_once_and_one_that_is_not_wanted_not_at_
 
 @pytest.mark.parametrize("pruner", ["forgiving", "hyperband", "median"])
 def test_a_pruner_stops_trials_early_but_never_the_first_ones(tmp_path: Path, pruner: str) -> None:
-    trials, _ = run_study(tmp_path, RECIPE, pruner=pruner, trials=16, epochs=6, repeats=1)
+    trials, _ = run_study(tmp_path, RECIPE, pruner=pruner, trials=12, epochs=6, repeats=1)
     pruned = [trial for trial in trials if trial["state"] == "pruned"]
     assert [trials[0]["state"], trials[1]["state"]] == ["complete", "complete"]
     assert pruned
@@ -166,15 +178,11 @@ def test_a_pruner_stops_trials_early_but_never_the_first_ones(tmp_path: Path, pr
     assert all(trial["n_epochs"] == 6 for trial in trials if trial["state"] == "complete")
 
 
-def test_without_a_pruner_every_trial_runs_to_its_last_epoch(tmp_path: Path) -> None:
-    trials, _ = run_study(tmp_path, RECIPE, pruner="none", trials=6)
-    assert [trial["n_epochs"] for trial in trials] == [TINY["epochs"]] * 6
-
-
-def test_the_choice_is_the_lowest_validation_error_and_the_rest_is_never_tested(
+def test_only_the_lowest_validation_error_is_tested(
     tmp_path: Path,
 ) -> None:
     trials, _ = run_study(tmp_path, RECIPE, pruner="none", trials=6)
+    assert [trial["n_epochs"] for trial in trials] == [TINY["epochs"]] * 6, "nothing is pruned"
     storage = f"sqlite:///{tmp_path / 'hpo.db'}"
     db = open_database(storage)
     tested = {w.trial for w in studies.work(db, open_study(db, "siamese").id) if w.kind == "test"}
@@ -186,7 +194,7 @@ def test_the_choice_is_the_lowest_validation_error_and_the_rest_is_never_tested(
     assert (best.trial, best.validation_error) == (lowest["number"], lowest["validation_error"])
 
 
-def test_a_trial_taken_over_in_the_middle_gives_the_curves_that_it_would_have_given(
+def test_a_trial_taken_over_gives_the_same_curves(
     tmp_path: Path,
 ) -> None:
     """The first attempt has its parameters and a reported epoch when its worker falls silent."""

@@ -80,7 +80,7 @@ def test_a_recipe_is_found_by_its_architecture_and_no_other() -> None:
     assert bundled("no-such-net") is None
 
 
-def test_no_architecture_has_two_recipes_and_no_recipe_is_for_none() -> None:
+def test_recipes_and_architectures_match_one_to_one() -> None:
     names = [name for path in bundled_files() for name in architectures(path)]
     assert len(set(names)) == len(names)
     assert set(names) <= set(zoo)
@@ -144,7 +144,7 @@ def test_the_networks_of_report_004_have_its_channels_and_losses(
         assert {key: found[key] for key in expected} == expected
 
 
-def test_the_space_of_report_004_holds_its_channels_and_all_that_it_tried() -> None:
+def test_the_space_of_report_004_holds_all_that_it_tried() -> None:
     found = get("siamese").space.to_json()
     choices = [8, 16, 32, 64, 128, 256]
     assert found["channels"] == {"type": "channels", "choices": choices, "layers": 3}

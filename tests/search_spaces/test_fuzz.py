@@ -24,10 +24,11 @@ from search_spaces.space import SearchSpace
 
 
 N_EXAMPLES = int(os.environ.get("HPO_FUZZ_EXAMPLES", "30"))
-LONGEST_S = 2.0
+LONGEST_S = 10.0
+"""Processor time that reading anything may take."""
 fuzz = settings(
     max_examples=N_EXAMPLES,
-    deadline=LONGEST_S * 1000,
+    deadline=None,  # a busy machine may take any time
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -179,10 +180,10 @@ ENDLESS: dict[str, Callable[[], str]] = {
 def test_what_has_no_end_is_refused_at_once(tmp_path: Path, suffix: str, kind: str) -> None:
     path = tmp_path / f"recipe.{suffix}"
     path.write_text(ENDLESS[kind]())
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(RecipeError) as refused:
         recipe.read(path)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < LONGEST_S
     check_one_line(refused.value)
 
 
@@ -229,7 +230,7 @@ def test_any_text_as_a_protocol(text: str) -> None:
 
 @pytest.mark.parametrize("kind", list(ENDLESS))
 def test_a_protocol_that_has_no_end_is_refused_at_once(kind: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     check_protocol(ENDLESS[kind]())
     check_protocol(PROTOCOLS[0].replace('"space":{', f'"space":{{"x":{ENDLESS[kind]()},'))
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < LONGEST_S

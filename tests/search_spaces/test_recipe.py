@@ -35,7 +35,7 @@ HEAD = "architecture: net\n"
 PLAIN = HEAD + "parameters: {rate: {type: float, low: 0.0, high: 1.0}, width: 8}\n"
 
 
-def test_a_file_of_one_architecture_is_read_with_all_its_sections(tmp_path: Path) -> None:
+def test_a_file_is_read_with_all_its_sections(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         "architecture: net\n"
@@ -129,7 +129,7 @@ def test_a_member_of_a_family_changes_adds_and_removes(tmp_path: Path) -> None:
     assert large.reported.std == 0.1
 
 
-def test_what_a_member_takes_away_is_gone_from_the_common_configurations(tmp_path: Path) -> None:
+def test_what_a_member_drops_is_gone_from_the_known_ones(tmp_path: Path) -> None:
     plain = read(write(tmp_path, FAMILY), "plain")
     assert plain.space == space(width=8)
     assert plain.known == ({"width": 8},)

@@ -62,7 +62,7 @@ def space(**parameters: Any) -> SearchSpace:
 # --- the package
 
 
-def test_importing_and_reading_loads_neither_the_service_nor_torch_nor_optuna() -> None:
+def test_reading_recipes_loads_no_service_torch_or_optuna() -> None:
     code = (
         "import sys, search_spaces\n"
         "heavy = {'optuna', 'torch', 'hpo', 'yaml', 'pydantic'} & set(sys.modules)\n"
@@ -94,7 +94,7 @@ def test_no_module_imports_what_lies_above_it(path: Path) -> None:
 # --- the centre
 
 
-def test_the_centre_is_the_middle_of_each_scale_and_the_first_of_what_has_none() -> None:
+def test_the_centre_is_the_middle_of_each_scale() -> None:
     assert SearchSpace.from_json(SIAMESE).centre == FIXED | {
         "learning_rate": pytest.approx((1e-4 * 3e-2) ** 0.5),
         "dropout": pytest.approx(0.3),
@@ -147,7 +147,7 @@ def test_every_kind_becomes_its_distribution_under_optunas_name() -> None:
     }
 
 
-def test_a_log_range_of_whole_numbers_and_a_stepped_float_keep_their_scale() -> None:
+def test_log_integers_and_stepped_floats_keep_their_scale() -> None:
     made = space(
         width={"type": "int", "low": 1, "high": 512, "log": True},
         rate={"type": "float", "low": 0.1, "high": 0.9, "step": 0.2},
@@ -159,7 +159,7 @@ def test_a_log_range_of_whole_numbers_and_a_stepped_float_keep_their_scale() -> 
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_range_that_its_step_does_not_divide_ends_at_the_last_step() -> None:
+def test_a_range_ends_at_its_last_whole_step() -> None:
     made = space(
         rate={"type": "float", "low": 0.1, "high": 1.0, "step": 0.2},
         width={"type": "int", "low": 10, "high": 55, "step": 10},
@@ -182,7 +182,7 @@ def test_names_and_fixed_values_are_the_recipes_own() -> None:
     assert made.fixed == FIXED
 
 
-def test_encode_gives_optunas_form_and_decode_gives_all_of_the_own_form_in_order() -> None:
+def test_encode_and_decode_give_either_form_in_order() -> None:
     made = SearchSpace.from_json(SIAMESE)
     encoded = made.encode(CONFIGURATION)
     assert encoded == {
@@ -210,7 +210,7 @@ def test_a_whole_number_given_for_a_float_becomes_a_float() -> None:
     assert isinstance(made.to_json()["rate"]["low"], float)
 
 
-def test_decode_sorts_the_indexes_and_canonical_keeps_them_sorted_in_optunas_form() -> None:
+def test_decode_and_canonical_sort_the_indexes() -> None:
     made = space(
         channels={"type": "channels", "choices": CHOICES, "layers": 3},
         rate={"type": "float", "low": 0.0, "high": 1.0},
@@ -221,7 +221,7 @@ def test_decode_sorts_the_indexes_and_canonical_keeps_them_sorted_in_optunas_for
     assert made.canonical(made.canonical(sampled)) == made.canonical(sampled)
 
 
-def test_a_sampled_float_a_rounding_error_outside_its_range_is_still_decoded() -> None:
+def test_a_rounding_error_outside_the_range_is_still_decoded() -> None:
     made = space(rate={"type": "float", "low": 0.0, "high": 0.3})
     assert made.decode({"rate": 0.30000000000000004}) == {"rate": 0.30000000000000004}
 
@@ -300,7 +300,7 @@ def test_decode_refuses_what_is_no_choice() -> None:
 # --- counting
 
 
-def test_points_are_all_configurations_each_once_in_a_fixed_order() -> None:
+def test_points_are_all_configurations_in_a_fixed_order() -> None:
     made = space(
         channels={"type": "channels", "choices": [8, 16], "layers": 2},
         rate={"type": "float", "low": 0.1, "high": 0.3, "step": 0.1},
@@ -314,7 +314,7 @@ def test_points_are_all_configurations_each_once_in_a_fixed_order() -> None:
     assert made.n_points == 9
 
 
-def test_a_grid_of_the_report_has_one_point_for_each_never_decreasing_sequence() -> None:
+def test_a_grid_has_a_point_for_each_rising_sequence() -> None:
     made = space(channels={"type": "channels", "choices": CHOICES, "layers": 3})
     assert made.n_points == len(made.points()) == math.comb(8, 3)
 
@@ -424,7 +424,7 @@ def test_sampled_channels_never_decrease(written: dict[str, Any], seed: int) -> 
 
 
 @given(spaces(countable, size=2))
-def test_the_points_are_as_many_as_counted_all_different_and_all_in_the_space(
+def test_the_points_are_counted_distinct_and_in_the_space(
     made: SearchSpace,
 ) -> None:
     points = made.points()

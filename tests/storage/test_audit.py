@@ -96,12 +96,12 @@ def test_work_given_back_taken_over_or_given_up_is_consistent(db: Database) -> N
     ],
 )
 def test_a_trial_that_optuna_tells_otherwise(
-    db: Database, column: str, value: object, finding: str
+    sqlite_db: Database, column: str, value: object, finding: str
 ) -> None:
-    study_id = worked_on(db)
-    of_trial = TRIALS.c.trial_id == trial_id(db, study_id, COMPLETE)
-    execute(db, sa.update(TRIALS).where(of_trial).values({column: value}))
-    assert finding in told(db, study_id)
+    study_id = worked_on(sqlite_db)
+    of_trial = TRIALS.c.trial_id == trial_id(sqlite_db, study_id, COMPLETE)
+    execute(sqlite_db, sa.update(TRIALS).where(of_trial).values({column: value}))
+    assert finding in told(sqlite_db, study_id)
 
 
 @pytest.mark.parametrize(
@@ -128,50 +128,52 @@ def test_a_trial_that_optuna_tells_otherwise(
     ],
 )
 def test_work_that_we_tell_otherwise(
-    db: Database, number: int, column: str, value: object, finding: str
+    sqlite_db: Database, number: int, column: str, value: object, finding: str
 ) -> None:
-    study_id = worked_on(db)
-    row = work_rows(db, study_id)[number]
-    execute(db, sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values({column: value}))
-    assert finding in told(db, study_id)
+    study_id = worked_on(sqlite_db)
+    row = work_rows(sqlite_db, study_id)[number]
+    execute(
+        sqlite_db, sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values({column: value})
+    )
+    assert finding in told(sqlite_db, study_id)
 
 
 @pytest.mark.parametrize("number", [COMPLETE, PRUNED])
-def test_an_error_that_differs_or_is_lost(db: Database, number: int) -> None:
-    study_id = worked_on(db)
-    row = work_rows(db, study_id)[number]
+def test_an_error_that_differs_or_is_lost(sqlite_db: Database, number: int) -> None:
+    study_id = worked_on(sqlite_db)
+    row = work_rows(sqlite_db, study_id)[number]
     error = f"trial {number}: the error is {row.error} in hpo's tables"
     of_trial = VALUES.c.trial_id == row.trial_id
-    execute(db, sa.update(VALUES).where(of_trial).values(value=0.875))
-    assert told(db, study_id) == [f"{error}, 0.875 in Optuna's"]
-    execute(db, sa.delete(VALUES).where(of_trial))
-    assert told(db, study_id) == [f"{error}, None in Optuna's"]
+    execute(sqlite_db, sa.update(VALUES).where(of_trial).values(value=0.875))
+    assert told(sqlite_db, study_id) == [f"{error}, 0.875 in Optuna's"]
+    execute(sqlite_db, sa.delete(VALUES).where(of_trial))
+    assert told(sqlite_db, study_id) == [f"{error}, None in Optuna's"]
 
 
-def test_a_trial_that_has_another_id(db: Database) -> None:
-    study_id = worked_on(db)
-    row = work_rows(db, study_id)[PRUNED]
-    execute(db, sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(trial_id=0))
-    assert told(db, study_id) == [
+def test_a_trial_that_has_another_id(sqlite_db: Database) -> None:
+    study_id = worked_on(sqlite_db)
+    row = work_rows(sqlite_db, study_id)[PRUNED]
+    execute(sqlite_db, sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(trial_id=0))
+    assert told(sqlite_db, study_id) == [
         f"trial 1: Optuna's id is 0 in hpo's tables, {row.trial_id} in Optuna's"
     ]
 
 
-def test_a_claim_that_is_lost(db: Database) -> None:
-    study_id = worked_on(db)
-    row = work_rows(db, study_id)[LIVE]
-    execute(db, sa.delete(hpo_claims).where(hpo_claims.c.id == row.id))
-    assert told(db, study_id) == ["trial 3 is missing in hpo's tables"]
+def test_a_claim_that_is_lost(sqlite_db: Database) -> None:
+    study_id = worked_on(sqlite_db)
+    row = work_rows(sqlite_db, study_id)[LIVE]
+    execute(sqlite_db, sa.delete(hpo_claims).where(hpo_claims.c.id == row.id))
+    assert told(sqlite_db, study_id) == ["trial 3 is missing in hpo's tables"]
 
 
 @pytest.mark.parametrize("kind", ["trial", "test"])
-def test_a_training_that_is_lost(db: Database, kind: str) -> None:
-    study_id = worked_on(db)
-    row = work_rows(db, study_id, kind)[0]
+def test_a_training_that_is_lost(sqlite_db: Database, kind: str) -> None:
+    study_id = worked_on(sqlite_db)
+    row = work_rows(sqlite_db, study_id, kind)[0]
     of_work = (hpo_trainings.c.claim_id == row.id, hpo_trainings.c.fold == 0)
-    execute(db, sa.delete(hpo_trainings).where(*of_work))
+    execute(sqlite_db, sa.delete(hpo_trainings).where(*of_work))
     left = "[1]" if kind == "trial" else "[]"
-    (finding,) = told(db, study_id)
+    (finding,) = told(sqlite_db, study_id)
     assert finding.endswith(f"is complete with trainings of the folds {left}")
 
 
@@ -184,11 +186,13 @@ def test_a_training_that_is_lost(db: Database, kind: str) -> None:
         ("n_trials", 3, "4 trials were started of a budget of 3"),
     ],
 )
-def test_a_study_that_tells_otherwise(db: Database, column: str, value: int, finding: str) -> None:
-    study_id = worked_on(db)
+def test_a_study_that_tells_otherwise(
+    sqlite_db: Database, column: str, value: int, finding: str
+) -> None:
+    study_id = worked_on(sqlite_db)
     of_study = hpo_studies.c.study_id == study_id
-    execute(db, sa.update(hpo_studies).where(of_study).values({column: value}))
-    assert finding in told(db, study_id)
+    execute(sqlite_db, sa.update(hpo_studies).where(of_study).values({column: value}))
+    assert finding in told(sqlite_db, study_id)
 
 
 def test_a_test_run_that_stands_twice(postgresql_url: str) -> None:

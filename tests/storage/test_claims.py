@@ -1,7 +1,6 @@
 """What workers may rely on when they share a study."""
 
 import dataclasses
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -15,6 +14,7 @@ from storage.claims import Idle, claim
 from storage.engine import Database
 from storage.errors import LeaseLostError, StudyMissingError, UnreachableError
 from storage.leases import Heartbeat, Result, record, release, report, write_parameters
+from tests.support.commands import TIMEOUT_S, wait_until
 from tests.support.storage_checks import (
     check_finished,
     url_of,
@@ -124,7 +124,7 @@ def test_a_stale_worker_writes_nothing(db: Database, other: Database) -> None:
     check_finished(db, study_id, PLAN, 1)
 
 
-def test_a_lease_that_ran_out_is_its_holders_until_another_takes_it(db: Database) -> None:
+def test_a_lease_that_ran_out_is_kept_until_it_is_taken(db: Database) -> None:
     study_id = new_study(db, 1)
     held = must_claim(db, study_id, SILENT)
     do(db, held)
@@ -152,7 +152,7 @@ def test_the_last_victim_of_work_given_up_learns_that_it_lost_it(db: Database) -
         record(db, slow, finished(0.1))
 
 
-def test_a_test_run_that_ends_every_worker_fails_and_the_study_ends(db: Database) -> None:
+def test_a_deadly_test_run_fails_and_the_study_ends(db: Database) -> None:
     study_id, plan = new_study(db, 1), make_plan(max_attempts=1, lease_s=OVER_S)
     finish_trial(db, study_id, 0.5)
     must_claim(db, study_id, plan)
@@ -176,7 +176,7 @@ def test_a_heartbeat_cannot_take_released_work_back(db: Database) -> None:
     held = must_claim(db, study_id, make_plan(lease_s=0.03), "polite")
     with Heartbeat(db, held) as heartbeat:
         release(db, held)
-        assert heartbeat.lost.wait(10)
+        assert heartbeat.lost.wait(TIMEOUT_S)
     assert must_claim(db, study_id, PLAN, "taker").trial == 0
 
 
@@ -220,9 +220,10 @@ def test_a_result_recorded_again_counts_once(db: Database) -> None:
 
 def test_a_heartbeat_keeps_the_work(db: Database, other: Database) -> None:
     study_id = new_study(db, 1)
-    held = must_claim(db, study_id, make_plan(lease_s=1.0))
+    held = must_claim(db, study_id, make_plan(lease_s=6.0))
+    ends_at = work_rows(db, study_id)[0].expires_at
     with Heartbeat(db, held) as heartbeat:
-        threading.Event().wait(1.5)
+        wait_until(lambda: work_rows(db, study_id)[0].expires_at > ends_at)
         assert claim(other, study_id, PLAN, "other") is Idle.WAIT
         assert not heartbeat.lost.is_set()
         heartbeat.check()
@@ -233,7 +234,7 @@ def test_a_heartbeat_tells_that_the_work_was_lost(db: Database, other: Database)
     held = must_claim(db, study_id, SILENT)
     must_claim(other, study_id, PLAN, "taker")
     with Heartbeat(db, dataclasses.replace(held, lease_s=0.03)) as heartbeat:
-        assert heartbeat.lost.wait(10)
+        assert heartbeat.lost.wait(TIMEOUT_S)
         with pytest.raises(LeaseLostError):
             heartbeat.check()
 
@@ -275,7 +276,7 @@ def test_a_study_without_a_complete_trial_ends_without_test_runs(db: Database) -
     assert work_rows(db, study_id, "test") == []
 
 
-def test_an_extended_study_chooses_again_and_keeps_its_old_test_runs(db: Database) -> None:
+def test_an_extended_study_chooses_again_and_keeps_test_runs(db: Database) -> None:
     study_id = new_study(db, 1)
     finish_trial(db, study_id, 0.5)
     play(db, study_id, PLAN, "worker")
@@ -334,7 +335,7 @@ def test_a_worker_of_a_deleted_study_cannot_write_to_the_next(
         record(db, late, finished(0.1))
 
 
-def test_a_transaction_that_optuna_rolled_back_does_not_end_in_silence(db: Database) -> None:
+def test_a_rollback_by_optuna_is_not_silent(db: Database) -> None:
     study_id = new_study(db, 1)
     finish_trial(db, study_id, 0.5)
     name = name_of(db, study_id)

@@ -1,7 +1,6 @@
 """A study copied to another database is all there, or nothing of it is."""
 
 import contextlib
-import itertools
 import json
 import signal
 import threading
@@ -41,7 +40,8 @@ from tests.support.tiny_studies import hpo, must, tiny_flags, write_recipe
 PLAN = make_plan(n_repeats=2)
 SILENT = make_plan(lease_s=OVER_S)
 TEXT = "Traceback: 5 € → 😀"
-PAIRS = list(itertools.permutations(("sqlite", "postgresql", "mysql"), 2))
+PAIRS = [("sqlite", "postgresql"), ("postgresql", "mysql"), ("mysql", "sqlite")]
+"""Each database is copied from once and to once."""
 
 
 @pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: f"{pair[0]}-to-{pair[1]}")
@@ -59,13 +59,44 @@ def pair(
         yield source, target
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[tuple[Database, Database]]:
-    """Two open SQLite databases."""
-    opened = [Database(f"sqlite:///{tmp_path / name}.db", create=True) for name in "ab"]
-    yield opened[0], opened[1]
-    for db in opened:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """SQLite files to begin with: with tables alone, and with the study of `worked_on`."""
+    folder, made = tmp_path_factory.mktemp("files"), {}
+    for name, fill in (("empty", studies.every), ("worked on", worked_on)):
+        db = Database(f"sqlite:///{folder / name}.db", create=True)
+        fill(db)
+        with db.engine.connect() as connection:  # all of it goes into the one file
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         db.close()
+        made[name] = (folder / f"{name}.db").read_bytes()
+    return made
+
+
+@contextlib.contextmanager
+def opened(folder: Path, *contents: bytes) -> Iterator[list[Database]]:
+    """An open database for each of these files."""
+    with contextlib.ExitStack() as stack:
+        found = []
+        for path, each in zip((folder / "a.db", folder / "b.db"), contents, strict=True):
+            path.write_bytes(each)
+            found.append(Database(f"sqlite:///{path}"))
+            stack.callback(found[-1].close)
+        yield found
+
+
+@pytest.fixture
+def two(tmp_path: Path, files: dict[str, bytes]) -> Iterator[tuple[Database, Database]]:
+    """Two open SQLite databases."""
+    with opened(tmp_path, files["empty"], files["empty"]) as (source, target):
+        yield source, target
+
+
+@pytest.fixture
+def full_and_empty(tmp_path: Path, files: dict[str, bytes]) -> Iterator[tuple[Database, Database]]:
+    """Two open SQLite databases; the first holds `study` with work in every state."""
+    with opened(tmp_path, files["worked on"], files["empty"]) as (source, target):
+        yield source, target
 
 
 def silence(done: int, of_all: int) -> None:
@@ -215,7 +246,7 @@ def test_a_copy_is_gone_on_with_at_once(pair: tuple[Database, Database]) -> None
     assert len(work_rows(source, study_id)) == 4
 
 
-def test_work_whose_lease_runs_by_the_targets_clock_alone_is_free(
+def test_a_lease_of_a_clock_ahead_is_free_in_the_copy(
     two: tuple[Database, Database],
 ) -> None:
     """As it is where the source's clock is ahead."""
@@ -259,9 +290,7 @@ def test_a_study_under_work_is_not_copied(pair: tuple[Database, Database]) -> No
     assert contents(target) == before
 
 
-def test_a_worker_that_is_late_records_nothing_while_its_study_is_read(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_a_late_worker_records_nothing_during_a_copy(database_url: str, tmp_path: Path) -> None:
     source, worker = Database(database_url, create=True), Database(database_url)
     target = Database(f"sqlite:///{tmp_path / 'target.db'}", create=True)
     held = must_claim(worker, studies.add(source, "study", "{}", 1), SILENT, "late")
@@ -270,7 +299,7 @@ def test_a_worker_that_is_late_records_nothing_while_its_study_is_read(
     def begin(*call: Any) -> None:
         if "FROM trial_params" in call[2] and not was_waiting:
             thread.start()
-            thread.join(1.5)
+            thread.join(0.5)
             was_waiting.append(thread.is_alive())
 
     sa.event.listen(source.engine, "before_cursor_execute", begin)
@@ -289,7 +318,7 @@ def test_a_result_on_its_way_is_waited_for(database_url: str) -> None:
     thread = threading.Thread(target=lambda: taken.append(copying.take(source, "study")))
     with fenced(worker, held) as connection:
         thread.start()
-        thread.join(1.0)
+        thread.join(0.3)
         connection.execute(sa.update(hpo_claims).values(n_epochs=9))
     thread.join()
     assert [row["n_epochs"] for row in taken[0].rows[copying._CLAIMS]] == [9]
@@ -305,11 +334,10 @@ def test_a_taken_name_is_refused_and_nothing_changed(pair: tuple[Database, Datab
     assert contents(target) == before
 
 
-def test_a_name_is_taken_in_its_own_database_and_a_copy_stands_beside(
-    two: tuple[Database, Database],
+def test_a_copy_in_the_same_database_needs_another_name(
+    full_and_empty: tuple[Database, Database],
 ) -> None:
-    db, _ = two
-    worked_on(db)
+    db, _ = full_and_empty
     with pytest.raises(StudyExistsError):
         copy(db, db)
     copy(db, db, new="twin")
@@ -321,9 +349,10 @@ CREATE TRIGGER trimmed AFTER INSERT ON hpo_trainings
 BEGIN UPDATE hpo_trainings SET error = error + 1e-12 WHERE id = new.id; END"""
 
 
-def test_a_copy_that_reads_otherwise_is_not_kept(two: tuple[Database, Database]) -> None:
-    source, target = two
-    worked_on(source)
+def test_a_copy_that_reads_otherwise_is_not_kept(
+    full_and_empty: tuple[Database, Database],
+) -> None:
+    source, target = full_and_empty
     with target.engine.begin() as connection:
         connection.exec_driver_sql(TRIMMED)
     before = contents(target)
@@ -342,10 +371,9 @@ OWNERS = ("trials", "hpo_claims")
     "table", sorted({table.table.name for table in copying.STUDY_TABLES} - {*OWNERS})
 )
 def test_a_row_of_any_table_that_is_lost_on_the_way_is_noticed(
-    two: tuple[Database, Database], table: str
+    full_and_empty: tuple[Database, Database], table: str
 ) -> None:
-    source, target = two
-    worked_on(source)
+    source, target = full_and_empty
     assert contents(source)[table], "the test needs a row there"
     with target.engine.begin() as connection:
         connection.exec_driver_sql(LOST.format(table=table))
@@ -401,9 +429,9 @@ class TestTheCommand:
         write_recipe(tmp_path)
         must(*CREATE.split(), *tiny_flags(trials=2))
 
-    def test_a_finished_study_exports_the_same_best(self, database_url: str) -> None:
+    def test_a_finished_study_exports_the_same_best(self, postgresql_url: str) -> None:
         must("worker --study tiny --processes 1")
-        to = database_url.replace("/hpo.db", "/other.db")
+        to = postgresql_url
         copied = json.loads(must("study", "copy", "tiny", "--to", to, "--json"))
         assert (copied["name"], copied["n_started"]) == ("tiny", 2)
         assert copied["source"] == "sqlite:///hpo.db"

@@ -1,14 +1,36 @@
 """When an outage begins and ends, as the process that meets it tells."""
 
 import logging
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 import sqlalchemy as sa
 
+from storage import retry
 from storage.errors import UnreachableError
 from storage.retry import Outages
+
+
+@dataclass
+class Clock:
+    """Time that passes when a test says so."""
+
+    now: float = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of outages."""
+    clock = Clock()
+    monkeypatch.setattr(retry, "time", clock)
+    return clock
 
 
 @pytest.fixture
@@ -30,7 +52,7 @@ def refuse() -> None:
         raise UnreachableError("the database is away") from error
 
 
-def meet(outages: Outages, n_refusals: int, pause_s: float = 0.6) -> None:
+def meet(outages: Outages, clock: Clock, n_refusals: int, pause_s: float = 0.6) -> None:
     """Ask so often in vain, then get an answer."""
     left = [n_refusals]
 
@@ -39,58 +61,63 @@ def meet(outages: Outages, n_refusals: int, pause_s: float = 0.6) -> None:
         if left[0] >= 0:
             refuse()
 
-    outages.wait_out(ask, timeout_s=60, wait=lambda seconds: threading.Event().wait(pause_s))
+    outages.wait_out(ask, timeout_s=60, wait=lambda seconds: clock.wait(pause_s))
 
 
 def events(told: pytest.LogCaptureFixture) -> list[str]:
     return [record.__dict__["event"] for record in told.records]
 
 
-def test_an_outage_is_told_once_at_its_beginning_and_once_at_its_end(
-    told: pytest.LogCaptureFixture,
+def test_an_outage_is_told_when_it_begins_and_when_it_ends(
+    told: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     outages = Outages()
-    meet(outages, 4)
+    meet(outages, clock, 4)
     assert events(told) == ["storage_away", "storage_back"]
-    meet(outages, 4)
+    meet(outages, clock, 4)
     assert events(told) == ["storage_away", "storage_back"] * 2
 
 
-def test_a_refusal_that_passes_at_once_is_not_told(told: pytest.LogCaptureFixture) -> None:
-    meet(Outages(), 3, pause_s=0.01)
+def test_a_refusal_that_passes_at_once_is_not_told(
+    told: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    meet(Outages(), clock, 3, pause_s=0.01)
     assert events(told) == []
 
 
-def test_a_refusal_of_something_asked_before_the_last_answer_begins_no_outage(
-    told: pytest.LogCaptureFixture,
+def test_a_refusal_before_the_last_answer_begins_no_outage(
+    told: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     outages = Outages()
-    asked_at = time.monotonic() - 5
+    asked_at = clock.monotonic() - 5
     outages.answered()
     outages.refused(UnreachableError("late"), asked_at)
     outages.answered()
     assert events(told) == []
 
 
-def test_an_outage_is_told_though_another_thread_is_answered_all_the_while(
-    told: pytest.LogCaptureFixture,
+def test_an_outage_of_one_thread_is_told_beside_others(
+    told: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     """As heartbeats may be where the disk is full: they need no room."""
-    outages, is_over = Outages(), threading.Event()
+    outages, left = Outages(), [4]
 
-    def beat() -> None:
-        while not is_over.wait(0.05):
-            outages.answered()
+    def ask() -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            refuse()
 
-    heart = threading.Thread(target=beat)
-    heart.start()
-    meet(outages, 4)
-    is_over.set()
-    heart.join()
+    with ThreadPoolExecutor(1) as heart:
+
+        def wait(seconds: float) -> None:
+            clock.wait(0.6)
+            heart.submit(outages.answered).result()
+
+        outages.wait_out(ask, timeout_s=60, wait=wait)
     assert events(told) == ["storage_away", "storage_back"]
 
 
-def asked_through_an_outage(outages: Outages, lease_s: float) -> bool:
+def asked_through_an_outage(outages: Outages, clock: Clock, lease_s: float) -> bool:
     """What one that asks for two seconds and more in vain hears of leases with its answer."""
     left, heard = [3], list[bool]()
 
@@ -100,38 +127,38 @@ def asked_through_an_outage(outages: Outages, lease_s: float) -> bool:
             refuse()
         heard.append(outages.leases_are_trusted(lease_s))
 
-    outages.wait_out(ask, timeout_s=60, wait=lambda seconds: threading.Event().wait(0.7))
+    outages.wait_out(ask, timeout_s=60, wait=lambda seconds: clock.wait(0.7))
     (found,) = heard
     return found
 
 
-def test_after_a_long_outage_others_get_a_heartbeat_s_time_to_renew_their_leases() -> None:
+def test_others_get_time_to_renew_leases_after_an_outage(clock: Clock) -> None:
     outages = Outages()
     assert outages.leases_are_trusted(lease_s=3.0)
-    assert not asked_through_an_outage(outages, lease_s=3.0), "with the first answer itself"
-    meet(outages, 1, pause_s=0.1)  # a short outage does not make the long one before it short
+    assert not asked_through_an_outage(outages, clock, lease_s=3.0), "with the first answer itself"
+    meet(outages, clock, 1, pause_s=0.1)  # the long one before it stays long
     assert not outages.leases_are_trusted(lease_s=3.0)
     assert outages.leases_are_trusted(lease_s=60.0), "no lease can have run out"
-    threading.Event().wait(1.1)
+    clock.wait(1.1)
     assert outages.leases_are_trusted(lease_s=3.0)
 
 
-def test_who_has_not_asked_for_long_does_not_know_whether_the_database_was_away() -> None:
+def test_who_has_not_asked_for_long_knows_of_no_outage(clock: Clock) -> None:
     outages = Outages()
     outages.answered()
-    threading.Event().wait(2.1)
+    clock.wait(2.1)
     assert not outages.leases_are_trusted(lease_s=1.5)
     outages.answered()
     assert not outages.leases_are_trusted(lease_s=1.5)
-    threading.Event().wait(0.6)
+    clock.wait(0.6)
     assert outages.leases_are_trusted(lease_s=1.5)
 
 
-def test_short_leases_run_out_for_workers_that_ask_as_often_as_idle_ones_do() -> None:
+def test_short_leases_run_out_for_workers_that_ask_often(clock: Clock) -> None:
     outages = Outages()
     for _ in range(3):
         outages.answered()
-        threading.Event().wait(0.3)
+        clock.wait(0.3)
     assert outages.leases_are_trusted(lease_s=0.2)
 
 

@@ -42,7 +42,7 @@ def usable(url: str) -> bool:
     return found == ["study"]
 
 
-def test_processes_that_open_an_empty_database_together_make_one_schema(database_url: str) -> None:
+def test_processes_that_start_together_make_one_schema(database_url: str) -> None:
     assert run_together(make_tables, [(database_url, None)] * 16) == [0] * 16
     with plain_engine(database_url).connect() as connection:
         for table in ("hpo_alembic_version", "alembic_version", "version_info"):
@@ -50,7 +50,7 @@ def test_processes_that_open_an_empty_database_together_make_one_schema(database
     assert usable(database_url)
 
 
-def test_one_that_hangs_while_it_makes_the_tables_is_not_waited_for_for_ever(
+def test_nobody_waits_for_ever_for_one_that_makes_the_tables(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Backend, "schema_lock_timeout_s", 1)

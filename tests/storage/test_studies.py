@@ -61,7 +61,7 @@ def test_a_name_is_given_once(db: Database) -> None:
     assert (row.study_id, row.protocol, row.n_trials) == (study_id, "{}", 1)
 
 
-def test_another_programs_study_is_neither_listed_nor_overwritten(db: Database) -> None:
+def test_another_programs_study_is_left_alone(db: Database) -> None:
     foreign = db.optuna.create_new_study([StudyDirection.MAXIMIZE], "foreign")
     with pytest.raises(StudyExistsError, match="'foreign'"):
         studies.add(db, "foreign", "{}", 1)
@@ -73,29 +73,33 @@ def test_another_programs_study_is_neither_listed_nor_overwritten(db: Database) 
     assert db.optuna.get_study_directions(foreign) == [StudyDirection.MAXIMIZE]
 
 
-def test_a_missing_study_is_named(db: Database) -> None:
-    for action in (studies.get, studies.delete, lambda db, name: studies.extend(db, name, 3)):
+def test_a_missing_study_is_named(sqlite_db: Database) -> None:
+    for action in (
+        studies.get,
+        studies.delete,
+        lambda sqlite_db, name: studies.extend(sqlite_db, name, 3),
+    ):
         with pytest.raises(StudyMissingError, match="'nobody'"):
-            action(db, "nobody")
+            action(sqlite_db, "nobody")
 
 
-def test_a_budget_grows_and_never_shrinks(db: Database) -> None:
-    name = name_of(db, new_study(db, 2))
-    studies.extend(db, name, 5)
-    assert studies.get(db, name).n_trials == 5
+def test_a_budget_grows_and_never_shrinks(sqlite_db: Database) -> None:
+    name = name_of(sqlite_db, new_study(sqlite_db, 2))
+    studies.extend(sqlite_db, name, 5)
+    assert studies.get(sqlite_db, name).n_trials == 5
     with pytest.raises(ValueError, match="never lowered"):
-        studies.extend(db, name, 4)
-    assert studies.get(db, name).n_trials == 5
+        studies.extend(sqlite_db, name, 4)
+    assert studies.get(sqlite_db, name).n_trials == 5
 
 
-def test_a_budget_set_again_changes_no_choice(db: Database) -> None:
-    study_id = new_study(db, 1)
-    play(db, study_id, PLAN, "worker")
-    name = name_of(db, study_id)
-    studies.extend(db, name, 1)
-    assert studies.get(db, name).choice == 0
-    studies.extend(db, name, 2)
-    assert studies.get(db, name).choice is None
+def test_a_budget_set_again_changes_no_choice(sqlite_db: Database) -> None:
+    study_id = new_study(sqlite_db, 1)
+    play(sqlite_db, study_id, PLAN, "worker")
+    name = name_of(sqlite_db, study_id)
+    studies.extend(sqlite_db, name, 1)
+    assert studies.get(sqlite_db, name).choice == 0
+    studies.extend(sqlite_db, name, 2)
+    assert studies.get(sqlite_db, name).choice is None
 
 
 def test_a_deleted_study_leaves_nothing_and_others_alone(db: Database) -> None:
@@ -114,7 +118,7 @@ def test_a_deleted_study_leaves_nothing_and_others_alone(db: Database) -> None:
     studies.add(db, name, "{}", 1)
 
 
-def test_a_study_that_optunas_dashboard_deleted_is_gone_and_its_name_free(db: Database) -> None:
+def test_a_study_deleted_on_the_dashboard_is_gone(db: Database) -> None:
     study_id, dashboard = new_study(db, 2), Database(url_of(db))
     late = must_claim(db, study_id, PLAN)
     name = name_of(db, study_id)
@@ -134,13 +138,13 @@ def test_a_study_that_optunas_dashboard_deleted_is_gone_and_its_name_free(db: Da
     check_finished(db, anew, PLAN, 1)
 
 
-def test_work_is_told_as_it_stands(db: Database) -> None:
-    study_id = new_study(db, 3)
-    do(db, must_claim(db, study_id, PLAN, "first"))
+def test_work_is_told_as_it_stands(sqlite_db: Database) -> None:
+    study_id = new_study(sqlite_db, 3)
+    do(sqlite_db, must_claim(sqlite_db, study_id, PLAN, "first"))
     failed = Result(outcome="failed", failure="Traceback: 5 € → 😀")
-    record(db, must_claim(db, study_id, PLAN, "second"), failed)
-    report(db, must_claim(db, study_id, PLAN, "third"), n_epochs=1, errors={1: 0.5})
-    work = studies.work(db, study_id)
+    record(sqlite_db, must_claim(sqlite_db, study_id, PLAN, "second"), failed)
+    report(sqlite_db, must_claim(sqlite_db, study_id, PLAN, "third"), n_epochs=1, errors={1: 0.5})
+    work = studies.work(sqlite_db, study_id)
     assert [(w.kind, w.trial, w.part) for w in work] == [("trial", n, -1) for n in range(3)]
     assert [w.state for w in work] == ["complete", "failed", "live"]
     assert [w.worker for w in work] == ["first", "second", "third"]
@@ -150,11 +154,11 @@ def test_work_is_told_as_it_stands(db: Database) -> None:
     assert all(w.n_attempts == 1 and 0 <= w.since_s < 60 for w in work)
 
 
-def test_trials_stand_before_test_runs(db: Database) -> None:
-    study_id = new_study(db, 2)
-    play(db, study_id, make_plan(n_repeats=2), "worker")
-    work = [(w.kind, w.trial, w.part) for w in studies.work(db, study_id)]
-    chosen = studies.get(db, name_of(db, study_id)).choice
+def test_trials_stand_before_test_runs(sqlite_db: Database) -> None:
+    study_id = new_study(sqlite_db, 2)
+    play(sqlite_db, study_id, make_plan(n_repeats=2), "worker")
+    work = [(w.kind, w.trial, w.part) for w in studies.work(sqlite_db, study_id)]
+    chosen = studies.get(sqlite_db, name_of(sqlite_db, study_id)).choice
     trials = [("trial", 0, -1), ("trial", 1, -1)]
     assert work == [*trials, ("test", chosen, 0), ("test", chosen, 1)]
 

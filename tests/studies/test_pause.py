@@ -11,7 +11,7 @@ from storage import studies
 from storage.claims import Idle, claim
 from storage.engine import Database
 from storage.errors import StudyMissingError
-from tests.support.commands import wait_until, worker
+from tests.support.commands import TIMEOUT_S, wait_until, worker
 from tests.support.storage_checks import work_rows
 from tests.support.storage_worker import OVER_S, do, make_plan, must_claim, new_study, play
 from tests.support.tiny_studies import hpo, must, tiny_flags, write_recipe
@@ -51,35 +51,37 @@ def pause(db: Database, study_id: int, is_paused: bool = True) -> None:
     studies.set_paused(db, name, is_paused)
 
 
-def test_it_gives_out_no_test_run(db: Database) -> None:
-    study_id = new_study(db, 1)
-    do(db, must_claim(db, study_id, PLAN))
-    pause(db, study_id)
-    assert claim(db, study_id, PLAN, "worker") is Idle.PAUSED
-    assert work_rows(db, study_id, "test") == []
+def test_it_gives_out_no_test_run(sqlite_db: Database) -> None:
+    study_id = new_study(sqlite_db, 1)
+    do(sqlite_db, must_claim(sqlite_db, study_id, PLAN))
+    pause(sqlite_db, study_id)
+    assert claim(sqlite_db, study_id, PLAN, "worker") is Idle.PAUSED
+    assert work_rows(sqlite_db, study_id, "test") == []
 
 
-def test_work_under_way_is_recorded_and_the_last_of_it_completes_the_study(db: Database) -> None:
-    study_id, untested = new_study(db, 1), make_plan(n_repeats=0)
-    held = must_claim(db, study_id, untested)
-    pause(db, study_id)
-    assert claim(db, study_id, untested, "other") is Idle.PAUSED
-    do(db, held)
-    assert claim(db, study_id, untested, "other") is Idle.COMPLETE
+def test_work_under_way_completes_a_paused_study(sqlite_db: Database) -> None:
+    study_id, untested = new_study(sqlite_db, 1), make_plan(n_repeats=0)
+    held = must_claim(sqlite_db, study_id, untested)
+    pause(sqlite_db, study_id)
+    assert claim(sqlite_db, study_id, untested, "other") is Idle.PAUSED
+    do(sqlite_db, held)
+    assert claim(sqlite_db, study_id, untested, "other") is Idle.COMPLETE
 
 
-def test_a_complete_study_is_complete_though_paused(db: Database) -> None:
-    study_id = new_study(db, 1)
-    play(db, study_id, PLAN, "worker")
-    pause(db, study_id)
-    assert claim(db, study_id, PLAN, "worker") is Idle.COMPLETE
-    studies.extend(db, next(r.name for r in studies.every(db) if r.study_id == study_id), 2)
-    assert claim(db, study_id, PLAN, "worker") is Idle.PAUSED
+def test_a_complete_study_is_complete_though_paused(sqlite_db: Database) -> None:
+    study_id = new_study(sqlite_db, 1)
+    play(sqlite_db, study_id, PLAN, "worker")
+    pause(sqlite_db, study_id)
+    assert claim(sqlite_db, study_id, PLAN, "worker") is Idle.COMPLETE
+    studies.extend(
+        sqlite_db, next(r.name for r in studies.every(sqlite_db) if r.study_id == study_id), 2
+    )
+    assert claim(sqlite_db, study_id, PLAN, "worker") is Idle.PAUSED
 
 
-def test_a_missing_study_cannot_be_paused(db: Database) -> None:
+def test_a_missing_study_cannot_be_paused(sqlite_db: Database) -> None:
     with pytest.raises(StudyMissingError, match="'nobody'"):
-        studies.set_paused(db, "nobody", True)
+        studies.set_paused(sqlite_db, "nobody", True)
 
 
 def test_the_command_says_so_and_is_done_once(folder: Path) -> None:
@@ -104,6 +106,7 @@ def shown() -> dict[str, Any]:
     return shown
 
 
+@pytest.mark.chaos
 def test_a_worker_ends_its_trial_waits_and_goes_on(folder: Path) -> None:
     create(trials=3, repeats=1, epochs=300, pruner="none")
     log = folder / "log"
@@ -119,7 +122,7 @@ def test_a_worker_ends_its_trial_waits_and_goes_on(folder: Path) -> None:
         assert process.poll() is None
         assert log.read_text().count("warning: study tiny is paused; ") == 1
         must("study resume tiny")
-        assert process.wait(60) == 0
+        assert process.wait(TIMEOUT_S) == 0
     assert shown()["state"] == "complete"
     must("storage check")
 
@@ -133,7 +136,7 @@ def test_a_worker_of_any_study_leaves_paused_ones_alone(folder: Path) -> None:
     assert states == {"tiny": "searching", "other": "complete"}
 
 
-def test_an_unnamed_worker_leaves_a_study_that_others_have_in_hand(folder: Path) -> None:
+def test_a_worker_of_any_study_leaves_one_in_others_hands(folder: Path) -> None:
     create("held", trials=1)
     create("free", trials=1)
     db = Database("sqlite:///hpo.db")

@@ -28,7 +28,10 @@ def selected(names: Iterable[str]) -> pytest.MarkDecorator:
 
 every = selected(architectures)
 encoded = selected(e.name for e in entries() if isinstance(e.build(), ComparedPair))
-auxiliary = selected(e.name for e in entries() if e.auxiliary_loss)
+a_family_s_auxiliary = selected(
+    {e.name.partition("-")[0]: e.name for e in entries() if e.auxiliary_loss}.values()
+)
+"""One network of each family; its other variants have the same auxiliary loss."""
 asymmetric = selected(e.name for e in entries() if e.asymmetry_loss)
 
 

@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 
 
-START_S = 60.0
-STOP_S = 30.0
+START_S = 300.0
+STOP_S = 300.0
 
 
 class ServerError(Exception):

@@ -23,7 +23,7 @@ N_EPOCHS = 2
 N_FOLDS = 2
 PLANNED = ({"x": 0.25, "y": 0.75},)
 OVER_S = -1.0  # a lease that has run out when it begins
-PATIENCE_S = 30.0
+PATIENCE_S = 300.0
 
 
 def make_plan(

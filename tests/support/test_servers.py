@@ -25,7 +25,7 @@ def test_a_database_is_empty_whatever_the_test_before_it_wrote(database_url: str
     assert rows_seen_by_another(database_url) == [7]
 
 
-def test_a_stopped_server_comes_back_at_its_address_with_its_data(
+def test_a_stopped_server_comes_back_with_its_data(
     own_database_server: Server,
 ) -> None:
     url = own_database_server.url.set(database=own_database_server.database)

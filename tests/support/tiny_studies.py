@@ -6,7 +6,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -60,15 +60,22 @@ def write_recipe(folder: Path, text: str = RECIPE, name: str = "recipe.yaml") ->
     return path
 
 
-def hpo(*arguments: str | Path) -> Done:
-    """Run the `hpo` command in this process to its end; a single string is split as by a shell."""
+def hpo(*arguments: str | Path, stderr: TextIO | None = None) -> Done:
+    """Run the `hpo` command in this process to its end; a single string is split as by a shell.
+
+    With `stderr`, what it says goes to that file instead of into the result.
+    """
     words = [str(each) for each in arguments]
     if len(words) == 1:
         words = shlex.split(words[0])
     out, err = io.StringIO(), io.StringIO()
     before, sys.argv = sys.argv, ["hpo", *words]
     try:
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
+        with (
+            redirect_stdout(out),
+            redirect_stderr(stderr or err),
+            pytest.raises(SystemExit) as left,
+        ):
             cli.main()
     finally:
         sys.argv = before

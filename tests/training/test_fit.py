@@ -64,7 +64,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 
 class TestPrecision:
-    def test_bfloat16_computes_the_training_pass_and_nothing_else_in_it(self) -> None:
+    def test_bfloat16_computes_nothing_but_the_training_pass(self) -> None:
         kinds = {}
         for precision in ("float32", "bfloat16"):
             seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
@@ -94,7 +94,7 @@ class TestPrecision:
         start(of=of).run_epoch()
         assert seen == {torch.float32}
 
-    def test_a_training_in_bfloat16_repeats_bit_for_bit_and_is_another_one(self) -> None:
+    def test_bfloat16_repeats_bit_for_bit_and_differs(self) -> None:
         one, again = (start(of=config(precision="bfloat16")) for _ in range(2))
         run(one), run(again)
         assert same(one.model, again.model)
@@ -293,7 +293,7 @@ class TestStandardization:
 
 
 class TestAugmentation:
-    def test_pairs_are_moved_otherwise_in_each_epoch_and_alike_for_a_seed(self) -> None:
+    def test_each_epoch_moves_pairs_anew_and_alike_for_a_seed(self) -> None:
         def curve(shift: float) -> tuple[list[float], float]:
             training = start(of=config(shift=shift, repair=True))
             run(training)
@@ -347,7 +347,7 @@ class TestDevice:
             find_device("cuda")
 
 
-def test_a_process_is_left_as_it_was_after_trainings_on_one_thread() -> None:
+def test_trainings_leave_the_process_s_threads_as_they_were() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     smallest = torch.tensor([1e-45])

@@ -138,7 +138,7 @@ class TestAuxiliary:
         with pytest.raises(InputError, match=r"^aux_balance: only examples of two parts"):
             make_loss(Optimization.make(aux_balance=0.4), examples(TARGETS))
 
-    def test_a_network_without_outputs_for_parts_has_the_answers_loss_alone(self) -> None:
+    def test_without_outputs_for_parts_the_loss_is_the_answer_s(self) -> None:
         _, labels, _ = digits()
         found = loss_of(Outputs(torch.tensor(SWAPPED)), examples(TARGETS, labels), aux_weight=9.0)
         assert found == pytest.approx(self.answer, rel=1e-6)

@@ -80,9 +80,7 @@ class TestOptimizers:
             ("adamw", 2 - 0.01 * 0.2),  # beside the gradient: the weight shrinks by its share
         ],
     )
-    def test_weight_decay_is_an_l2_penalty_and_only_with_adamw_decoupled(
-        self, name: str, expected: float
-    ) -> None:
+    def test_weight_decay_is_decoupled_with_adamw_alone(self, name: str, expected: float) -> None:
         """The first step of a weight of 2 that has no gradient of its own."""
         model = OneWeight(2.0)
         model.weight.grad = torch.zeros(1)

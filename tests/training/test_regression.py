@@ -57,7 +57,7 @@ class TestNumbers:
         assert curve[0] > 1e-3
         assert curve[-1] < 1e-6
 
-    def test_the_error_is_the_variance_that_the_answers_leave_unexplained(self) -> None:
+    def test_the_error_is_the_unexplained_variance(self) -> None:
         on = Split.of(numbers(noise=30.0), numbers(100, noise=30.0), CPU)
         training = regression(on)
         error = training.run_epoch()
@@ -121,7 +121,7 @@ class TestOwnLoss:
 
 
 class TestAugmentation:
-    def test_training_examples_are_made_anew_in_each_epoch_from_the_first_ones(self) -> None:
+    def test_each_epoch_augments_the_first_examples_anew(self) -> None:
         seen: list[Tensor] = []
 
         def augment(examples: Examples, *, shift: float = 0.0) -> Examples:

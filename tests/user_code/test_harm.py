@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.commands import HPO, clean_environment, run_hpo
+from tests.support.commands import HPO, TIMEOUT_S, clean_environment, run_hpo
 from tests.support.own_code import POINTS, TINY, write
 from tests.support.tiny_studies import hpo, must
 
@@ -81,11 +81,21 @@ def trials(name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("harm", "says"), HARM.items())
-def test_whatever_a_network_raises_is_a_failed_trial_with_its_reason(
-    harm: str, says: str, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HPO_STORAGE", database_url)
+def test_what_a_network_raises_is_a_failed_trial_s_reason(harm: str, says: str) -> None:
     create("own", "harmful.yaml")
+    check_failure(harm, says)
+
+
+@pytest.mark.parametrize("url", ["postgresql_url", "mysql_url"])
+def test_every_database_keeps_any_reason(
+    url: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPO_STORAGE", request.getfixturevalue(url))
+    create("own", "harmful.yaml")
+    check_failure(r"raise ValueError('a zero \0, half \udc80')", r"a zero \x00, half \udc80")
+
+
+def check_failure(harm: str, says: str) -> None:
     Path("harm").write_text(harm)
     done = hpo("worker --study own --processes 1")
     assert done.code == 1
@@ -98,7 +108,7 @@ def test_whatever_a_network_raises_is_a_failed_trial_with_its_reason(
 
 
 @pytest.mark.chaos
-def test_a_network_that_ends_its_process_without_an_error_has_killed_it_all_the_same() -> None:
+def test_a_network_that_exits_quietly_has_killed_its_worker() -> None:
     create("own", "harmful.yaml", "--max-attempts", "1")
     Path("harm").write_text("os._exit(0)")
     done = run_hpo("worker", "--study", "own", "--processes", "2")
@@ -139,7 +149,7 @@ def test_a_warning_of_several_lines_is_one_line_in_words() -> None:
     assert all(line.startswith("warning: ") for line in lines)
 
 
-def test_a_study_made_anew_under_a_worker_is_worked_on_with_its_own_parameters() -> None:
+def test_a_study_made_anew_has_its_own_parameters() -> None:
     """SQLite gives the numbers of a deleted study and its trials to the next."""
     from hpo.workers.limits import Limits
     from hpo.workers.loop import Worker
@@ -173,5 +183,5 @@ def test_a_reader_that_has_left_costs_nothing() -> None:
         env=clean_environment(),
     )
     os.close(writer)
-    assert process.wait(90) == 0
+    assert process.wait(TIMEOUT_S) == 0
     assert [trial["state"] for trial in trials("own")] == ["complete"]

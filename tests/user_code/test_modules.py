@@ -210,7 +210,7 @@ class TestByModule:
         assert must("data", "fetch", dataset) == ""
 
     @pytest.mark.parametrize("name", ["nets:PARTS", "nets:BOTH_WAYS", "nets:FREE"])
-    def test_a_network_gives_what_its_architecture_tells_of_or_has_a_loss_of_its_own(
+    def test_a_network_gives_what_its_architecture_promises(
         self, name: str, sqlite_url: str
     ) -> None:
         done = self.create(name, "digits", sqlite_url)
@@ -225,7 +225,7 @@ class TestByModule:
             "{type: categorical, choices: [1, 2, 3]}",
         ],
     )
-    def test_a_choice_in_the_middle_that_will_not_do_is_found_before_a_worker_meets_it(
+    def test_a_choice_that_will_not_do_is_found_at_creation(
         self, parameter: str, fails: str, written: str, sqlite_url: str
     ) -> None:
         recipe = f"{{architecture: NAME, parameters: {{{parameter}: {written}}}}}"
@@ -254,9 +254,7 @@ class TestByModule:
             ("nets:LOST --dataset digits", "nowhere.yaml: cannot be read: No such file"),
         ],
     )
-    def test_what_neither_the_user_nor_the_architecture_names_is_asked_for(
-        self, name: str, says: str, sqlite_url: str
-    ) -> None:
+    def test_what_nobody_names_is_asked_for(self, name: str, says: str, sqlite_url: str) -> None:
         command = f"study create --architecture {name} --storage {sqlite_url}"
         self.check_refused(tiny_studies.hpo(command), says, sqlite_url)
 

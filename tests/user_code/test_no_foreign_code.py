@@ -1,13 +1,11 @@
 """Code that is not hpo's own runs where a study names it, and nowhere with --no-foreign-code."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import run_hpo, run_in_turn
+from tests.support.commands import run_in_turn
 from tests.support.own_code import POINTS, TINY, write
 from tests.support.tiny_studies import RECIPE, Done, must
 
@@ -43,12 +41,12 @@ STUDIES = {
     "module-data": "--architecture theirs:small --dataset theirs:Points --space theirs.small.yaml",
     "entry-point": "--architecture offered --dataset digits --space offered.yaml",
     "entry-data": "--architecture theirs:small --dataset points --space theirs.small.yaml",
-    "ours": "--architecture siamese --dataset digits --space siamese.yaml --trials 1",
+    "ours": "--architecture siamese --dataset digits --space siamese.yaml --trials 2",
 }
 FOREIGN = [name for name in STUDIES if name != "ours"]
 
 
-@pytest.fixture(scope="session")  # Python imports a module once a process
+@pytest.fixture(scope="module")  # Python imports a module once a process
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all the studies in `hpo.db`, and the user's installed package in `site`.
 
@@ -65,21 +63,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    """A copy of it for one test."""
-    return Path(shutil.copytree(made, tmp_path / "copy"))
-
-
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    env = {"PYTHONPATH": str(folder / "site")}
-    return run_hpo(*command.split(), env=env, cwd=folder)
-
-
-def in_turn(folder: Path, *commands: str) -> list[Done]:
-    return run_in_turn(*commands, path=folder / "site", cwd=folder)
-
-
 def imported(folder: Path) -> list[str]:
     """What was imported since it was asked last."""
     marks = folder / "site" / "imported"
@@ -89,52 +72,51 @@ def imported(folder: Path) -> list[str]:
 
 
 REFUSAL = "is not hpo's own, and no other code may run here (--no-foreign-code)"
+REFUSED = (
+    *(f"worker --study {name} --no-foreign-code --processes 1" for name in FOREIGN),
+    "worker --study module --no-foreign-code --processes 2",
+)
+HARMLESS = (
+    "study show entry-data",
+    "study trials module-data",
+    "doctor",
+    "worker --study ours --processes 1 --max-trials 1",
+    "study list --json",
+)
+OTHERS = ("worker --no-foreign-code --processes 1", "study list --json")
 
 
-def untouched(folder: Path, name: str) -> bool:
-    """Whether no work of the study was begun."""
-    shown = must("study", "show", name, "--json", "--storage", f"sqlite:///{folder / 'hpo.db'}")
-    trials = json.loads(shown)["trials"]
-    return bool(trials["running"] == trials["failed"] == trials["complete"] == 0)
+@pytest.fixture(scope="module")
+def done(made: Path) -> dict[str, Done]:
+    """What all commands said, one after another in one process that has imported nothing yet."""
+    commands = (*REFUSED, *HARMLESS, *OTHERS)
+    results = run_in_turn(*commands, path=made / "site", cwd=made)
+    assert imported(made) == []
+    return dict(zip(commands, results, strict=True))
 
 
-def test_a_worker_may_refuse_them_unseen(folder: Path) -> None:
-    """One process for all: a module that the first had imported would not be imported again."""
-    commands = [f"worker --study {name} --no-foreign-code --processes 1" for name in FOREIGN]
-    for name, worker in zip(FOREIGN, in_turn(folder, *commands), strict=True):
-        (error,) = [line for line in worker.err.splitlines() if line.startswith("error: ")]
-        assert worker.code == 2
+def test_a_worker_may_refuse_foreign_code_unseen(done: dict[str, Done]) -> None:
+    for command in REFUSED:
+        (error,) = [line for line in done[command].err.splitlines() if line.startswith("error: ")]
+        assert done[command].code == 2
         assert REFUSAL in error
-        assert untouched(folder, name)
-    assert imported(folder) == []
 
 
-def test_so_do_several_processes_of_one_command(folder: Path) -> None:
-    worker = run("worker --study module --no-foreign-code --processes 2", folder)
-    (error,) = [line for line in worker.stderr.splitlines() if line.startswith("error: ")]
-    assert worker.returncode == 2
-    assert REFUSAL in error
-    assert imported(folder) == []
-    assert untouched(folder, "module")
+def test_code_that_the_work_does_not_need_is_not_run(done: dict[str, Done]) -> None:
+    for command in HARMLESS:
+        assert done[command].code == 0, done[command].err
 
 
-def test_a_worker_that_refuses_them_does_the_other_studies(folder: Path) -> None:
-    worker, shown = in_turn(folder, "worker --no-foreign-code --processes 1", "study list --json")
-    assert worker.code == 0, worker.err
-    assert "study module is left out here: architecture 'theirs:build' is not" in worker.err
-    listed = json.loads(shown.out)
-    assert [each["name"] for each in listed if each["state"] == "complete"] == ["ours"]
-    assert imported(folder) == []
+def test_a_worker_that_refuses_it_does_the_other_studies(done: dict[str, Done]) -> None:
+    command, listing = OTHERS
+    assert done[command].code == 0, done[command].err
+    assert "study module is left out here: architecture 'theirs:build' is not" in done[command].err
+    states = {each["name"]: each["state"] for each in json.loads(done[listing].out)}
+    assert states == dict.fromkeys(FOREIGN, "searching") | {"ours": "complete"}
 
 
-def test_code_that_the_work_does_not_need_is_not_run(folder: Path) -> None:
-    commands = (
-        "study list",
-        "study show entry-data",
-        "study trials module-data",
-        "doctor",
-        "worker --study ours --processes 1",
-    )
-    for done in in_turn(folder, *commands):
-        assert done.code == 0, done.err
-    assert imported(folder) == []
+def test_refused_work_is_not_begun(done: dict[str, Done]) -> None:
+    for study in json.loads(done[OTHERS[-1]].out):
+        trials = study["trials"]
+        begun = trials["running"] + trials["failed"] + trials["complete"] + trials["pruned"]
+        assert begun == (2 if study["name"] == "ours" else 0)

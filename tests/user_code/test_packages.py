@@ -17,7 +17,7 @@ from hpo.seeds import derive
 from hpo.training.fit import evaluate
 from hpo.training.metrics import error_function
 from tests.support import tiny_studies
-from tests.support.commands import run_hpo, run_in_turn
+from tests.support.commands import run_in_turn
 from tests.support.own_code import POINTS, TINY, show, write
 from tests.support.sources import ROOT
 from tests.support.tiny_studies import must
@@ -90,8 +90,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> str:
         for command in CREATIONS:
             few = ["--trials", "2", "--train-size", "100"]
             must(*command.split(), "--storage", url, *TINY, *few)
-    worker = run_hpo("worker", "--processes", "2", "--storage", url, cwd=EXAMPLES)
-    assert worker.returncode == 0, worker.stderr
+        must("worker", "--processes", "1", "--storage", url)
     return url
 
 
@@ -176,30 +175,29 @@ class TestInstalled:
         assert (status["state"], status["dataset"]) == ("complete", "points")
         assert status["best"]["params"].keys() == {"width"}
 
-    def test_a_machine_without_it_says_so_and_takes_no_work(self, storage: str) -> None:
-        worker = run_hpo("worker", "--study", "point-net", "--storage", storage, "--processes", "1")
-        assert worker.returncode == 2
-        (error,) = [line for line in worker.stderr.splitlines() if line.startswith("error")]
-        assert error.startswith("error: this machine has no architecture point-net, which the ")
-        assert error.endswith("; install the package that provides it")
-        trials = show("point-net", storage)["trials"]
-        assert (trials["running"], trials["failed"], trials["complete"]) == (0, 0, 0)
-
-    def test_a_machine_without_it_does_the_other_studies(self, storage: str) -> None:
+    def test_a_machine_without_it_says_so_and_does_other_studies(self, storage: str) -> None:
         of_digits = " ".join(tiny_studies.tiny_flags(trials=1))
-        made, worker, listed, none = run_in_turn(
+        named, shown, made, worker, listed, none = run_in_turn(
+            f"worker --study point-net --storage {storage} --processes 1",
+            f"study show point-net --json --storage {storage}",
             f"study create --architecture siamese {of_digits} --storage {storage}",
             f"worker --storage {storage} --processes 1",
             f"study list --json --storage {storage}",
             f"worker --storage {storage} --processes 1",
         )
+        assert named.code == 2
+        (error,) = [line for line in named.err.splitlines() if line.startswith("error")]
+        assert error.startswith("error: this machine has no architecture point-net, which the ")
+        assert error.endswith("; install the package that provides it")
+        trials = json.loads(shown.out)["trials"]
+        assert (trials["running"], trials["failed"], trials["complete"]) == (0, 0, 0)
         assert made.code == 0, made.err
         assert worker.code == 0, worker.err
         assert "warning: study point-net is left out here: this machine has no" in worker.err
         assert [each["state"] for each in json.loads(listed.out)] == ["searching", "complete"]
         assert none.code == 2, "nothing that is left can be done here"
 
-    def test_its_networks_are_listed_after_hpo_s_own_and_broken_offers_told_of(
+    def test_offered_networks_are_listed_and_broken_offers_told(
         self, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         own = json.loads(must("architectures", "--json"))

@@ -72,7 +72,7 @@ def trials() -> list[dict[str, Any]]:
     return found
 
 
-def test_a_dry_run_takes_a_data_set_s_own_error_and_a_network_s_own_loss(folder: Path) -> None:
+def test_a_dry_run_takes_an_own_error_and_an_own_loss(folder: Path) -> None:
     """Their answers are [N], of which the built-in error of classes can make nothing."""
     cost = json.loads(must(*CREATE, "--dry-run", "--json"))
     assert (cost["n_trials"], cost["trial_fold_epochs"], cost["test_epochs"]) == (3, 12, 4)
@@ -80,7 +80,7 @@ def test_a_dry_run_takes_a_data_set_s_own_error_and_a_network_s_own_loss(folder:
     assert list(folder.glob("*.db")) == []
 
 
-def test_a_configuration_that_a_network_refuses_is_a_failed_trial_and_the_search_goes_on() -> None:
+def test_a_refused_configuration_is_one_failed_trial() -> None:
     """No corner of the space is refused, so that creating the study cannot find it."""
     must(*CREATE)
     assert work().code == 0

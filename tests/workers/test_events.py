@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.commands import wait_until, worker
+from tests.support.commands import TIMEOUT_S, wait_until, worker
 from tests.support.servers import free_port
 from tests.support.tiny_studies import hpo, must, tiny_flags, write_recipe
 
@@ -22,11 +22,15 @@ WORK = "worker --study tiny --processes 1"
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A study of three trials and two test runs in the working folder's database."""
     monkeypatch.chdir(tmp_path)
-    create = ["study", "create", "--architecture", "siamese", "--name", "tiny"]
-    must(*create, "--space", write_recipe(tmp_path), *tiny_flags(trials=3, pruner="none"))
+    create(tmp_path)
 
 
-def test_each_event_is_a_json_object_a_line_and_stderr_holds_nothing_else() -> None:
+def create(folder: Path) -> None:
+    flags = ["study", "create", "--architecture", "siamese", "--name", "tiny"]
+    must(*flags, "--space", write_recipe(folder), *tiny_flags(trials=3, pruner="none"))
+
+
+def test_stderr_holds_one_json_event_a_line() -> None:
     done = hpo(f"{WORK} --log-format json")
     assert (done.code, done.out) == (0, "")
     told = [json.loads(line) for line in done.err.splitlines()]
@@ -61,7 +65,7 @@ def test_only_warnings_are_told_in_words() -> None:
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=TIMEOUT_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -81,14 +85,20 @@ def figures(port: int) -> dict[tuple[Any, ...], float]:
 
 
 @pytest.mark.slow
-def test_prometheus_finds_the_study_s_work_and_the_command_s_own_counts(tmp_path: Path) -> None:
+def test_prometheus_finds_the_work_of_workers_that_wait_for_it(tmp_path: Path) -> None:
+    must("study delete tiny --yes")
     port, log = free_port(), tmp_path / "log"
     flags = ["--wait", "--processes", "2", "--log-format", "json", "--metrics-port", str(port)]
-    with worker(*flags, log=log):
+    with worker(*flags, log=log) as process:
+        wait_until(lambda: log.read_text().count('"worker_started"') == 2)
+        create(tmp_path)
         wait_until(lambda: log.read_text().count('"finished"') == 5)
         found = figures(port)
         assert get(port, "/healthz")[0] == 200
         assert get(port, "/elsewhere")[0] == 404
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(TIMEOUT_S) == 143
     assert found["hpo_storage_up",] == 1
     assert found["hpo_workers",] == 2
     assert found["hpo_trials_target", "tiny"] == 3

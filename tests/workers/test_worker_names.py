@@ -24,7 +24,7 @@ db.close()
 """What a command does after its worker 0, of that process number, has died."""
 
 
-def test_a_command_leaves_the_work_of_another_s_worker_alone_though_all_numbers_are_equal(
+def test_a_command_leaves_another_s_worker_its_work(
     sqlite_url: str,
 ) -> None:
     """As in two containers of one host name, in which process numbers begin at 1."""
