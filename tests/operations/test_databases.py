@@ -416,7 +416,7 @@ class TestCheck:
         done, findings = checked()
         assert done.code == 0
         assert findings["room"]["verdict"] == "note"
-        assert "make some" in findings["room"]["words"]
+        assert "free some" in findings["room"]["words"]
 
     def test_the_doctor_says_how_tables_are_mended(self) -> None:
         create()

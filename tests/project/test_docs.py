@@ -169,7 +169,7 @@ def test_the_table_of_events_names_those_that_the_program_tells() -> None:
     told = {
         name
         for path in sources
-        for name in re.findall(r'(?:emit|warn)\("(\w+)"|"event": "(\w+)"', path.read_text())
+        for name in re.findall(r'(?:emit|inform|warn)\("(\w+)"|"event": "(\w+)"', path.read_text())
         for name in name
         if name
     }
