@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Size:
     """What a scenario does; times in seconds.
 
-    Where a worker is killed each second, that goes on for `storm_s`, or until the study is complete.
+    Workers are killed each second for `storm_s` at most, or until the study is complete.
     """
 
     n_trials: int
