@@ -1,11 +1,15 @@
 """How large the studies under faults are: the full form, and a short one for every change."""
 
+import math
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """What a scenario does; times in seconds."""
+    """What a scenario does; times in seconds.
+
+    Workers are killed each second for `storm_s` at most, or until the study is complete.
+    """
 
     n_trials: int
     n_repeats: int
@@ -14,6 +18,7 @@ class Size:
     n_workers: int
     lease_s: float
     away_s: float
+    storm_s: float
     storm_away_at: tuple[int, ...]
     pace_s: float
     slow_pace_s: float
@@ -33,6 +38,7 @@ FULL = Size(
     n_workers=8,
     lease_s=5.0,
     away_s=30.0,
+    storm_s=math.inf,
     storm_away_at=(10, 20, 30),
     pace_s=0.2,
     slow_pace_s=0.55,
@@ -46,6 +52,7 @@ SHORT = Size(
     n_workers=6,
     lease_s=3.0,
     away_s=4.0,
+    storm_s=8.0,
     storm_away_at=(3,),
     pace_s=0.1,
     slow_pace_s=0.2,

@@ -13,10 +13,11 @@ def test_a_worker_killed_every_second_costs_nothing(case: Case) -> None:
     size, deaths = case.size, case.deaths()
     case.study.create(pace_s=size.slow_pace_s)
     with case.study.at_work() as fleet:
-        for _ in ticks(1.0, size.patience_s):
+        for second in ticks(1.0, size.patience_s):
             if fleet.is_done:
                 break
-            deaths.kill(case.rng.choice(fleet.running))
+            if second < size.storm_s:
+                deaths.kill(case.rng.choice(fleet.running))
             fleet.refill(size.n_workers)
         assert deaths.n >= size.n_kills
         done = f"{deaths.n} workers killed (SIGKILL), one a second"
