@@ -14,7 +14,7 @@ from typing import Any
 
 from hpo import events
 from hpo.errors import HpoError, InputError
-from hpo.export.formats import document, to_text
+from hpo.export.formats import document, formats
 from hpo.studies.lifecycle import Study, open_database, open_study
 from hpo.studies.status import Best, recorded_error, show, test_runs
 from storage import studies
@@ -40,14 +40,13 @@ def export_study(
         HpoError: the study has no complete trial, or weights are wanted and it has no test run.
         InputError: the format is unknown, or a file cannot be written.
     """
-    if file_format not in ("yaml", "json"):
-        raise InputError(f"format: should be yaml or json, but it is {file_format!r}")
+    to_text = formats.get(file_format)
     for path in (output, weights):
         _check_writable(path)
     file = Path(output) if output else Path("best.yaml")  # what the user may call stdout's text
     with closing(open_database(storage)) as db:
         exported = _exported(db, open_study(db, name), weights, file)
-    text = to_text(exported, file_format)
+    text = to_text(exported)
     if output is not None:
         write_whole(Path(output), lambda path: path.write_text(text, encoding="utf-8"))
     return text

@@ -3,13 +3,14 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import yaml
 
 from hpo.protocol import Protocol
+from hpo.registry import Registry
 from hpo.settings import settings
 from hpo.studies.lifecycle import Study
 from hpo.studies.status import Best, Status
@@ -80,12 +81,20 @@ def _options(values: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"--{flag}", str(value))
 
 
-def to_text(exported: dict[str, Any], file_format: str) -> str:
-    """The content of an export as text in the format `yaml` or `json`."""
-    if file_format == "json":
-        return json.dumps(exported, indent=2) + "\n"
+def _as_yaml(exported: dict[str, Any]) -> str:
     # The width keeps the command on one line.
     return yaml.safe_dump(exported, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+
+
+def _as_json(exported: dict[str, Any]) -> str:
+    return json.dumps(exported, indent=2) + "\n"
+
+
+formats: Registry[Callable[[dict[str, Any]], str]] = Registry("format")
+"""The text of an export, by the name of its format."""
+
+formats.add("yaml", _as_yaml)
+formats.add("json", _as_json)
 
 
 def _plain(value: Any) -> Any:
