@@ -57,7 +57,9 @@ class Tables:
         if self.version == self.needed:
             return None
         age = "newer" if self.is_newer else "older"
-        remedy = f"install a newer {self.package}" if self.is_newer else "run: hpo storage upgrade"
+        remedy = (
+            f"install the newer {self.package}" if self.is_newer else "run: hpo storage upgrade"
+        )
         return (
             f"the tables of {self.package} are at version {self.version or 'none'}, {age} than "
             f"this program, which needs {self.needed}; {remedy}"
