@@ -29,7 +29,16 @@ from hpo.machine import count_cores
 from hpo.protocol import Protocol
 from hpo.registry import unknown
 from hpo.reports.formatting import params, percent, summary
-from hpo.reproduction.runs import Piece, Repeats, Run, RunPlan, configuration, finish, pieces, plan
+from hpo.reproduction.runs import (
+    Repeats,
+    Run,
+    RunPlan,
+    RunTask,
+    configuration,
+    finish,
+    pieces,
+    plan,
+)
 from hpo.seeds import derive
 from hpo.studies import recipes
 from hpo.subprocesses.pool import spread
@@ -44,12 +53,12 @@ PURPOSE = "open values"
 """Purpose of the seeds of draws and trainings. No study and no test run has the same seeds."""
 
 
-def run(piece: Piece) -> Run:
+def run(piece: RunTask) -> Run:
     """Train a candidate on one half of a draw and measure it on the other half."""
     return finish(train(piece))
 
 
-def train(piece: Piece) -> Iterator[Training]:
+def train(piece: RunTask) -> Iterator[Training]:
     """Yield the training after every epoch."""
     device = torch.device(piece.device)
     config = TrainingConfig.of(piece.protocol, configuration(piece.protocol))

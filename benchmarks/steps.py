@@ -24,7 +24,7 @@ from benchmarks.plain_networks import FITS, Fit
 from hpo.architectures import architectures
 from hpo.datasets import load_dataset
 from hpo.training.config import TrainingConfig
-from hpo.training.fit import Training, repeatable, starts
+from hpo.training.fit import Training, batch_starts, repeatable
 from hpo.training.split import Split
 
 
@@ -62,7 +62,7 @@ class Steps:
     @property
     def n(self) -> int:
         """Number of steps in an epoch."""
-        return len(starts(len(self.split.train), self.fit.batch_size))
+        return len(batch_starts(len(self.split.train), self.fit.batch_size))
 
     def seconds(self) -> float:
         """Seconds of one step, averaged over an epoch."""

@@ -127,7 +127,7 @@ def origin(point: EntryPoint) -> str:
 
 
 @contextmanager
-def foreign(failure: str) -> Iterator[None]:
+def user_code(failure: str) -> Iterator[None]:
     """Run code of the user or of another package: turn its exceptions into an `InputError`.
 
     The message begins with `failure`, for example "data set x cannot be made". An `HpoError` passes
@@ -165,7 +165,7 @@ def _attribute(what: str, name: str) -> object:
     module_name, _, path = name.partition(":")
     value: object = _module(what, module_name)
     for part in path.split("."):
-        with foreign(f"{what}: cannot get {part}"):
+        with user_code(f"{what}: cannot get {part}"):
             if not hasattr(value, part):
                 raise InputError(f"{what}: {unknown(_location(value), part, _public_names(value))}")
             value = getattr(value, part)
@@ -174,7 +174,7 @@ def _attribute(what: str, name: str) -> object:
 
 def _module(what: str, name: str) -> ModuleType:
     try:
-        with foreign(f"{what}: importing {name} fails"):
+        with user_code(f"{what}: importing {name} fails"):
             return importlib.import_module(name)
     except InputError as error:
         cause = error.__cause__

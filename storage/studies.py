@@ -154,7 +154,7 @@ def get(db: Database, name: str) -> StudyRow:
     return StudyRow(**row._mapping)
 
 
-def every(db: Database) -> list[StudyRow]:
+def all_studies(db: Database) -> list[StudyRow]:
     """All studies, the oldest first."""
     with db.reading() as connection:
         rows = connection.execute(_STUDY.where(IN_OPTUNA).order_by(hpo_studies.c.study_id)).all()

@@ -15,7 +15,7 @@ def study_names(context: typer.Context, incomplete: str) -> list[str]:
 
     try:
         with closing(open_database(context.params.get("storage"))) as db:
-            names = [row.name for row in studies.every(db)]
+            names = [row.name for row in studies.all_studies(db)]
     except StorageError:
         return []  # a shell shows no error while it completes a word
     return _beginning(incomplete, names)

@@ -13,7 +13,7 @@ from typing import Any
 from hpo.datasets import digits, disk, mnist, mnist_files
 from hpo.datasets.contract import DataSet, Examples
 from hpo.errors import InputError
-from hpo.registry import OpenRegistry, foreign
+from hpo.registry import OpenRegistry, user_code
 
 
 __all__ = [
@@ -48,7 +48,7 @@ def _adopt(name: str, candidate: Any) -> Callable[[], DataSet]:
 
 
 def _make_checked(name: str, make: Callable[[], DataSet]) -> DataSet:
-    with foreign(f"data set {name} cannot be made"):
+    with user_code(f"data set {name} cannot be made"):
         data = make()
         missing = [member for member in MEMBERS if getattr(data, member, None) is None]
     if missing:
@@ -90,7 +90,7 @@ def fingerprint(name: str) -> str:
         DataError: files of the data set are missing, damaged or cannot be downloaded.
     """
     data = load_dataset(name)
-    with foreign(f"data set {name} has no fingerprint"):
+    with user_code(f"data set {name} has no fingerprint"):
         return data.fingerprint()
 
 

@@ -84,7 +84,7 @@ def check_storage(storage: str | None = None) -> Check:
     try:
         with closing(open_database(storage)) as db:
             findings += _damage(db)
-            rows = studies.every(db)
+            rows = studies.all_studies(db)
             findings.append(_finding("studies", str(len(rows))))
             findings += [finding for row in rows for finding in _audit(db, row)]
     except StorageError as error:

@@ -8,7 +8,7 @@ from hpo.datasets import datasets, is_here, load_dataset
 from hpo.errors import HpoError
 from hpo.machine import count_cores
 from hpo.operations.databases import Finding, findings_of
-from hpo.studies.lifecycle import every, open_database, storage_url
+from hpo.studies.lifecycle import all_studies, open_database, storage_url
 from storage import health
 from storage.errors import EmptyStorageError, StorageError
 
@@ -39,7 +39,7 @@ def _storage(storage: str | None) -> Iterator[Finding]:
     try:
         yield from findings_of(health.examine(storage_url(storage)))
         with closing(open_database(storage)) as db:
-            readable, unreadable = every(db)
+            readable, unreadable = all_studies(db)
         words = f"{db.name} holds {len(readable) + len(unreadable)} studies"
         yield Finding(what="storage", verdict="good", words=words)
         for study in unreadable:

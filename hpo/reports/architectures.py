@@ -8,7 +8,7 @@ from typing import Any
 from hpo import events
 from hpo.architectures import Architecture, architectures, count_parameters
 from hpo.errors import InputError
-from hpo.registry import foreign, origin
+from hpo.registry import origin, user_code
 from hpo.studies.recipes import own_recipe
 from hpo.training.config import TrainingConfig
 from search_spaces import RecipeError
@@ -56,7 +56,7 @@ def _offered() -> Iterator[Entry]:
 
 def _offered_entry(name: str, point: EntryPoint) -> Entry:
     architecture = architectures.get(name)
-    with foreign(f"architecture {name}"):
+    with user_code(f"architecture {name}"):
         return _entry(replace(architecture, source=architecture.source or origin(point)))
 
 

@@ -95,7 +95,7 @@ class StudyProgress:
             if self._name is not None:
                 studies = [lifecycle.open_study(self._db, self._name)]
             else:
-                studies, _ = lifecycle.every(self._db)
+                studies, _ = lifecycle.all_studies(self._db)
             statuses = [(study, show(self._db, study)) for study in studies]
         except (StorageError, HpoError):
             return []

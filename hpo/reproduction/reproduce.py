@@ -15,7 +15,16 @@ from hpo.machine import DEVICES, count_cores, find_device
 from hpo.registry import unknown
 from hpo.reports.formatting import duration, percent, summary
 from hpo.reports.run_progress import RunProgress
-from hpo.reproduction.runs import Piece, Repeats, Run, RunPlan, configuration, finish, pieces, plan
+from hpo.reproduction.runs import (
+    Repeats,
+    Run,
+    RunPlan,
+    RunTask,
+    configuration,
+    finish,
+    pieces,
+    plan,
+)
 from hpo.statistics import Summary
 from hpo.subprocesses.pool import spread
 from search_spaces import recipe
@@ -149,7 +158,7 @@ def verdict(reported: Reported, measured: Summary | None) -> Agreement:
     return "better" if distance < 0 else "no"
 
 
-def run(piece: Piece) -> Run:
+def run(piece: RunTask) -> Run:
     """Do one test run; an exception in the network makes a failed run, as in a study."""
     params, device = configuration(piece.protocol), find_device(piece.device)
     return finish(repeated_seeds.run(piece.protocol, TRIAL, params, piece.seed, device))
@@ -183,7 +192,7 @@ def _report(name: str, repeats: int | None, precision: str) -> Report:
 
 
 def _results(
-    reports: list[Report], all_pieces: list[Piece], n_processes: int, display: RunProgress
+    reports: list[Report], all_pieces: list[RunTask], n_processes: int, display: RunProgress
 ) -> Iterator[Reproduction]:
     """Do all runs; yields an architecture's result as soon as its last run is done."""
     runs: list[dict[int, Run]] = [{} for _ in reports]  # by seed, in the order of the reports

@@ -23,7 +23,7 @@ class RunPlan(NamedTuple):
     n_parameters: int
 
 
-class Piece(NamedTuple):
+class RunTask(NamedTuple):
     """One run: the number of its plan, the plan's protocol, the run's seed and its device."""
 
     plan: int
@@ -120,10 +120,10 @@ def configuration(protocol: Protocol) -> dict[str, Any]:
     return protocol.search_space.decode({})
 
 
-def pieces(plans: Sequence[RunPlan], device: str) -> list[Piece]:
+def pieces(plans: Sequence[RunPlan], device: str) -> list[RunTask]:
     """The runs of all plans, in the order of the plans and then of the seeds."""
     return [
-        Piece(plan=number, protocol=plan.protocol, seed=seed, device=device)
+        RunTask(plan=number, protocol=plan.protocol, seed=seed, device=device)
         for number, plan in enumerate(plans)
         for seed in range(plan.protocol.repeats)
     ]

@@ -14,7 +14,7 @@ from hpo.datasets import DataSet, Examples, datasets, fingerprint
 from hpo.errors import DataError, InputError
 from hpo.evaluation.cross_validation import fold_indices
 from hpo.protocol import Protocol
-from hpo.registry import foreign, unknown
+from hpo.registry import unknown, user_code
 from hpo.search.pruners import pruners
 from hpo.search.samplers import samplers
 from hpo.seeds import derive
@@ -144,7 +144,7 @@ def check_draws(protocol: Protocol, data: DataSet) -> Examples:
         InputError: drawing fails, the examples are malformed, or two draws with one seed differ.
     """
     what, seed = f"data set {protocol.dataset}", derive("search", protocol.seed)
-    with foreign(f"{what} cannot be drawn from"):
+    with user_code(f"{what} cannot be drawn from"):
         train = data.draw_train(protocol.train_size, seed)
         again = data.draw_train(protocol.train_size, seed)
         test = data.draw_test(protocol.test_size, derive("test run", 0))
@@ -213,7 +213,7 @@ def check_trains(protocol: Protocol, few: Examples, held_out: Examples, data: Da
         config = replace(TrainingConfig.of(protocol, params), batch_size=N_TRIED)
         check_outputs(config, split)
         what = f"{protocol.architecture} cannot be trained on {protocol.dataset} with {params}"
-        with suppress(DivergedError), foreign(what):  # a configuration may diverge
+        with suppress(DivergedError), user_code(what):  # a configuration may diverge
             error = Training(config, split, cpu, ("check",)).run_epoch()
             if error < 0:
                 raise InputError(
@@ -229,7 +229,7 @@ def check_outputs(config: TrainingConfig, split: Split) -> None:
         InputError: the network cannot be built, cannot read the data, or returns other outputs.
     """
     entry, model = config.architecture, config.try_build()
-    with foreign(f"{entry.name} cannot read its data with {config.params}"):
+    with user_code(f"{entry.name} cannot read its data with {config.params}"):
         outputs = outputs_of(model.train(), split.train.inputs)
     if entry.loss is not None:
         return

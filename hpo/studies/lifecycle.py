@@ -112,11 +112,11 @@ class Unreadable(NamedTuple):
     error: HpoError
 
 
-def every(db: Database) -> tuple[list[Study], list[Unreadable]]:
+def all_studies(db: Database) -> tuple[list[Study], list[Unreadable]]:
     """The readable and the unreadable studies of a database, each list from old to new."""
     readable: list[Study] = []
     unreadable: list[Unreadable] = []
-    for row in studies.every(db):
+    for row in studies.all_studies(db):
         try:
             readable.append(_study(row))
         except HpoError as error:

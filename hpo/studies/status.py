@@ -14,7 +14,7 @@ from hpo import events
 from hpo.errors import HpoError
 from hpo.search.boundary_check import CrowdedEdge, crowded_edges
 from hpo.statistics import Summary, mean, summarize
-from hpo.studies.lifecycle import Study, every, open_database, open_study
+from hpo.studies.lifecycle import Study, all_studies, open_database, open_study
 from storage import studies
 from storage.engine import Database
 from storage.errors import EmptyStorageError
@@ -295,7 +295,7 @@ def list_studies(storage: str | None = None) -> list[Status]:
     """
     try:
         with closing(open_database(storage)) as db:
-            readable, unreadable = every(db)
+            readable, unreadable = all_studies(db)
             for left_out in unreadable:
                 message = f"study {left_out.name} is left out: {left_out.error}"
                 events.warn("study_left_out", message)

@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from hpo.errors import HpoError, StoppedError
-from hpo.subprocesses.spawn import SIGNALS, SPAWN, handled, held_back, leave_with_parent
+from hpo.subprocesses.spawn import (
+    SIGNALS,
+    SPAWN,
+    leave_with_parent,
+    signal_handler,
+    signals_blocked,
+)
 from hpo.subprocesses.stop import Stop
 
 
@@ -36,11 +42,11 @@ def spread(work: Callable[[T], R], pieces: Sequence[T], n_processes: int) -> Ite
     """
     stop = Stop()
     with (
-        handled(lambda number, frame: stop.request(number), *SIGNALS),
+        signal_handler(lambda number, frame: stop.request(number), *SIGNALS),
         _executor(n_processes) as executor,
     ):
         try:
-            with held_back(*SIGNALS):  # only this process handles Ctrl-C of a terminal
+            with signals_blocked(*SIGNALS):  # only this process handles Ctrl-C of a terminal
                 piece_of = {executor.submit(work, piece): piece for piece in pieces}
             for future in _as_done(set(piece_of), stop):
                 yield piece_of[future], future.result()

@@ -19,7 +19,7 @@ Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
 @contextmanager
-def handled(handler: Handler, *signals: signal.Signals) -> Iterator[None]:
+def signal_handler(handler: Handler, *signals: signal.Signals) -> Iterator[None]:
     """A context in which `handler` handles the signals.
 
     The context changes nothing outside the main thread, where Python allows no signal handlers.
@@ -36,7 +36,7 @@ def handled(handler: Handler, *signals: signal.Signals) -> Iterator[None]:
 
 
 @contextmanager
-def held_back(*signals: signal.Signals) -> Iterator[None]:
+def signals_blocked(*signals: signal.Signals) -> Iterator[None]:
     """A context that blocks the signals; processes started in it block them permanently.
 
     A terminal sends Ctrl-C to the parent and to all children, but only the parent should react. A

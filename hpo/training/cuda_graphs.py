@@ -12,7 +12,7 @@ WARMUPS = 3
 """Number of runs before the recording, in which CUDA libraries select their algorithms."""
 
 
-class Recorded:
+class RecordedGraph:
     """A computation on tensors of fixed shapes, recorded as a CUDA graph.
 
     A graph always writes to the same memory: each call overwrites the results of the call before.

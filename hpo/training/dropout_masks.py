@@ -42,7 +42,7 @@ class Dropouts(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def noted(masks: list[Mask]) -> Dropouts:
+def recording_masks(masks: list[Mask]) -> Dropouts:
     """A context that appends the mask of each dropout to `masks` and drops nothing."""
 
     def drop(values: Tensor, rate: float) -> Tensor:
@@ -52,7 +52,7 @@ def noted(masks: list[Mask]) -> Dropouts:
     return Dropouts(drop)
 
 
-def replayed(masks: Sequence[Tensor]) -> Dropouts:
+def replaying_masks(masks: Sequence[Tensor]) -> Dropouts:
     """A context that multiplies the values of the i-th dropout by the i-th mask."""
     remaining = iter(masks)
     return Dropouts(lambda values, rate: values * next(remaining))

@@ -74,7 +74,7 @@ class Training:
         torch.manual_seed(derive(*seed, "initialization"))
         self.model = config.build().to(device)
         images_last(self.model)
-        fit, n_batches = config.optimization, len(starts(len(split.train), config.batch_size))
+        fit, n_batches = config.optimization, len(batch_starts(len(split.train), config.batch_size))
         self.loss = config.architecture.loss or make_loss(fit, split.train)
         self._optimizer = make_optimizer(self.model, fit)
         self._schedule = Schedule(self._optimizer, fit, epochs=config.epochs, n_batches=n_batches)
@@ -167,7 +167,7 @@ def outputs_in(precision: Precision, model: Callable[[Tensor], Any], inputs: Ten
     return Outputs._make(None if tensor is None else tensor.float() for tensor in outputs)
 
 
-def starts(n: int, size: int) -> list[int]:
+def batch_starts(n: int, size: int) -> list[int]:
     """The index of the first example of each batch, for n examples in batches of `size`.
 
     A last batch of one example is merged with the batch before it, because BatchNorm cannot
@@ -182,7 +182,7 @@ def starts(n: int, size: int) -> list[int]:
 def batches(n: int, size: int) -> Iterator[Tensor]:
     """The indices of n examples in random order, batch by batch."""
     order = torch.randperm(n)
-    begins = starts(n, size)
+    begins = batch_starts(n, size)
     for start, end in zip(begins, [*begins[1:], n], strict=True):
         yield order[start:end]
 

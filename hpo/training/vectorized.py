@@ -35,9 +35,9 @@ from torch.func import functional_call, vmap
 from hpo import events
 from hpo.datasets import Examples
 from hpo.errors import HpoError
-from hpo.training.cuda_graphs import Recorded
-from hpo.training.dropout_masks import Dropouts, Mask, noted, replayed
-from hpo.training.fit import EVALUATION_BATCH, Training, outputs_in, outputs_of, starts
+from hpo.training.cuda_graphs import RecordedGraph
+from hpo.training.dropout_masks import Dropouts, Mask, recording_masks, replaying_masks
+from hpo.training.fit import EVALUATION_BATCH, Training, batch_starts, outputs_in, outputs_of
 from hpo.training.optimization import Schedule, make_optimizer
 
 
@@ -98,7 +98,7 @@ class VectorizedTraining:
         self._buffers = _stacked([dict(model.named_buffers()) for model in models])
         self._trained = [weight for weight in self._weights.values() if weight.requires_grad]
         self._masks = {n: self._rehearse(n) for n in sorted(set(self._batch_sizes()))}
-        self._recorded: dict[int, Recorded] = {}
+        self._recorded: dict[int, RecordedGraph] = {}
         fit, epochs = self._first.config.optimization, self._first.config.epochs
         self._optimizer = make_optimizer(nn.ParameterList(self._trained), fit)
         n_batches = len(self._batch_sizes())
@@ -124,7 +124,7 @@ class VectorizedTraining:
 
     def _batch_sizes(self) -> list[int]:
         n = len(self._first.split.train)
-        begins = starts(n, self._first.config.batch_size)
+        begins = batch_starts(n, self._first.config.batch_size)
         return [end - begin for begin, end in zip(begins, [*begins[1:], n], strict=True)]
 
     def _train(self) -> Tensor:
@@ -176,7 +176,7 @@ class VectorizedTraining:
             return self._losses_and_gradients(*arguments)
         if n not in self._recorded:
             before = {name: buffer.clone() for name, buffer in self._buffers.items()}
-            self._recorded[n] = Recorded(self._losses_and_gradients, arguments)
+            self._recorded[n] = RecordedGraph(self._losses_and_gradients, arguments)
             for name, buffer in before.items():  # recording has run the computation a few times
                 self._buffers[name].copy_(buffer)
         return self._recorded[n](arguments)
@@ -186,7 +186,7 @@ class VectorizedTraining:
         fields, masks = arguments[:n_fields], arguments[n_fields:]
 
         def loss_of(weights: Tensors, buffers: Tensors, fields: Any, masks: Any) -> Tensor:
-            return self._loss(weights, buffers, fields, replayed(masks))
+            return self._loss(weights, buffers, fields, replaying_masks(masks))
 
         losses = vmap(loss_of)(self._weights, self._buffers, fields, masks)
         gradients = torch.autograd.grad(losses.sum(), self._trained, allow_unused=True)
@@ -217,11 +217,11 @@ class VectorizedTraining:
         fields = [field[:, :n] for field in _stacked_fields(train)]
         buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
         alone, masks = deepcopy(self._first.model).train(), list[Mask]()
-        with torch.no_grad(), noted(masks):
+        with torch.no_grad(), recording_masks(masks):
             outputs_in(self._first.config.precision, alone, fields[0][0])
 
         def loss_of(weights: Tensors, buffers: Tensors, fields: Any) -> Tensor:
-            return self._loss(weights, buffers, fields, noted([]))
+            return self._loss(weights, buffers, fields, recording_masks([]))
 
         self._first.model.train()
         try:

@@ -17,7 +17,7 @@ from hpo.machine import DEVICES, count_cores
 from hpo.registry import unknown
 from hpo.reports.study_progress import StudyProgress
 from hpo.studies import lifecycle
-from hpo.subprocesses.spawn import SIGNALS, Handler, handled
+from hpo.subprocesses.spawn import SIGNALS, Handler, signal_handler
 from hpo.subprocesses.stop import Stop
 from hpo.workers.limits import Limits
 from hpo.workers.supervisor import Assignment, Supervisor
@@ -81,7 +81,7 @@ def run_worker(
     with (
         events.attached(events.printer(log_format), worker=own_name),
         events.captured_warnings(),
-        handled(_request_stop(stop, second_kills=n_workers == 1), *SIGNALS),
+        signal_handler(_request_stop(stop, second_kills=n_workers == 1), *SIGNALS),
         closing(_open(lifecycle.storage_url(storage), study, limits, stop)) as db,
         _metrics_served(db, metrics_host, metrics_port),
         StudyProgress(db, study) if progress and log_format == "text" else nullcontext(),

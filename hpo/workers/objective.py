@@ -11,7 +11,7 @@ from hpo import machine
 from hpo.architectures import count_parameters
 from hpo.datasets import load_dataset
 from hpo.evaluation.cross_validation import CrossValidation
-from hpo.registry import foreign
+from hpo.registry import user_code
 from hpo.search.pruners import Curves, ForgivingPruning, Pruning, make_pruning
 from hpo.search.samplers import make_sampler
 from hpo.search.suggest import suggest
@@ -51,7 +51,7 @@ class Objective:
         protocol = study.protocol
         self._space = protocol.search_space
         self._distributions = self._space.distributions()
-        with foreign(f"data set {protocol.dataset} cannot be drawn from"):
+        with user_code(f"data set {protocol.dataset} cannot be drawn from"):
             data = load_dataset(protocol.dataset)
             examples = data.draw_train(protocol.train_size, derive("search", protocol.seed))
         self._folds = CrossValidation(

@@ -85,7 +85,7 @@ class LeastDoneStudies:
 
     def next(self) -> Study | None:
         """The unfinished study with the smallest share of finished trials."""
-        studies, unreadable = self._retry(partial(lifecycle.every, self._db))
+        studies, unreadable = self._retry(partial(lifecycle.all_studies, self._db))
         for study in unreadable:
             self._leave_out(study.key, study.name, study.error)
         open_studies = [

@@ -105,7 +105,7 @@ class _Studies(Collector):
         """Whether the database answers; work by study, kind and state; budgets by study."""
         up = GaugeMetricFamily("hpo_storage_up", "Whether the database answers.")
         try:
-            census, rows = studies.census(self._db), studies.every(self._db)
+            census, rows = studies.census(self._db), studies.all_studies(self._db)
         except StorageError:
             up.add_metric((), 0)
             yield up

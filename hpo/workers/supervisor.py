@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from hpo import events
 from hpo.errors import NOT_GIVEN_BACK, HpoError, StoppedError
-from hpo.subprocesses.spawn import SPAWN, held_back, leave_with_parent
+from hpo.subprocesses.spawn import SPAWN, leave_with_parent, signals_blocked
 from hpo.subprocesses.stop import Stop
 from hpo.workers.limits import Limits
 from search_spaces import RecipeError
@@ -159,7 +159,9 @@ class Supervisor:
         if limits.timeout_s is not None:  # it counts from the start of the command
             left_s = limits.timeout_s - (time.monotonic() - self._started)
             assignment = replace(assignment, limits=replace(limits, timeout_s=max(0.0, left_s)))
-        with held_back(signal.SIGINT):  # Ctrl-C in a terminal is for this process, not for workers
+        with signals_blocked(
+            signal.SIGINT
+        ):  # Ctrl-C in a terminal is for this process, not for workers
             self._running.append(WorkerProcess(index, assignment, n_deaths))
 
     def _pass_stop_on(self) -> None:

@@ -127,7 +127,7 @@ class TestUpgrade:
         assert rows(database_url) == before
         assert differences(database_url) == []
         db = Database(database_url)
-        assert not any(row.is_paused for row in studies.every(db))
+        assert not any(row.is_paused for row in studies.all_studies(db))
         play(db, begun, PLAN, "worker")
         assert audit.differences(db, begun, n_folds=N_FOLDS) == []
         db.close()

@@ -40,7 +40,7 @@ def worked_on(db: Database) -> int:
     """A study with a trial in each state, and test runs of the first one; gives its id."""
     study_id = new_study(db, 1)
     play(db, study_id, PLAN, "worker")
-    name = next(row.name for row in studies.every(db) if row.study_id == study_id)
+    name = next(row.name for row in studies.all_studies(db) if row.study_id == study_id)
     studies.extend(db, name, 5)
     pruned = Result(outcome="pruned", error=0.5, trainings=[training(f, [0.5]) for f in range(2)])
     for result in (pruned, Result(outcome="failed", failure="out of memory")):

@@ -63,7 +63,7 @@ def finish_trial(db: Database, study_id: int, error: float) -> None:
 
 
 def name_of(db: Database, study_id: int) -> str:
-    return next(row.name for row in studies.every(db) if row.study_id == study_id)
+    return next(row.name for row in studies.all_studies(db) if row.study_id == study_id)
 
 
 def test_many_workers_do_exactly_the_budget(db: Database) -> None:

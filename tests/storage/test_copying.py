@@ -63,7 +63,7 @@ def pair(
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """SQLite files to begin with: with tables alone, and with the study of `worked_on`."""
     folder, made = tmp_path_factory.mktemp("files"), {}
-    for name, fill in (("empty", studies.every), ("worked on", worked_on)):
+    for name, fill in (("empty", studies.all_studies), ("worked on", worked_on)):
         db = Database(f"sqlite:///{folder / name}.db", create=True)
         fill(db)
         with db.engine.connect() as connection:  # all of it goes into the one file

@@ -37,7 +37,7 @@ def usable(url: str) -> bool:
     """Whether a study can be entered and found."""
     db = Database(url)
     studies.add(db, "study", "{}", 1)
-    found = [row.name for row in studies.every(db)]
+    found = [row.name for row in studies.all_studies(db)]
     db.close()
     return found == ["study"]
 

@@ -27,7 +27,7 @@ PLAN = make_plan()
 
 
 def name_of(db: Database, study_id: int) -> str:
-    return next(row.name for row in studies.every(db) if row.study_id == study_id)
+    return next(row.name for row in studies.all_studies(db) if row.study_id == study_id)
 
 
 def test_a_study_is_found_as_it_was_entered(db: Database) -> None:
@@ -41,7 +41,7 @@ def test_a_study_is_found_as_it_was_entered(db: Database) -> None:
 
 def test_studies_are_listed_the_oldest_first(db: Database) -> None:
     entered = [new_study(db, 1) for _ in range(3)]
-    listed = [row.study_id for row in studies.every(db)]
+    listed = [row.study_id for row in studies.all_studies(db)]
     assert listed[-3:] == entered
     assert listed == sorted(listed)
 
@@ -69,7 +69,7 @@ def test_another_programs_study_is_left_alone(db: Database) -> None:
         studies.get(db, "foreign")
     with pytest.raises(StudyMissingError):
         studies.delete(db, "foreign")
-    assert foreign not in {row.study_id for row in studies.every(db)}
+    assert foreign not in {row.study_id for row in studies.all_studies(db)}
     assert db.optuna.get_study_directions(foreign) == [StudyDirection.MAXIMIZE]
 
 
@@ -129,7 +129,7 @@ def test_a_study_deleted_on_the_dashboard_is_gone(db: Database) -> None:
     for action in (studies.get, studies.delete):
         with pytest.raises(StudyMissingError):
             action(db, name)
-    assert study_id not in {row.study_id for row in studies.every(db)}
+    assert study_id not in {row.study_id for row in studies.all_studies(db)}
     anew = studies.add(db, name, "{}", 1)
     assert studies.work(db, anew) == []
     play(db, anew, PLAN, "worker")

@@ -47,7 +47,7 @@ def test_a_paused_study_gives_out_neither_new_work_nor_anothers(db: Database) ->
 
 
 def pause(db: Database, study_id: int, is_paused: bool = True) -> None:
-    name = next(row.name for row in studies.every(db) if row.study_id == study_id)
+    name = next(row.name for row in studies.all_studies(db) if row.study_id == study_id)
     studies.set_paused(db, name, is_paused)
 
 
@@ -74,7 +74,7 @@ def test_a_complete_study_is_complete_though_paused(sqlite_db: Database) -> None
     pause(sqlite_db, study_id)
     assert claim(sqlite_db, study_id, PLAN, "worker") is Idle.COMPLETE
     studies.extend(
-        sqlite_db, next(r.name for r in studies.every(sqlite_db) if r.study_id == study_id), 2
+        sqlite_db, next(r.name for r in studies.all_studies(sqlite_db) if r.study_id == study_id), 2
     )
     assert claim(sqlite_db, study_id, PLAN, "worker") is Idle.PAUSED
 
