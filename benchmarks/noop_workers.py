@@ -29,7 +29,9 @@ PATIENCE_S = 120.0
 
 # Processes are forked from one that has imported everything and opened nothing.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["benchmarks.noop_workers", "tests.support.databases", "psycopg", "pymysql"])
+FORKS.set_forkserver_preload(
+    ["benchmarks.noop_workers", "tests.support.databases", "psycopg", "pymysql"]
+)
 
 
 @dataclass(frozen=True)
