@@ -56,7 +56,9 @@ def test_a_second_signal_ends_a_worker_at_once(sqlite_case: Case, number: signal
         began = time.monotonic()
         for member in fleet.members:
             member.signal(number)
-        assert {member.end() for member in fleet.members} == {-number}
+        codes = {member.end() for member in fleet.members}
+        assert -number in codes
+        assert codes <= {-number, 128 + number}, "an epoch may have ended between the two"
         seconds = time.monotonic() - began
         assert seconds < pace_s / 3, "it waited for its epoch"
         fleet.start(size.n_workers)

@@ -12,7 +12,7 @@ from tests.support.tiny_studies import must
 
 @pytest.mark.short_on("sqlite")
 def test_a_failing_configuration_is_one_failed_trial(case: Case) -> None:
-    case.study.create(harm="fail", above=0.3, below=0.7, sampler="random")
+    case.study.create(harm="fail", above=0.3, below=0.7, sampler="random", lease=3600)
     with case.study.at_work() as fleet:
         fleet.let_finish()
         trials = case.study.trials()

@@ -71,21 +71,11 @@ def run_sampler(folder: Path, sampler: str) -> tuple[list[dict[str, Any]], list[
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the folders of the studies that tests share."""
-    return tmp_path_factory.mktemp("once")
-
-
-@pytest.fixture(scope="module")
-def searched(once: Path) -> Callable[[str], tuple[list[dict[str, Any]], list[Any]]]:
+def searched(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], tuple[list[dict[str, Any]], list[Any]]]:
     """Gives what a sampler's study has recorded, which is run once for all tests that ask."""
-
-    @functools.cache
-    def search(sampler: str) -> tuple[list[dict[str, Any]], list[Any]]:
-        (once / sampler).mkdir()
-        return run_sampler(once / sampler, sampler)
-
-    return search
+    return functools.cache(lambda sampler: run_sampler(tmp_path_factory.mktemp("once"), sampler))
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
@@ -122,15 +112,11 @@ def test_one_worker_repeats_a_search_bit_for_bit(
     ("sampler", "note"),
     [("tpe", "tpe:relative_params:0"), ("gp", "gp:relative_params:0"), ("cmaes", "cma:generation")],
 )
-def test_sampler_notes_reach_the_next_draws(
-    searched: Callable[[str], tuple[list[dict[str, Any]], list[Any]]],
-    once: Path,
-    sampler: str,
-    note: str,
-) -> None:
+def test_sampler_notes_reach_the_next_draws(tmp_path: Path, sampler: str, note: str) -> None:
     """Without them TPE and GP draw beside running trials, and CMA-ES never leaves generation 0."""
-    searched(sampler)
-    with closing(open_database(f"sqlite:///{once / sampler / 'hpo.db'}")) as db:
+    settings = {"sampler": sampler, "pruner": "none", "trials": 13, "epochs": 1, "repeats": 1}
+    run_study(tmp_path, RECIPE, **settings)
+    with closing(open_database(f"sqlite:///{tmp_path / 'hpo.db'}")) as db:
         trials = db.optuna.get_all_trials(studies.get(db, "siamese").study_id)
     assert note in trials[-1].system_attrs
 

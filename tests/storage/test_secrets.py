@@ -116,13 +116,13 @@ def test_no_command_line_of_a_worker_holds_it(told: Told) -> None:
 
 
 def test_nor_does_a_failure_hold_it(told: Told, folder: Path) -> None:
-    (folder / "raising.py").write_text(RAISING)
-    recipe = "{architecture: 'raising:build', parameters: {width: {type: int, low: 2, high: 4}}}"
-    write_recipe(folder, recipe, "raising.yaml")
-    create = ["study", "create", "--architecture", "raising:build", "--space", "raising.yaml"]
+    (folder / "luckless.py").write_text(RAISING)
+    recipe = "{architecture: 'luckless:build', parameters: {width: {type: int, low: 2, high: 4}}}"
+    write_recipe(folder, recipe, "luckless.yaml")
+    create = ["study", "create", "--architecture", "luckless:build", "--space", "luckless.yaml"]
     told.run(*create, "--trials", "1", *tiny_flags())
-    told.run("worker", "--study", "raising.build", "--processes", "1", code=1)
-    assert "out of luck" in told.run("study", "trials", "raising.build", "--json")
+    told.run("worker", "--study", "luckless.build", "--processes", "1", code=1)
+    assert "out of luck" in told.run("study", "trials", "luckless.build", "--json")
 
 
 def command_lines(parent: int) -> Iterator[tuple[int, str]]:
