@@ -170,8 +170,8 @@ def _check_names_are_free(engine: sa.Engine, name: str) -> None:
         columns = {column["name"] for column in inspector.get_columns(table.name)}
         if not columns >= set(table.columns.keys()):
             raise StorageError(
-                f"cannot use the database {name}: its table {table.name} is another program's; "
-                "give hpo a database of its own"
+                f"cannot use the database {name}: its table {table.name} belongs to another "
+                "program; use a separate database for hpo"
             )
 
 
@@ -182,7 +182,7 @@ def check_exists(tables: Tables, name: str) -> None:
         EmptyStorageError: the database does not have these tables.
     """
     if tables.version is None:
-        raise EmptyStorageError(f"no studies in {name} yet; hpo study create makes the first")
+        raise EmptyStorageError(f"no studies in {name} yet; create one with: hpo study create")
 
 
 def _upgrade_all(engine: sa.Engine) -> None:

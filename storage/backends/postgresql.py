@@ -19,7 +19,10 @@ from storage.backends.base import (
 
 
 ANSWER_TIMEOUT = "hpo_answer_timeout"
-"""SQLAlchemy's name of the plugin in `storage.backends.answer_timeout`, which imports psycopg."""
+"""The name under which SQLAlchemy loads `storage.backends.answer_timeout.AnswerTimeout`.
+
+The module is loaded by name because it imports psycopg, an optional dependency.
+"""
 
 plugins.register(ANSWER_TIMEOUT, "storage.backends.answer_timeout", "AnswerTimeout")
 
@@ -31,9 +34,9 @@ _LASTING_REFUSAL = re.compile(
     r'|role ".*" does not exist|role ".*" is not permitted to log in|database ".*" does not exist'
     r"|permission denied for database|no pg_hba\.conf entry for|pg_hba\.conf rejects connection"
 )
-"""Reasons that will be the same at the next try.
+"""Reasons of a refused login that another try would not change.
 
-A reason in another language than English does not match, so the login is tried again.
+Only English messages match. With messages in another language, the login is tried again.
 """
 
 _INTERRUPTED = "connection in transaction status"
@@ -76,7 +79,7 @@ class PostgreSQL(Backend):
             yield  # closing the connection frees the lock
 
     def is_lasting(self, refusal: BaseException) -> bool:
-        """Whether the server refused the login for a reason that will not pass."""
+        """Whether the server refused the login for a reason that another try would not change."""
         text = refusal.args[0] if refusal.args else None
         reasons = _REFUSED_LOGIN.findall(text) if isinstance(text, str) else []
         return bool(reasons) and all(map(_LASTING_REFUSAL.match, reasons))

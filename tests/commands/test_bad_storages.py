@@ -137,7 +137,7 @@ def test_a_database_of_another_program_holds_no_studies(statements: list[str]) -
         check_refused(f"{command} --storage sqlite:///other.db", MISSING, "no studies in .* yet")
 
 
-SAYS = {"tables of the same names": "its table studies is another program's; give hpo a database"}
+SAYS = {"tables of the same names": "table studies belongs to another program; use a separate"}
 
 
 @pytest.mark.parametrize("kind", OTHERS)
