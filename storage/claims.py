@@ -28,7 +28,10 @@ from storage.tables import GIVEN_BACK, IN_OPTUNA, NO_PART, AnyRow, clock, hpo_cl
 
 
 JUST_GIVEN_BACK = GIVEN_BACK + 1
-"""A time just after `GIVEN_BACK`. Work whose `expires_at` is earlier was given back."""
+"""A time after `GIVEN_BACK` and before the end of any lease.
+
+Work whose `expires_at` is earlier was given back.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

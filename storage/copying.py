@@ -29,7 +29,7 @@ BATCH = 2000
 """Maximum number of rows that one statement writes."""
 
 _NOTE_ON_TRIAL = "dashboard:of trial "
-"""The start of the key of a note of Optuna's dashboard on a trial, while it is copied.
+"""The start of the key of a dashboard note on a trial, while the note is copied.
 
 The trial's number follows. In a database the key has the trial's id instead.
 """

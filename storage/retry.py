@@ -28,7 +28,10 @@ LOGGED_AFTER_S = 1.0
 """Seconds of refusals before an outage is logged. A deadlock, for example, ends sooner."""
 
 LONGEST_SILENCE_S = 2.0
-"""Seconds between two answers above which a silence can count. Idle workers ask more often."""
+"""Maximum seconds between two answers that never count as a silence.
+
+Idle workers ask more often.
+"""
 
 _log = logging.getLogger("hpo.storage")
 _passing = (

@@ -43,7 +43,7 @@ Side = Literal["low", "high"]
 MIN_TRIALS = 10
 """Smallest number of finished trials. With fewer, nothing is reported.
 
-The rank test cannot reject chance with fewer trials.
+With fewer trials, the p-value of the rank test could not be small enough.
 """
 
 BEST_DIVISOR = 5

@@ -150,8 +150,8 @@ def extend_study(name: str, trials: int, storage: str | None = None) -> Study:
 def _extend(db: Database, study: Study, trials: int) -> Study:
     if not study.n_trials <= trials <= MAX_COUNT:
         raise InputError(
-            f"trials: the new total should be from {study.n_trials} (the present total) to "
-            f"{MAX_COUNT}, but it is {trials}"
+            f"trials: {trials} is not allowed; the new total should be from the present "
+            f"{study.n_trials} to {MAX_COUNT}"
         )
     from hpo.search.samplers import count_configurations
 

@@ -19,7 +19,7 @@ PROGRESS_S = 1.0
 T = TypeVar("T")
 
 Retry = Callable[[Callable[[], T]], T]
-"""Calls a function that uses the database, again and again while the database does not answer."""
+"""Calls a function that uses the database; repeats the call until the database answers."""
 
 
 class Reporter:

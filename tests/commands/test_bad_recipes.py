@@ -30,13 +30,13 @@ WRONG_PARAMETERS = {
     "droput: 0.1": "siamese.*'droput'.* dropout",
     "hue: 0.9": "siamese.*'hue'.* optimizer, learning_rate, ",
     "momentum: 1.0, optimizer: momentum": "momentum: .* 1.* 1.0",
-    "momentum: 0.9": "momentum .* optimizer is adam; .* momentum, nesterov",
+    "momentum: 0.9": "momentum .* optimizer is adam; .* use optimizer momentum or nesterov",
     "momentum: 0.9, optimizer: {type: categorical, choices: [sgd, adamw]}": (
-        "momentum .* optimizer is sgd or adamw; .* momentum, nesterov"
+        "momentum .* optimizer is sgd or adamw; .* use optimizer momentum or nesterov"
     ),
     "momentum: 0.9, optimizer: [sgd, momentum]": r"optimizer is \['sgd', 'momentum'\]",
     "decay: {type: float, low: 0.01, high: 0.1}": "decay .* schedule is none",
-    "decay: 0.1, schedule: cosine": "schedule is cosine; .* exponential, step, time_based",
+    "decay: 0.1, schedule: cosine": "schedule is cosine; .* use schedule exponential or step or time_based",
     "asymmetry_weight: 1.0": "siamese.*'asymmetry_weight'",
     "dropout: {type: flot, low: 0, high: 1}": "dropout: .*'flot'.* float",
     "dropout: {type: normal, low: 0, high: 1}": "allowed: float, int, categorical, channels",
@@ -101,7 +101,7 @@ WRONG_JSON = {
     '{"architecture": "siamese", "parameters": {"dropout": NaN}}': "NaN is not JSON",
     '{"architecture": "siamese", "parameters": {"dropout": -Infinity}}': "-Infinity is not JSON",
     '{"architecture": "siamese", "parameters": {"dropout": 1e999}}': "inf is not a finite number",
-    '{"architecture": "a", "architecture": "b", "parameters": {}}': "the key 'architecture' stands",
+    '{"architecture": "a", "architecture": "b", "parameters": {}}': "the key 'architecture' occurs twice",
     '{"parameters": {"a": 1, "a": 1}}': "the key 'a' occurs twice",
     '{"a": ' * 21 + "1" + "}" * 21: "nested more than 20 levels deep",
     "[" * 100_000: "not JSON",

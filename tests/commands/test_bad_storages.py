@@ -44,8 +44,8 @@ WRONG_STORAGES = {
     "sqlite:///hpo.db?mode=ro": "options.*SQLite",
     "mysql://u:s3cret@127.0.0.1:1": "names no database; .*mysql://",
     "mysql://": "names no database",
-    "mysql://u:s3cret@127.0.0.1:1/x?foo=s3cret": "option.* foo$",
-    "mysql://u:s3cret@127.0.0.1:1/x?charset=klingon": "charset.* klingon$",
+    "mysql://u:s3cret@127.0.0.1:1/x?foo=s3cret": "option.* foo; leave it out$",
+    "mysql://u:s3cret@127.0.0.1:1/x?charset=klingon": "charset.* klingon; use utf8mb4$",
 }
 
 

@@ -250,7 +250,7 @@ class TestByModule:
         ("name", "says"),
         [
             ("nets:ALONE --dataset digits", "there is no recipe for nets:ALONE; give one with"),
-            ("nets:ALONE", "dataset: nets:ALONE has no data set of its own; name one with"),
+            ("nets:ALONE", "dataset: nets:ALONE has no default data set; name one with"),
             ("nets:LOST --dataset digits", "nowhere.yaml: cannot be read: No such file"),
         ],
     )
