@@ -129,7 +129,7 @@ def _load(path: Path) -> Written:
         written = checks.entry(written, "recipe", checks.mapping)
     checks.only_keys(written, ("architecture", "architectures", *SECTIONS))
     if ("architecture" in written) == ("architectures" in written):
-        raise RecipeError("either architecture (one name) or architectures (a map) has to be there")
+        raise RecipeError("write either architecture (one name) or architectures (a map)")
     return written
 
 

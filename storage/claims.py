@@ -1,11 +1,11 @@
 """How workers share a study: each worker claims one piece of the work that is still missing.
 
-A piece of work is a trial, or a test run of the chosen trial. It is missing while it has neither an
-outcome nor a running lease. There is no queue that could lose work. When the lease of a killed
-worker runs out, the worker's work is missing again, and the next worker that claims takes it over.
+A piece of work is a trial, or a test run of the chosen trial. Work is missing while it has neither
+an outcome nor a running lease. There is no queue that could lose work. When the lease of a killed
+worker runs out, the worker's work is missing again. The next worker that claims takes it over.
 
-A claim is one transaction under a lock on the study's row. Exactly the study's number of
-trials is therefore started, whatever the number of workers.
+A claim is one transaction under a lock on the study's row. Exactly the study's
+number of trials is therefore started, whatever the number of workers.
 
 No deadlocks: a transaction locks hpo's row of the study before Optuna's row of the study, and the
 row of a claim before Optuna's row of the trial. A worker that takes work over skips claims whose

@@ -323,7 +323,7 @@ def _delete_leftovers(connection: Connection, study_id: int, name: str) -> None:
 def locked(connection: Connection, db: Database, name: str) -> AnyRow:
     """The study's row, locked until the transaction ends.
 
-    The lock is the one that `storage.claims` takes. It is no stronger, because a worker that
+    `storage.claims` takes the same lock. The lock is not stronger, because a worker that
     records a result holds the claim's row and needs a shared lock on the study's key.
 
     Raises:

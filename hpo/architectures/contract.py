@@ -48,7 +48,7 @@ class Traits(NamedTuple):
 class Architecture:
     """A kind of network; `build(**hyperparameters)` returns a new network.
 
-    Only `build` is required. It is called with the hyperparameters of one configuration as
+    Only `build` is required. hpo calls `build` with the hyperparameters of one configuration as
     keyword arguments, so that each parameter needs a name and a default. The shape of the inputs
     is not passed. torch's global generator is seeded before the call. The network takes
     standardized inputs [N, ...] and returns `Outputs` or a plain tensor.

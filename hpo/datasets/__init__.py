@@ -73,7 +73,7 @@ Built-in data sets that are not listed need no download.
 
 @cache
 def load_dataset(name: str) -> DataSet:
-    """The data set of that name. It is created once per process and cached.
+    """The data set of that name. The data set is created once per process and cached.
 
     Raises:
         InputError: no data set has that name, or the object of that name is not a data set.

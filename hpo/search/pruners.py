@@ -146,5 +146,5 @@ pruners.add("none", lambda protocol, epochs: LockstepPruning(NopPruner(), ()))
 
 
 def make_pruning(protocol: Protocol, epochs: int) -> Pruning:
-    """The study's pruner for a trial of so many epochs."""
+    """The study's pruner for trials of `epochs` epochs per fold."""
     return pruners.get(protocol.pruner)(protocol, epochs)

@@ -1,6 +1,6 @@
 """The status of a study: its state, its best configuration, its workers.
 
-The state is never stored. It is derived from the recorded trials and test runs.
+The state is never stored. The state is derived from the recorded trials and test runs.
 """
 
 import math

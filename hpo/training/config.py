@@ -118,7 +118,7 @@ class TrainingConfig:
         return Optimization.make(**self._params_among(optimization.defaults()))
 
     def augment(self, train: Examples) -> Examples:
-        """The training examples of one epoch: `train`, augmented if the architecture does so.
+        """The training examples of one epoch: `train`, augmented if the architecture has `augment`.
 
         Raises:
             InputError: a setting of the augmentation is out of its range, or the augmentation

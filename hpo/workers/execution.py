@@ -171,7 +171,7 @@ class Executor:
         return [make_result("complete", [training], reporter) for training, reporter in pairs]
 
     def release_all(self, claims: Sequence[Claim]) -> bool:
-        """Give back every claim; False if the database did not answer for one of them."""
+        """Give back every claim; False if the database did not answer for some claim."""
         are_given_back = [self.release(claim) for claim in claims]
         return all(are_given_back)
 

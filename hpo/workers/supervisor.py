@@ -223,7 +223,7 @@ def _conclude(workers: list[WorkerProcess], logged: set[str]) -> None:
 
 
 class WorkersFailedError(HpoError):
-    """Every worker process failed; has the exit code and the message of one of them."""
+    """Every worker process failed. The error has the exit code and the message of one process."""
 
     def __init__(self, exit_code: int, message: str) -> None:
         super().__init__(message)

@@ -27,7 +27,7 @@ The module is loaded by name because it imports psycopg, an optional dependency.
 plugins.register(ANSWER_TIMEOUT, "storage.backends.answer_timeout", "AnswerTimeout")
 
 _REFUSED_LOGIN = re.compile("(?:FATAL: +|fe_sendauth: )(.*)")
-"""The reason of a refused login. psycopg gives no code, only a line of text for each try."""
+"""The reason of a refused login. psycopg has no error code, only a line of text per try."""
 
 _LASTING_REFUSAL = re.compile(
     "password authentication failed for user|no password supplied|Peer authentication failed"

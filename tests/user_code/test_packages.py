@@ -217,7 +217,7 @@ class TestInstalled:
         assert last == ["point-net", "pointnets 1.2", 26]
         says = [
             "warning: broken 0.3: architecture absent .not_there:build.: .* not_there is not insta",
-            "warning: .* and .* 0.3: architecture both is offered twice: .* of second 0.3",
+            "warning: .* and .* 0.3: architecture both is offered twice; .* of second 0.3",
             "warning: loud 0.3: architecture half .loud.: name it as package.module:attribute",
             "hello",  # what a module prints does not get into the JSON
             "warning: loud 0.3: the factory of needy needs width: ",
