@@ -69,7 +69,7 @@ def main() -> None:
 def flush_stderr() -> None:
     """Flush stderr; discard its text if nobody reads it.
 
-    Otherwise Python would flush at exit, fail, and replace the exit code by its own.
+    Otherwise Python's own flush at exit would fail and change the exit code.
     """
     try:
         sys.stderr.flush()

@@ -74,7 +74,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class JsonHandler(logging.StreamHandler[TextIO]):
-    """Prints every event on stderr, one JSON object a line."""
+    """Prints every event on stderr, one JSON object per line."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
@@ -195,9 +195,9 @@ def captured_warnings() -> Iterator[None]:
 
 @contextmanager
 def final_error_logged(log_format: str) -> Iterator[None]:
-    """With the format `json`, print an error that ends the command as its last event.
+    """With the format `json`, print an error that ends the command as the last event.
 
-    With the format `text`, the error passes through.
+    With the format `text`, the error is raised unchanged.
 
     Raises:
         SystemExit: with the error's exit code, after the event was printed.

@@ -34,18 +34,18 @@ DEFAULT_BATCH_SIZE = 100
 """Examples per batch if neither the user nor the recipe sets them."""
 
 MAX_REASON_LENGTH = 200
-"""Characters of the reason in an error about an unreadable protocol; a longer reason is cut."""
+"""Maximum characters of the reason in an error about an unreadable protocol; the rest is cut."""
 
 VERSION: Literal[4] = 4
-"""The version of new protocols. What earlier versions lacked:
+"""The version of new protocols. Each version added settings:
 
-- 1: all training hyperparameters except learning rate, weight decay and auxiliary weight
-- 1 and 2: the precision, and pruners that train the folds one after another
-- 1 to 3: the centre of the search space as one of the first trials
+- 2: training hyperparameters besides learning rate, weight decay and auxiliary weight
+- 3: the precision, and pruners that train the folds one after another
+- 4: the centre of the search space as one of the first trials
 """
 
 Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-"""A name without control characters: printing them would change the user's terminal."""
+"""A name of 1 to 500 characters. Control characters are refused: they could change a terminal."""
 
 
 class Protocol(BaseModel):

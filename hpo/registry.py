@@ -59,8 +59,7 @@ class Registry(Generic[T]):
         """
         if name not in self._entries:
             raise InputError(
-                f"{self.kind} {name!r} is not hpo's own, and no other code may run here "
-                "(--no-foreign-code)"
+                f"{self.kind} {name!r} is not part of hpo; --no-foreign-code allows no other code"
             )
 
     def __iter__(self) -> Iterator[str]:
@@ -81,7 +80,10 @@ class OpenRegistry(Registry[T]):
         self._adopted: dict[str, T] = {}
 
     def get(self, name: str) -> T:
-        """The entry named `name`: of hpo, else of a package, else the object `module:attribute`.
+        """The entry named `name`.
+
+        The entry is part of hpo, or an installed package offers it. A name of the form
+        `module:attribute` is imported.
 
         Raises:
             InputError: no entry has that name, two packages offer the name, the code cannot be
@@ -113,9 +115,7 @@ class OpenRegistry(Registry[T]):
             raise InputError(unknown(self.kind, name, [*self, *offers]))
         if len(offers[name]) > 1:
             choices = " or ".join(f"{point.value} of {origin(point)}" for point in offers[name])
-            raise InputError(
-                f"{self.kind} {name} is offered twice: say which one you mean, {choices}"
-            )
+            raise InputError(f"{self.kind} {name} is offered twice; name one directly: {choices}")
         (point,) = offers[name]
         value = re.sub(r"\s|\[.*", "", point.value)  # drops extras, as in "a:b [extra]"
         return _attribute(f"{self.kind} {name} ({value})", value)
@@ -130,11 +130,12 @@ def origin(point: EntryPoint) -> str:
 def user_code(failure: str) -> Iterator[None]:
     """Run code of the user or of another package: turn its exceptions into an `InputError`.
 
-    The message begins with `failure`, for example "data set x cannot be made". An `HpoError` passes
-    through. The block's output on stdout goes to stderr, because hpo's stdout holds only data.
+    The message begins with `failure`, for example "data set x cannot be made". An `HpoError` is
+    raised unchanged. The block's output on stdout goes to stderr, because hpo's stdout holds only
+    data.
 
     Raises:
-        InputError: the block raised an exception that is no `HpoError`.
+        InputError: the block raised an exception that is not an `HpoError`.
     """
     try:
         with redirect_stdout(sys.stderr):

@@ -1,7 +1,7 @@
 """Seeds of random draws.
 
-A seed depends on the purpose of the draw. It never depends on the process that draws, or on the
-order of the draws.
+A seed depends on the purpose of the draw. The seed never depends on the process that draws, or on
+the order of the draws.
 """
 
 import hashlib

@@ -60,12 +60,12 @@ class StudySettings(TypedDict, total=False):
         str | None,
         Setting(
             "Data set: mnist, digits, disk or package.module:factory.",
-            otherwise="the architecture's own",
+            otherwise="the architecture's data set",
         ),
     ]
     space: Annotated[
         Path | str | None,
-        Setting("Recipe file with the search space.", otherwise="the architecture's own recipe"),
+        Setting("Recipe file with the search space.", otherwise="the architecture's recipe"),
     ]
     trials: Annotated[
         Trials | None,
@@ -81,7 +81,8 @@ class StudySettings(TypedDict, total=False):
         Setting("Examples per batch.", otherwise="the recipe's, else 100"),
     ]
     precision: Annotated[
-        Precision, Setting("Precision of the training pass: float32 or bfloat16.", "float32")
+        Precision,
+        Setting("Number format of the forward pass in training: float32 or bfloat16.", "float32"),
     ]
     repeats: Annotated[Repeats, Setting("Test runs of the best trial, each with its own seed.", 15)]
     max_attempts: Annotated[
@@ -97,7 +98,10 @@ class StudySettings(TypedDict, total=False):
     sampler: Annotated[str, Setting("Sampler: tpe, random, grid, gp or cmaes.", "tpe")]
     pruner: Annotated[str, Setting("Pruner: forgiving, hyperband, median or none.", "forgiving")]
     centre: Annotated[
-        bool, Setting("Try the centre of the search space after the known configurations.", True)
+        bool,
+        Setting(
+            "Try the centre of the search space after the recipe's known configurations.", True
+        ),
     ]
     seed: Annotated[Seed, Setting("Seed of all random draws.", 0)]
     lease_s: Annotated[

@@ -1,7 +1,7 @@
 """Checks of single values of a recipe file.
 
-A check returns the valid value. It raises a RecipeError that says what is allowed if the value is
-invalid.
+A check returns a valid value. For an invalid value, the check raises a RecipeError that says what
+is allowed.
 """
 
 import difflib
@@ -20,7 +20,10 @@ Written = Mapping[object, object]
 T = TypeVar("T")
 
 MAX_WHOLE = 2**53
-"""Largest integer of a recipe. Databases store a parameter as a double, which is exact up to it."""
+"""Largest integer in a recipe; a larger one is an error.
+
+Databases store a parameter as a double, which is exact for integers up to this size.
+"""
 EXPONENT = re.compile(r"([-+]?\d+)(\.\d*)?[eE]([-+]?)(\d+)")
 
 
@@ -111,14 +114,14 @@ def fraction(value: object) -> float:
 def flag(value: object) -> bool:
     """Check that `value` is true or false."""
     if not isinstance(value, bool):
-        raise RecipeError(f"{shown(value)} is neither true nor false")
+        raise RecipeError(f"{shown(value)} is neither true nor false; write true or false")
     return value
 
 
 def text(value: object) -> str:
     """Check that `value` is a non-empty string of one line."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise RecipeError(f"{shown(value)} is not a line of text")
+        raise RecipeError(f"{shown(value)} is not a line of text; write a string of one line")
     return value
 
 
@@ -148,7 +151,7 @@ def sequence(value: object) -> list[object]:
         if not isinstance(entry, Scalar):
             continue  # the function that reads the entry rejects it
         if entry in seen:
-            raise RecipeError(f"{shown(entry)} stands twice in the list")
+            raise RecipeError(f"{shown(entry)} occurs twice in the list; remove one")
         seen.add(entry)
     return list(value)
 

@@ -61,7 +61,7 @@ def fixed(written: object) -> Fixed:
         RecipeError: the value is null, an empty list, or of another type.
     """
     if written is None:
-        raise RecipeError("null is no value; allowed: a value, or a map with a type")
+        raise RecipeError("null is not a value; allowed: a value, or a map with a type")
     if not isinstance(written, (list, tuple)):
         return Fixed(checks.scalar(written))
     if not written:
@@ -72,7 +72,7 @@ def fixed(written: object) -> Fixed:
 def _float(written: Written) -> FloatRange:
     low, high, log, step = _range(written, lambda value: float(checks.number(value)))
     if high - low > sys.float_info.max:
-        raise RecipeError(f"low {low} to high {high} is too wide a range")
+        raise RecipeError(f"low {low} to high {high} is too wide; choose a narrower range")
     if step is None:
         return FloatRange(low, high, log)
     if (high - low) / step > MAX_STEPS:
@@ -94,13 +94,13 @@ def _range(
     step = checks.optional(written, "step", read)
     log = checks.optional(written, "log", checks.flag) or False
     if low > high:
-        raise RecipeError(f"low {low} is above high {high}")
+        raise RecipeError(f"low {low} is above high {high}; exchange the two")
     if step is not None and step <= 0:
         raise RecipeError(f"step {step} is not above 0")
     if log and step is not None:
         raise RecipeError("log and step cannot be combined; leave one out")
     if log and low <= 0:
-        raise RecipeError(f"low {low} is not above 0, as log: true needs it")
+        raise RecipeError(f"low {low} is not above 0; with log: true, low must be above 0")
     return low, high, log, step
 
 

@@ -46,7 +46,7 @@ class Kind(ABC):
         """Convert a value from Optuna's form to the recipe's.
 
         Raises:
-            RecipeError: the value has the wrong type, or is no choice of the parameter.
+            RecipeError: the value has the wrong type, or is not a choice of the parameter.
         """
 
     def canonical(self, values: Values) -> Values:
@@ -82,7 +82,9 @@ class Fixed(Kind):
 
     def encode(self, value: object) -> Values:
         if not same(value, self.value):
-            raise RecipeError(f"{shown(value)} is not its fixed value {shown(self.to_json())}")
+            raise RecipeError(
+                f"{shown(value)} is not allowed; the parameter is fixed at {shown(self.to_json())}"
+            )
         return ()
 
     def decode(self, values: Values) -> Any:
@@ -204,7 +206,7 @@ class Choice(Kind):
         for choice in self.choices:
             if same(value, choice):
                 return (choice,)
-        raise RecipeError(f"{shown(value)} is not among its values: {listed(self.choices)}")
+        raise RecipeError(f"{shown(value)} is not a choice; allowed: {listed(self.choices)}")
 
     def decode(self, values: Values) -> Any:
         return self.encode(values[0])[0]

@@ -95,13 +95,13 @@ def architectures(path: Path) -> tuple[str, ...]:
 
 
 def bundled_files() -> tuple[Path, ...]:
-    """The recipe files of this package."""
+    """The paths of the recipe files that hpo brings along."""
     return tuple(sorted(FOLDER.glob("*.yaml")))
 
 
 @cache
 def bundled(architecture: str) -> Recipe | None:
-    """This package's recipe of an architecture; None if it has none."""
+    """The recipe that hpo brings along for an architecture; None if hpo has none."""
     path = _bundled_paths().get(architecture)
     return None if path is None else read(path, architecture)
 
@@ -129,7 +129,7 @@ def _load(path: Path) -> Written:
         written = checks.entry(written, "recipe", checks.mapping)
     checks.only_keys(written, ("architecture", "architectures", *SECTIONS))
     if ("architecture" in written) == ("architectures" in written):
-        raise RecipeError("either architecture (one name) or architectures (a map) has to be there")
+        raise RecipeError("write either architecture (one name) or architectures (a map)")
     return written
 
 
@@ -178,7 +178,7 @@ def _merged(file: Written, member: object) -> Written:
 
 
 def _without_removed(known: object, changes: Written) -> object:
-    """The common known configurations without the parameters that a member removes."""
+    """A family's known configurations without the parameters that `changes` sets to null."""
     removed = _removed(changes)
     if not isinstance(known, list):
         return known
@@ -206,7 +206,7 @@ def _recipe(architecture: str, written: Written) -> Recipe:
     training = checks.optional(written, "training", _training) or {}
     if duplicates := [name for name in training if name in space.names]:
         raise RecipeError(
-            f"{duplicates[0]}: stands under training and under parameters; leave one out"
+            f"{duplicates[0]}: is under training and under parameters; remove one of the two"
         )
     return Recipe(
         architecture=architecture,

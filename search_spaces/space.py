@@ -76,7 +76,7 @@ class SearchSpace:
                     return kind.high
                 case Choice(choices):
                     return max(checks.number(choice) for choice in choices)
-            raise RecipeError("is no number")
+            raise RecipeError("is not a number")
 
     def distributions(self) -> "dict[str, BaseDistribution]":
         """Optuna's distributions by the names that Optuna stores; fixed parameters have none."""
@@ -190,13 +190,13 @@ def identifier(name: object) -> str:
     """Check that `name` can be a parameter's name, which becomes a keyword argument.
 
     Raises:
-        RecipeError: `name` is no identifier, is longer than 100 characters, or is a Python keyword.
+        RecipeError: `name` is not an identifier of at most 100 characters, or is a Python keyword.
     """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", name):
         allowed = "letters, digits and _, no digit first, at most 100"
         raise RecipeError(f"{checks.shown(name)} is not a parameter's name; allowed: {allowed}")
     if keyword.iskeyword(name):
-        raise RecipeError(f"{name}: is a keyword of Python; choose another name")
+        raise RecipeError(f"{name} is a keyword of Python; choose another name")
     return name
 
 

@@ -65,7 +65,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) < len(pairs):
         counts = Counter(key for key, _ in pairs)
         duplicate = next(key for key, n in counts.items() if n > 1)
-        raise RecipeError(f"the key {shown(duplicate)} stands twice")
+        raise RecipeError(f"the key {shown(duplicate)} occurs twice; remove one")
     return result
 
 
@@ -125,7 +125,7 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node)
             if key in seen:
-                problem = f"the key {shown(key)} stands twice"
+                problem = f"the key {shown(key)} occurs twice; remove one"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             seen.add(key)
 

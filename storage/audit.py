@@ -1,7 +1,7 @@
 """Checking that Optuna's tables and hpo's say the same about a study.
 
 A worker writes to both sets of tables in one commit. So they differ only if another program wrote
-to them, or if the database lost data. All rows are read as they stood at one moment, so that
+to them, or if the database lost data. All rows are read as they were at one moment, so that
 workers that work meanwhile cause no findings.
 """
 
@@ -30,7 +30,7 @@ STATES = {
 
 @dataclass(frozen=True, kw_only=True)
 class _StudyRows:
-    """The rows of one study in both sets of tables; `trainings` by the id of their claim."""
+    """The rows of one study in Optuna's and hpo's tables; `trainings` by the id of the claim."""
 
     study: AnyRow
     optuna_trials: list[AnyRow]
@@ -64,7 +64,7 @@ def differences(db: Database, study_id: int, *, n_folds: int) -> list[str]:
 
 @contextlib.contextmanager
 def _snapshot(db: Database) -> Iterator[sa.Connection]:
-    """A connection that sees the database as it stands at its first query."""
+    """A connection that sees the database as it is at the first query."""
     with db.reading() as connection:
         db.backend.begin_snapshot(connection)
         yield connection
@@ -103,7 +103,7 @@ def _wrong_numbers(rows: _StudyRows) -> Iterator[str]:
     """Each trial number that was given out must be once in both sets of tables, others never."""
     n_started, n_trials = rows.study.n_started, rows.study.n_trials
     if n_started > n_trials:
-        yield f"{n_started} trials were started of a budget of {n_trials}"
+        yield f"{n_started} trials were started, but the study should have {n_trials}"
     counts = {
         "Optuna's": Counter(trial.number for trial in rows.optuna_trials),
         "hpo's": Counter(work.trial for work in rows.trials),

@@ -1,12 +1,11 @@
 """How workers share a study: each worker claims one piece of the work that is still missing.
 
-A piece of work is a trial, or a test run of the chosen trial. It is missing while it has neither an
-outcome nor a lease that still runs. No queue holds the work, so none can lose it. The work of a
-killed worker is missing again when its lease runs out, and the next worker that claims takes it
-over.
+A piece of work is a trial, or a test run of the chosen trial. Work is missing while it has neither
+an outcome nor a running lease. There is no queue that could lose work. When the lease of a killed
+worker runs out, the worker's work is missing again. The next worker that claims takes it over.
 
-A claim is one transaction under a lock on the study's row. So the number of trials is exactly the
-budget, whatever the number of workers.
+A claim is one transaction under a lock on the study's row. Exactly the study's
+number of trials is therefore started, whatever the number of workers.
 
 No deadlocks: a transaction locks hpo's row of the study before Optuna's row of the study, and the
 row of a claim before Optuna's row of the trial. A worker that takes work over skips claims whose
@@ -29,7 +28,10 @@ from storage.tables import GIVEN_BACK, IN_OPTUNA, NO_PART, AnyRow, clock, hpo_cl
 
 
 JUST_GIVEN_BACK = GIVEN_BACK + 1
-"""A time between `GIVEN_BACK` and the end of any lease: work that expires before was given back."""
+"""A time after `GIVEN_BACK` and before the end of any lease.
+
+Work whose `expires_at` is earlier was given back.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +54,13 @@ class Idle(enum.Enum):
     """Why a worker gets no claim."""
 
     WAIT = "wait"
-    """Other workers hold all the work that is left."""
+    """Other workers hold all remaining work; the worker should ask again."""
 
     PAUSED = "paused"
-    """The study is paused."""
+    """The study is paused; no work is handed out until it is resumed."""
 
     COMPLETE = "complete"
-    """No work is left: the study is complete, or none of its trials is."""
+    """No work is left: the study is complete, or all its trials ended without a result."""
 
 
 def claim(
@@ -106,7 +108,7 @@ class _LockedStudy:
     now: float
 
     def claim_next(self) -> Claim | Idle:
-        """Claim work of a dead worker, else a trial of the budget, else a test run.
+        """Claim the work of a dead worker, else a new trial, else a test run.
 
         When every trial has an outcome, the best trial is chosen and the choice is written.
         """
@@ -146,7 +148,7 @@ class _LockedStudy:
         return None
 
     def start_trial(self) -> Claim | None:
-        """Claim a new trial, planned trials first; None if the budget is used up."""
+        """Claim a new trial, planned trials first; None if all trials were started."""
         n_started = self.study.n_started
         if n_started >= self.study.n_trials:
             return None

@@ -1,8 +1,8 @@
 """Copying a study to another database in one transaction.
 
-Every database has ids of its own. So a copied row refers to a trial by the trial's number, and to a
-piece of work by its kind, trial and part. Without ids the rows of a study are equal in every
-database, and before the commit the rows of the copy are compared with those of the source.
+The ids of rows differ between databases. A copied row therefore refers to a trial by the trial's
+number, and to a piece of work by its kind, trial and part. Without ids the rows of a study are
+equal in every database. Before the commit, the rows of the copy and of the source are compared.
 """
 
 import re
@@ -26,10 +26,13 @@ Ids: TypeAlias = dict[tuple[Any, ...], int]
 """The ids of rows in one database, by the key that the rows have in every database."""
 
 BATCH = 2000
-"""Rows that are written with one statement."""
+"""Maximum number of rows that one statement writes."""
 
 _NOTE_ON_TRIAL = "dashboard:of trial "
-"""The start of the key of a note on a trial, before the trial's number."""
+"""The start of the key of a dashboard note on a trial, while the note is copied.
+
+The trial's number follows. In a database the key has the trial's id instead.
+"""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def put(
 
     Raises:
         StudyExistsError: the target has a study of this name.
-        CopyError: the rows read back differ from the rows written; nothing was kept.
+        CopyError: the rows read back differ from the rows written; the copy was discarded.
     """
     fitted = _fit(contents, name, db.backend)
     directions = [row["direction"] for row in fitted.rows[_DIRECTIONS]]
@@ -147,7 +150,7 @@ def put(
             if written.rows[study_table] != rows:
                 raise CopyError(
                     f"the copy in {db.name} differs from its source in the table "
-                    f"{study_table.table.name}; nothing was kept"
+                    f"{study_table.table.name}; the copy was discarded"
                 )
 
 
@@ -196,7 +199,7 @@ def _with_id(key: str, ids: Ids) -> str:
 
 
 def _fit(contents: Contents, name: str, backend: Backend) -> Contents:
-    """The rows as a database of this kind will give them back."""
+    """The rows as the database of the copy will return them when they are read again."""
     fitted = {
         study_table: [dict(row) for row in rows] for study_table, rows in contents.rows.items()
     }
@@ -234,7 +237,7 @@ def _write(
 def _with_ids(
     study_table: _StudyTable, rows: Rows, ids: dict[str, Ids]
 ) -> Iterator[dict[str, Any]]:
-    """The rows with the ids of the target."""
+    """The rows of one table, with the ids of the database to which they are copied."""
     key, columns = [c.name for c in study_table.key], [c.name for c in study_table.columns]
     owners = ids[study_table.owner_id]
     for row in rows:

@@ -108,7 +108,7 @@ class Database(UncheckedDatabase):
     def __init__(self, url: str, *, create: bool = False, outages: Outages | None = None) -> None:
         """Open the database at `url`; with `create` make the tables if they are missing.
 
-        `outages` are those met in earlier attempts to open the database.
+        `outages` holds the outages of earlier attempts to open the database.
 
         Raises:
             StorageURLError: the URL cannot be read, or hpo does not know this kind of database.
@@ -151,7 +151,7 @@ class Database(UncheckedDatabase):
         self._created_at: dict[int, float] = {}
 
     def note_study(self, study_id: int, created_at: float) -> None:
-        """Note a study that was read; empty Optuna's cache if the id was another study's."""
+        """Record a study that was read; empty Optuna's cache if another study had its id."""
         if self._created_at.get(study_id, created_at) != created_at:
             self.clear_cache()
         self._created_at[study_id] = created_at
@@ -186,8 +186,8 @@ class Database(UncheckedDatabase):
         `wait(seconds)` waits between two calls. An error that it raises ends the waiting.
 
         Raises:
-            UnreachableError: the error will not pass, or the database was still away after
-                `timeout_s`.
+            UnreachableError: the error is lasting, or the database still did not answer
+                after `timeout_s`.
         """
 
         def translated_action() -> T:

@@ -71,7 +71,10 @@ def _server(db: UncheckedDatabase) -> str:
 
 
 def _refusal(db: UncheckedDatabase) -> str | None:
-    """Why the database cannot be written to, by trying an update that matches no row."""
+    """The reason why the database refuses writes; None if it accepts them.
+
+    The test is an update that matches no row.
+    """
     no_change = sa.update(hpo_studies).where(sa.false()).values(n_started=hpo_studies.c.n_started)
     try:
         with db.reading() as connection:
@@ -82,7 +85,10 @@ def _refusal(db: UncheckedDatabase) -> str | None:
 
 
 def damage(db: UncheckedDatabase) -> list[str] | None:
-    """The damage that the database finds in its file, a line each; None if it cannot check."""
+    """The damage that the database finds in its file, one text per problem.
+
+    None if this kind of database cannot check its file.
+    """
     try:
         with db.reading() as connection:
             return db.backend.damage(connection)

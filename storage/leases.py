@@ -2,8 +2,8 @@
 
 Every write begins with a fence: an update of the claim's row that matches only while the row has
 the worker's token and is live. The token decides, not the clock. A worker whose lease has run out
-keeps its work until another worker takes the work over, so an outage that all workers see costs
-nothing.
+keeps the work until another worker takes the work over. In an outage for all workers, no worker
+therefore loses its work.
 """
 
 import contextlib

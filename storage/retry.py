@@ -25,10 +25,13 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 """Seconds before the first repetition, and the limit up to which the pauses double."""
 
 LOGGED_AFTER_S = 1.0
-"""Seconds of refusals before an outage is logged. A deadlock, for example, passes sooner."""
+"""Seconds of refusals before an outage is logged. A deadlock, for example, ends sooner."""
 
 LONGEST_SILENCE_S = 2.0
-"""Seconds between two answers that do not count as a silence: idle workers ask more often."""
+"""Maximum seconds between two answers that never count as a silence.
+
+Idle workers ask more often.
+"""
 
 _log = logging.getLogger("hpo.storage")
 _passing = (
@@ -56,7 +59,7 @@ class Outages:
         self._silences: list[tuple[float, float]] = []  # the end and length of each
 
     def refused(self, error: UnreachableError, asked_at: float) -> None:
-        """Note that the database refused a call of this thread, which began at `asked_at`."""
+        """Record that the database refused a call of this thread; the call began at `asked_at`."""
         _log.debug("%s", error, extra={"event": "storage_error"})
         with self._lock:
             self._refused_at = time.monotonic()
@@ -73,7 +76,7 @@ class Outages:
         _log.warning("%s; waiting for it", error, extra={"event": "storage_away"})
 
     def answered(self) -> None:
-        """Note that the database has just answered a call of this thread."""
+        """Record that the database has just answered a call of this thread."""
         with self._lock:
             now = time.monotonic()
             recent = [(end, length) for end, length in self._silences if now - end < length]
@@ -83,7 +86,7 @@ class Outages:
         self.stopped_asking()
 
     def stopped_asking(self) -> None:
-        """Note that this thread no longer repeats a refused call.
+        """Record that this thread no longer repeats a refused call.
 
         The outage is over if no other thread repeats one and the last refusal was before the last
         answer.
@@ -102,9 +105,9 @@ class Outages:
     def leases_are_trusted(self, lease_s: float) -> bool:
         """Whether an expired lease of length `lease_s` means that its worker is dead.
 
-        In a silence (an outage, or a time in which this process did not ask) leases may have run
-        out without the fault of their workers. For a third of a lease after the silence the workers
-        have time to renew their leases.
+        A silence is an outage, or a time in which this process asked nothing. In a silence the
+        lease of a living worker can run out. After a silence, expired leases are therefore not
+        trusted for a third of a lease. In this time living workers renew their leases.
         """
         with self._lock:
             now = time.monotonic()
@@ -122,8 +125,8 @@ class Outages:
         `wait(seconds)` waits between two calls. An error that it raises ends the waiting.
 
         Raises:
-            UnreachableError: the error will not pass, or the database was still away after
-                `timeout_s`.
+            UnreachableError: the error is lasting, or the database still did not answer
+                after `timeout_s`.
         """
         started, pause_s = time.monotonic(), FIRST_PAUSE_S
         while True:

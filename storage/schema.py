@@ -1,6 +1,6 @@
 """Making and upgrading the tables, under a lock that all processes share.
 
-Optuna makes its own tables. Alembic makes hpo's tables, with a version table of their own.
+Optuna makes its own tables. Alembic makes hpo's tables, with a separate version table.
 
 Two processes that open an empty database at the same time would both make the tables. The lock
 prevents that: an advisory lock of the database server, or a file beside an SQLite database.
@@ -99,7 +99,7 @@ def prepare(engine: sa.Engine, name: str, *, create: bool) -> None:
 
 
 def _create(engine: sa.Engine, name: str) -> None:
-    """Make the tables, unless another process has made them before this one got the lock."""
+    """Create the tables if they are still missing when this process gets the lock."""
     with backend_of(engine).schema_lock(engine):
         hpos, optunas = current_tables(engine)
         if hpos.version is not None:
@@ -170,8 +170,8 @@ def _check_names_are_free(engine: sa.Engine, name: str) -> None:
         columns = {column["name"] for column in inspector.get_columns(table.name)}
         if not columns >= set(table.columns.keys()):
             raise StorageError(
-                f"cannot use the database {name}: its table {table.name} is another program's; "
-                "give hpo a database of its own"
+                f"cannot use the database {name}: its table {table.name} belongs to another "
+                "program; use a separate database for hpo"
             )
 
 
@@ -182,7 +182,7 @@ def check_exists(tables: Tables, name: str) -> None:
         EmptyStorageError: the database does not have these tables.
     """
     if tables.version is None:
-        raise EmptyStorageError(f"no studies in {name} yet; hpo study create makes the first")
+        raise EmptyStorageError(f"no studies in {name} yet; create one with: hpo study create")
 
 
 def _upgrade_all(engine: sa.Engine) -> None:

@@ -31,7 +31,7 @@ class StudyRow:
 
     study_id: Optuna's id of the study.
     protocol: the protocol that was frozen when the study was created, as JSON.
-    n_trials: the budget of trials.
+    n_trials: the number of trials to start in all.
     n_started: the number of trials that were started.
     choice: the number of the chosen trial; None before the choice.
     created_at: seconds since 1970.
@@ -51,10 +51,10 @@ class StudyRow:
 class WorkRow:
     """One piece of work as it is in the database.
 
-    part: the database's column: the seed of a test run, `NO_PART` for a trial.
+    part: the seed of a test run; `NO_PART` for a trial.
     state: live, complete, pruned or failed.
     n_epochs: the number of epochs done, for a trial the mean over the folds.
-    error: a fraction; None before the work ended, and if it failed.
+    error: the error as a fraction; None while the work is unfinished, and if the work failed.
     since_s: seconds since the work was last claimed.
     is_silent: whether the work is live and its lease has run out.
     is_given_back: whether the work is live and its last worker gave it back.
@@ -83,7 +83,7 @@ class WorkRow:
 
     @property
     def is_held(self) -> bool:
-        """Whether a worker holds the work; a worker that no longer answers counts, too."""
+        """Whether a worker holds the work, even if the worker's lease has run out."""
         return self.state == "live" and not self.is_given_back
 
 
@@ -257,16 +257,18 @@ def parameters(db: Database, study_id: int) -> dict[int, dict[str, Any]]:
 
 
 def extend(db: Database, name: str, n_trials: int) -> None:
-    """Set a larger budget; the best trial is chosen again when the new trials have ended.
+    """Raise a study's number of trials.
+
+    The best trial is chosen again when the new trials have ended.
 
     Raises:
         StudyMissingError: the database has no study of this name.
-        ValueError: the new budget is smaller than the present budget.
+        ValueError: the new number of trials is below the present number.
     """
     with db.errors_translated(), db.transaction() as connection:
         row = locked(connection, db, name)
         if n_trials < row.n_trials:
-            raise ValueError(f"the study has {row.n_trials} trials; a budget is never lowered")
+            raise ValueError(f"the number cannot be lowered; the study has {row.n_trials}")
         values: dict[str, int | None] = {"n_trials": n_trials}
         if n_trials > row.n_trials:
             values["choice"] = None
@@ -275,7 +277,9 @@ def extend(db: Database, name: str, n_trials: int) -> None:
 
 
 def set_paused(db: Database, name: str, is_paused: bool) -> None:
-    """Pause or resume a study: while it is paused, workers claim no new work and finish theirs.
+    """Pause or resume a study.
+
+    Workers finish the work that they hold. They claim no new work of a paused study.
 
     Raises:
         StudyMissingError: the database has no study of this name.
@@ -305,9 +309,9 @@ def _delete_rows(connection: Connection, study_id: int) -> None:
 
 
 def _delete_leftovers(connection: Connection, study_id: int, name: str) -> None:
-    """Delete hpo's rows of deleted studies that had this id or name.
+    """Delete hpo's rows of deleted studies that had the id or name of a new study.
 
-    Optuna's dashboard deletes only Optuna's rows, and Optuna may give the id out again.
+    Optuna's dashboard deletes only Optuna's rows. Optuna may then use the id for a new study.
     """
     leftovers = sa.select(hpo_studies.c.study_id).where(
         sa.or_(hpo_studies.c.study_id == study_id, hpo_studies.c.name == name)
@@ -319,7 +323,7 @@ def _delete_leftovers(connection: Connection, study_id: int, name: str) -> None:
 def locked(connection: Connection, db: Database, name: str) -> AnyRow:
     """The study's row, locked until the transaction ends.
 
-    The lock is the one that `storage.claims` takes. It is no stronger, because a worker that
+    `storage.claims` takes the same lock. The lock is not stronger, because a worker that
     records a result holds the claim's row and needs a shared lock on the study's key.
 
     Raises:

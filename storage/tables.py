@@ -56,7 +56,7 @@ hpo_studies = sa.Table(
     sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),  # Optuna's
     sa.Column("name", sa.String(200), nullable=False, unique=True),
     sa.Column("protocol", _long_text, nullable=False),  # JSON; see hpo.protocol
-    sa.Column("n_trials", sa.Integer, nullable=False),  # the budget; extend raises it
+    sa.Column("n_trials", sa.Integer, nullable=False),  # trials to start in all; `extend` raises it
     sa.Column("n_started", sa.Integer, nullable=False),  # trial numbers given out
     sa.Column("choice", sa.Integer),  # the chosen trial, once the search is over
     sa.Column("created_at", sa.Double, nullable=False),

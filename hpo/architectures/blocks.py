@@ -54,7 +54,11 @@ class ComparedPair(nn.Module):
         self.comparator = comparator()
 
     def forward(self, images_NPHW: Tensor) -> Outputs:
-        """Map [N, 2, H, W] to answers [N, 2]; the traits add digit logits and swapped answers."""
+        """Map [N, 2, H, W] to answers [N, 2].
+
+        With an auxiliary loss, the outputs include the digit logits. With an asymmetry loss, the
+        outputs in training include the answers for the swapped pairs.
+        """
         parts_NPF = self.encoded(images_NPHW)
         return Outputs(
             self.comparator(parts_NPF),
@@ -115,11 +119,11 @@ class Merge(nn.Module):
         self._merge = choose("merge", name, MERGES)
 
     def width(self, n_features: int) -> int:
-        """Number of merged features for `n_features` features of each image."""
+        """The length of the merged vector if each image has `n_features` features."""
         return 2 * n_features if self.name == "concatenate" else n_features
 
     def forward(self, parts_NPF: Tensor) -> Tensor:
-        """Map [N, 2, F] to [N, 2F] or [N, F]."""
+        """Map [N, 2, F] to [N, 2F] with `concatenate`, else to [N, F]."""
         return self._merge(parts_NPF)
 
 
@@ -155,8 +159,8 @@ def convolved(
     """Yield the layers convolution, BatchNorm if `batch_norm`, max pooling, activation.
 
     `pool` is the side of a pooling window; 1 leaves out the pooling. The reports apply the
-    activation before the pooling. Here it comes after, where it processes fewer values. The
-    result is the same because all `ACTIVATIONS` are monotonic.
+    activation before the pooling. Here the activation follows the pooling and processes fewer
+    values. The result is the same because all `ACTIVATIONS` are monotonic.
     """
     yield convolution
     if batch_norm:

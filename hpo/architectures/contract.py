@@ -37,7 +37,7 @@ class Outputs(NamedTuple):
 
 
 class Traits(NamedTuple):
-    """The three properties in which the variants of a family differ."""
+    """The properties in which architectures of a family differ, such as fc and fc-ws."""
 
     weight_sharing: bool = False
     auxiliary_loss: bool = False
@@ -48,9 +48,9 @@ class Traits(NamedTuple):
 class Architecture:
     """A kind of network; `build(**hyperparameters)` returns a new network.
 
-    Only `build` is required. It is called with the hyperparameters of one configuration as
-    keyword arguments, so that each parameter needs a name and a default. It is not told the shape
-    of the inputs. torch's global generator is seeded before the call. The network takes
+    Only `build` is required. hpo calls `build` with the hyperparameters of one configuration as
+    keyword arguments, so that each parameter needs a name and a default. The shape of the inputs
+    is not passed. torch's global generator is seeded before the call. The network takes
     standardized inputs [N, ...] and returns `Outputs` or a plain tensor.
 
     name: the name in messages. hpo replaces it by the name under which the object was found.

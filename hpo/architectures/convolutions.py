@@ -42,7 +42,7 @@ class TileConv2d(nn.Conv2d):
 
     torch's own convolution is used in three cases:
 
-    - below `MIN_CHANNELS` input channels, where the transforms cost what the products save;
+    - below `MIN_CHANNELS` input channels, because the transforms take the time that is saved;
     - for bfloat16, because rounding errors are about five times torch's;
     - on a GPU.
     """
@@ -86,7 +86,7 @@ def _transforms() -> list[Tensor]:
     points = torch.tensor([0.0, 1.0, -1.0, 0.5], dtype=torch.float64)
 
     def evaluation(n: int) -> Tensor:
-        """A matrix [5, n] from the n coefficients of a polynomial to its values."""
+        """A matrix [5, n] that maps a polynomial's n coefficients to the polynomial's values."""
         highest = torch.eye(n, dtype=torch.float64)[-1:]
         return torch.cat([points[:, None] ** torch.arange(n), highest])
 

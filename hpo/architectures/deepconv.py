@@ -30,7 +30,7 @@ def layers(
     activation: str,
     batch_norm: bool,
 ) -> nn.Module:
-    """Layers 1 to 6 of the table: from [N, n_images, 14, 14] to digit logits [N, 10]."""
+    """Layers 1 to 6 of the report's Table II: map [N, n_images, 14, 14] to digit logits."""
     sizes = (n_images, *channels, third_channels, fourth_channels)
     geometry = ((5, 2, 3), (3, 3, 2), (3, 3, 2), (5, 3, 2))  # kernel, padding, pooling
     convolutions = [

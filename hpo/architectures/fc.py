@@ -23,7 +23,9 @@ def layers(
     activation: str,
     batch_norm: bool,
 ) -> nn.Module:
-    """Layers 1 to 3 of the table: from [N, ...] with n_in values each to digit logits [N, 10].
+    """Layers 1 to 3 of the report's Table I: map [N, ...] to digit logits [N, 10].
+
+    Each example has `n_in` values.
 
     Pooling halves the outputs of the first two layers.
     """

@@ -51,7 +51,7 @@ def dashboard(
     port: Annotated[int, option("Port to listen on. Default: 8080.", min=1, max=65535)] = 8080,
     storage: Storage = None,
 ) -> None:
-    """Serve optuna-dashboard on the database until Ctrl-C. It has no login.
+    """Serve optuna-dashboard on the database until Ctrl-C. The dashboard has no login.
 
     Example: hpo dashboard --port 8080
     """
@@ -62,7 +62,7 @@ def dashboard(
 
 @storage_app.command("check")
 def storage_check(storage: Storage = None, as_json: Json = False) -> None:
-    """Check the database and the records of every study in it; changes nothing.
+    """Check the database and the records of all its studies, without changing anything.
 
     Example: hpo storage check
     """

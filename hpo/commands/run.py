@@ -39,13 +39,14 @@ def worker(
         bool, option("Wait for new work instead of exiting when all is done.", "--wait")
     ] = False,
     storage_timeout: Annotated[
-        float, option("Seconds to wait for a database that does not answer. Default: 300.")
+        float,
+        option("Seconds without an answer of the database before a worker exits. Default: 300."),
     ] = 300.0,
     max_failures: Annotated[
         int, option("Failed trials in a row before a worker exits. Default: 10.")
     ] = 10,
     no_foreign_code: Annotated[
-        bool, option("Refuse networks and data sets that are not hpo's own.", "--no-foreign-code")
+        bool, option("Refuse networks and data sets that are not part of hpo.", "--no-foreign-code")
     ] = False,
     log_format: Annotated[
         str,
@@ -107,15 +108,18 @@ def reproduce(
         int | None, option("Number of runs at the same time. Default: one on each core.")
     ] = None,
     precision: Annotated[
-        str, option("Precision of the training pass: float32 or bfloat16. Default: float32.")
+        str,
+        option(
+            "Number format of the forward pass in training: float32 or bfloat16. Default: float32."
+        ),
     ] = "float32",
     device: Annotated[str, option("Device for training: auto, cpu or cuda. Default: cpu.")] = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Repeat the test runs of the reports' own configurations and compare the errors.
+    """Repeat the test runs of the configurations in the reports and compare the errors.
 
     A measured mean error agrees with the reported one if it is lower, or at most two reported
-    standard deviations away.
+    standard deviations higher.
 
     Example: hpo reproduce siamese --repeats 5
     """

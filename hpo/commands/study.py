@@ -24,7 +24,10 @@ def study_create(
         ),
     ],
     if_not_exists: Annotated[
-        bool, option("If a study has this name, keep it unchanged.", "--if-not-exists")
+        bool,
+        option(
+            "Keep an existing study of this name unchanged, and report no error.", "--if-not-exists"
+        ),
     ] = False,
     dry_run: Annotated[
         bool, option("Check everything and estimate the cost; create nothing.", "--dry-run")
@@ -89,7 +92,7 @@ def study_extend(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Raise a study's number of trials; the best trial is chosen again after the new ones.
+    """Raise a study's number of trials. The best trial is chosen again after the new trials.
 
     Example: hpo study extend siamese --trials 100
     """
@@ -101,7 +104,7 @@ def study_extend(
 
 @study_app.command("pause")
 def study_pause(name: StudyName, storage: Storage = None, as_json: Json = False) -> None:
-    """Pause a study: workers finish what they have started, and start no more of its work.
+    """Pause a study: workers finish started trials and test runs, and start no new ones.
 
     Example: hpo study pause siamese
     """

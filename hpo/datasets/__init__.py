@@ -73,10 +73,10 @@ Built-in data sets that are not listed need no download.
 
 @cache
 def load_dataset(name: str) -> DataSet:
-    """The data set of that name. It is created once per process and cached.
+    """The data set of that name. The data set is created once per process and cached.
 
     Raises:
-        InputError: no data set has that name, or the object of that name is no data set.
+        InputError: no data set has that name, or the object of that name is not a data set.
         DataError: files of the data set are missing, damaged or cannot be downloaded.
     """
     return datasets.get(name)()
@@ -113,7 +113,7 @@ def fetch(name: str) -> Path | None:
     a data set of a user's package manages its files when it is created.
 
     Raises:
-        InputError: no data set has that name, or the object of that name is no data set.
+        InputError: no data set has that name, or the object of that name is not a data set.
         DataError: the files are missing, damaged or cannot be downloaded.
     """
     if name in fetchers:

@@ -35,7 +35,7 @@ def augment_pairs(
         scale: largest relative change of size: 0.1 gives 0.9 to 1.1 of the size; below 1.
 
     Raises:
-        InputError: a setting is out of its range, the inputs are no pairs of square images, or
+        InputError: a setting is out of its range, the inputs are not pairs of square images, or
             `repair` is set and the digits are missing.
     """
     _check_settings(repair, shift=shift, rotation=rotation, scale=scale)

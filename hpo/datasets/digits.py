@@ -32,7 +32,7 @@ def _pools() -> tuple[Pool, Pool]:
     """The training and the test pool: 1,200 and 597 images.
 
     A fixed permutation splits the images. The split is not stratified, so the class frequencies
-    of the two pools differ slightly. The fingerprint covers the split.
+    of the two pools differ slightly. The data set's fingerprint covers the split.
     """
     from sklearn.datasets import load_digits  # imported here because the import is slow
 

@@ -37,7 +37,8 @@ def export_study(
 
     Raises:
         StudyMissingError: no study has that name.
-        HpoError: the study has no complete trial, or weights are wanted and it has no test run.
+        HpoError: the study has no complete trial, or weights are requested and no test run is
+            complete.
         InputError: the format is unknown, or a file cannot be written.
     """
     to_text = formats.get(file_format)

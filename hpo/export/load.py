@@ -30,7 +30,7 @@ def load(path: Path | str) -> nn.Module:
     run.
 
     Raises:
-        InputError: the file is no export or is damaged, its architecture is not installed here, or
+        InputError: the file is not an export or is damaged, its architecture is not installed, or
             its weights are missing or do not fit the network.
     """
     path = Path(path)
@@ -62,14 +62,16 @@ def _read(path: Path) -> dict[str, Any]:
     except RecipeError as error:
         raise InputError(f"cannot read {path}: {error}") from error
     if not isinstance(exported, dict) or exported.get("hpo_export") != 1:
-        raise InputError(f"{path} is no export of a study; make one with: hpo export NAME")
+        raise InputError(f"{path} is not an export of a study; make one with: hpo export NAME")
     return exported
 
 
 def _config(path: Path, exported: dict[str, Any]) -> TrainingConfig:
     name, params = exported.get("architecture"), exported.get("hyperparameters")
     if not isinstance(name, str) or not isinstance(params, dict):
-        raise InputError(f"{path}: architecture or hyperparameters are missing")
+        raise InputError(
+            f"{path}: architecture or hyperparameters are missing; export the study again"
+        )
     architecture = architectures.get(name)
     known = hyperparameters(architecture)
     for parameter in params:
@@ -102,4 +104,4 @@ def _check_types(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
     """Check that no weight needs a conversion, which torch would do silently."""
     for name, tensor in tensors.items():
         if name in expected and tensor.dtype != expected[name].dtype:
-            raise TypeError(f"{name} is of {tensor.dtype}, not {expected[name].dtype}")
+            raise TypeError(f"{name} has the dtype {tensor.dtype}, not {expected[name].dtype}")

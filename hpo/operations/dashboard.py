@@ -24,4 +24,6 @@ def serve(storage: str | None = None, *, host: str = "127.0.0.1", port: int = 80
     try:
         optuna_dashboard.run_server(db.optuna, host=host, port=port)
     except OSError as error:
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        raise InputError(
+            f"cannot listen on {host}:{port}: {error.strerror}; use another --host or --port"
+        ) from error

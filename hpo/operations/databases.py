@@ -74,7 +74,7 @@ class Copied:
 
 
 def check_storage(storage: str | None = None) -> Check:
-    """Check a database and audit each of its studies; changes nothing.
+    """Check a database and audit each of its studies, without changing anything.
 
     Raises:
         EmptyStorageError: the database does not exist or has no tables.

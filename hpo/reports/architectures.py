@@ -47,7 +47,9 @@ def _offered() -> Iterator[Entry]:
     for name, points in architectures.offers().items():
         try:
             if name in own_names:
-                raise InputError(f"{name} is hpo's own, so this one goes by {points[0].value}")
+                raise InputError(
+                    f"hpo has an architecture {name}; use the name {points[0].value} for this one"
+                )
             yield _offered_entry(name, points[0])
         except (InputError, RecipeError) as error:
             packages = " and ".join(origin(point) for point in points)

@@ -8,13 +8,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 QUIET_S = 60.0
-"""Seconds without a line on stderr, if stderr is no terminal; then the progress is printed."""
+"""Seconds without a printed line after which the next finished run prints the progress.
+
+This holds only if stderr is not a terminal.
+"""
 
 
 class RunProgress:
     """Shows the progress of `n_runs` runs on stderr until the `with` block ends.
 
-    A terminal shows a bar below the printed lines. If stderr is no terminal, the progress is
+    A terminal shows a bar below the printed lines. If stderr is not a terminal, the progress is
     printed at the end of a run before which nothing was printed for `QUIET_S` seconds. A silent
     display prints nothing.
     """

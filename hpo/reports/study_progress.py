@@ -28,17 +28,17 @@ REFRESH_S = 0.5
 """Seconds between two updates of the live table."""
 
 CLOSING_S = 5.0
-"""Maximum seconds that the end of the display waits for its last update."""
+"""Maximum seconds that a command waits at its end for the last update of the display."""
 
 PLAIN_REFRESH_S = 2.0
-"""Seconds between two checks for changed lines, if stderr is no terminal."""
+"""Seconds between two checks for changed lines, if stderr is not a terminal."""
 
 
 class StudyProgress:
     """Shows the progress of studies until the `with` block ends.
 
     `name` selects one study. If it is None, all studies that have workers are shown, also after the
-    workers have left. If stderr is no terminal, a study's line is logged as an event when it
+    workers have left. If stderr is not a terminal, a study's line is logged as an event when it
     changes, and at the latest after `QUIET_S` seconds.
     """
 

@@ -32,13 +32,13 @@ from search_spaces.recipe import Reported
 
 
 DEFAULT_REPEATS = 15
-"""Test runs of a configuration whose report does not say how many it had."""
+"""Test runs of a configuration if its report does not state a number of runs."""
 
 TRIAL = 0
 """The trial number from which seeds are derived: the first trial of a study."""
 
 REPORTED = ("test_error", "std", "n", "n_parameters", "train_s", "source")
-"""The fields of a report in the JSON output; its hyperparameters are in the recipe."""
+"""The fields of a report that the JSON output has. The recipe has the hyperparameters."""
 
 ROUNDING = 1e-9
 """Tolerance for rounding errors when two errors, as fractions, are compared."""
@@ -174,7 +174,7 @@ def _n_processes(processes: int | None, device: str) -> int:
 
 
 def reported_names() -> list[str]:
-    """The names of hpo's own architectures that have a report, in the order of the registry."""
+    """The names of the architectures of hpo that have a report, in the order of the registry."""
     recipes = {name: recipe.bundled(name) for name in architectures}
     return [name for name, own in recipes.items() if own is not None and own.reported is not None]
 

@@ -46,7 +46,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Repeats:
-    """The runs of one plan, ordered by seed."""
+    """The runs of one configuration with different seeds, ordered by seed."""
 
     runs: tuple[Run, ...]
 
@@ -78,14 +78,14 @@ class Repeats:
 def plan(name: str, params: dict[str, Any], *, repeats: int, **training: Any) -> RunPlan:
     """Plan `repeats` runs of the configuration `params` of the architecture `name`.
 
-    The runs use the architecture's own data set in its default sizes. `training` may set `epochs`,
-    `batch_size` and `precision`. Epochs and batch size default to those of the recipe, else to 25
-    and 100. The precision defaults to float32.
+    The runs use the architecture's default data set in its default sizes. `training` may set
+    `epochs`, `batch_size` and `precision`. Epochs and batch size default to the recipe's values,
+    else to 25 and 100. The precision defaults to float32.
 
     Raises:
         InputError: the architecture is unknown, its network cannot be built with `params`, or a
             number is out of range.
-        RecipeError: a parameter is no fixed value, or the architecture's own recipe is wrong.
+        RecipeError: a parameter is not a fixed value, or the architecture's recipe is wrong.
         DataError: the files of the data set are missing or damaged.
     """
     from hpo.architectures import architectures

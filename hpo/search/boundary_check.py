@@ -41,22 +41,25 @@ from search_spaces.space import SearchSpace
 Side = Literal["low", "high"]
 
 MIN_TRIALS = 10
-"""Smallest number of finished trials. With fewer, the rank test could reject nothing."""
+"""Smallest number of finished trials. With fewer, nothing is reported.
+
+With fewer trials, the p-value of the rank test could not be small enough.
+"""
 
 BEST_DIVISOR = 5
-"""One of this many finished trials counts among the best."""
+"""The share of the finished trials that count as the best, as a divisor: 5 means a fifth."""
 
 MIN_BEST = 5
 """Smallest number of best trials. With fewer complete trials, nothing is reported."""
 
 CROWD_DIVISOR = 3
-"""One of this many best trials must lie at an edge."""
+"""The share of the best trials at a reported edge, as a divisor: 3 means at least a third."""
 
 WIDTH = 0.1
 """Width of an edge, as a fraction of the range."""
 
 MAX_CHANCE = 0.01
-"""Highest probability that a study whose errors are pure noise has a report."""
+"""Maximum probability that any edge is reported if the errors of a study are pure noise."""
 
 ROUNDING = 1e-9
 """Tolerance in comparisons of fractions of a range."""
@@ -64,7 +67,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class CrowdedEdge:
-    """An edge at which `n_there` of a study's `n_best` best trials lie.
+    """An edge at which many of a study's best trials lie: `n_there` of the best `n_best`.
 
     `layer` is the index of a layer of `channels`, from 0, and None for other parameters. `value` is
     the outermost value of the range at the edge.
@@ -177,7 +180,10 @@ class _Range:
 
 @dataclass(frozen=True, kw_only=True)
 class _Edge:
-    """One edge of a range; `width` is a fraction of the range."""
+    """An edge: the outer part of a range at one side.
+
+    `width` is the length of the edge as a fraction of the range.
+    """
 
     range: _Range
     side: Side

@@ -27,24 +27,29 @@ from hpo.statistics import mean
 
 
 Curves: TypeAlias = Sequence[Sequence[float]]
-"""The error after each epoch of each fold that was begun."""
+"""The errors of a trial: one curve per started fold, with the error after each epoch."""
 
 REDUCTION = 3
 """Hyperband compares trials after 1, 3, 9, ... epochs and lets the best third go on."""
 
 LOOKS = {0.1: 0.05, 0.25: 0.25, 0.5: 0.5}
-"""When the forgiving pruner judges a trial within its first fold. The keys are shares of the fold's
-epochs. The values are the shares of the best trial's first fold with which it compares: a trial
-that is twice as slow at first may still be good."""
+"""When the forgiving pruner judges a trial within its first fold.
+
+A key is the share of the fold's epochs that the trial has trained. The value is the share of epochs
+after which the best trial's first fold is read for the comparison. For example, the trial after
+10 % is compared with the best trial after 5 %, because a good trial may learn slowly at first.
+"""
 
 SLACK = 0.5
-"""How much worse than the best trial a trial may be under the forgiving pruner, in standard errors
-of the best trial's mean over as many folds."""
+"""How much worse than the best trial a trial may be before the forgiving pruner stops it.
+
+The unit is the standard error of the best trial's mean over as many folds.
+"""
 
 
 @dataclass(frozen=True)
 class LockstepPruning:
-    """One of Optuna's pruners. It can act at `steps` alone; at others it need not be asked."""
+    """One of Optuna's pruners. The pruner can prune only at the steps `steps`."""
 
     pruner: BasePruner
     steps: Container[int]
@@ -59,12 +64,14 @@ class LockstepPruning:
 class ForgivingPruning:
     """Stops a trial that is worse than the best complete trial was by then on the same folds.
 
-    All trials of a study have the same folds, and some folds are harder for every trial. So the
-    mean over the trial's folds so far is compared with the best trial's mean over the same folds,
-    and forgiven half a standard error. The forgiving rule of Bergman, Purucker and Hutter, "Don't
-    Waste Your Time: Early Stopping Cross-Validation" (AutoML 2024), compares with the best trial's
-    worst fold, which lets a poor trial pass on an easy fold. That rule judges whole folds; this one
-    also judges within the first fold (`LOOKS`).
+    All trials of a study have the same folds, and some folds are harder for every trial. The mean
+    over the trial's folds so far is therefore compared with the best trial's mean over the same
+    folds. The trial's mean may be worse by half a standard error.
+
+    The forgiving rule of Bergman, Purucker and Hutter, "Don't Waste Your Time: Early Stopping
+    Cross-Validation" (AutoML 2024), differs in two ways. It compares with the best trial's worst
+    fold, which spares a poor trial on an easy fold. It judges whole folds only, but this class also
+    judges within the first fold (`LOOKS`).
 
     A trial has `n_folds` folds, at least 2, trained in turn for `epochs` each.
     """
@@ -139,5 +146,5 @@ pruners.add("none", lambda protocol, epochs: LockstepPruning(NopPruner(), ()))
 
 
 def make_pruning(protocol: Protocol, epochs: int) -> Pruning:
-    """The study's pruner for a trial of so many epochs."""
+    """The study's pruner for trials of `epochs` epochs per fold."""
     return pruners.get(protocol.pruner)(protocol, epochs)

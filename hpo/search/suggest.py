@@ -35,7 +35,7 @@ class _CollectingStorage:
 def suggest(
     study: optuna.Study, trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parameters and the system attributes that the study's sampler gives a trial.
+    """The parameters and the system attributes that the study's sampler draws for a trial.
 
     The parameters are in Optuna's form. Nothing is written to the database. Parameters with a
     single value are not drawn. The sampler sees all trials of the study. Under Hyperband, Optuna's

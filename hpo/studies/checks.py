@@ -115,8 +115,8 @@ def check_effects(space: SearchSpace) -> None:
             choices = [str(parameters[switch].decode(point)) for point in points]
         if name in parameters and not users.intersection(choices):
             raise InputError(
-                f"{name} has no effect where {switch} is {' or '.join(choices)}; it is for "
-                f"{', '.join(sorted(users))}"
+                f"{name} has no effect where {switch} is {' or '.join(choices)}; leave {name} "
+                f"out, or use {switch} {' or '.join(sorted(users))}"
             )
 
 
@@ -167,11 +167,15 @@ def check_examples(what: str, examples: object, n: int) -> None:
         InputError: the type, a shape, a dtype or a value is wrong.
     """
     if not isinstance(examples, Examples):
-        raise InputError(f"{what} gives a {type(examples).__name__}, not hpo.Examples")
+        raise InputError(
+            f"{what} returns a {type(examples).__name__}; it should return hpo.Examples"
+        )
     for name in ("inputs", "targets", "auxiliary"):
         value = getattr(examples, name)
         if not isinstance(value, torch.Tensor) and (value is not None or name != "auxiliary"):
-            raise InputError(f"{what} gives {name} of type {type(value).__name__}, no torch tensor")
+            raise InputError(
+                f"{what} returns {name} of type {type(value).__name__}, not a torch tensor"
+            )
     _check_shapes(what, examples, n)
     _check_values(what, examples)
 
@@ -179,9 +183,11 @@ def check_examples(what: str, examples: object, n: int) -> None:
 def _check_shapes(what: str, examples: Examples, n: int) -> None:
     inputs, targets, labels = examples.inputs, examples.targets, examples.auxiliary
     if labels is not None and (labels.dim() != 2 or len(labels) != n):
-        raise InputError(f"{what} gives auxiliary labels {list(labels.shape)}; should be [{n}, P]")
+        raise InputError(
+            f"{what} returns auxiliary labels {list(labels.shape)}; should be [{n}, P]"
+        )
     if not len(inputs) == len(targets) == n:
-        raise InputError(f"{what} gives {len(inputs)} inputs, {len(targets)} targets, not {n}")
+        raise InputError(f"{what} returns {len(inputs)} inputs, {len(targets)} targets, not {n}")
 
 
 def _check_values(what: str, examples: Examples) -> None:
@@ -189,13 +195,15 @@ def _check_values(what: str, examples: Examples) -> None:
     is_class = targets.dtype == torch.int64 and targets.dim() == 1 and int(targets.min()) >= 0
     if not is_class and targets.dtype != torch.float32:
         raise InputError(
-            f"{what} gives targets of {targets.dtype} {list(targets.shape)}; they should be "
+            f"{what} returns targets of {targets.dtype} {list(targets.shape)}; they should be "
             "classes from 0 (int64 [N]) or numbers (float32 [N] or [N, D])"
         )
     if inputs.is_floating_point() and inputs.dtype != torch.float32:
-        raise InputError(f"{what} gives inputs of {inputs.dtype}; they should be float32")
+        raise InputError(f"{what} returns inputs of {inputs.dtype}; they should be float32")
     if not (inputs.isfinite().all() and targets.isfinite().all()):
-        raise InputError(f"{what} gives values that are missing or infinite")
+        raise InputError(
+            f"{what} returns values that are missing or infinite; leave such examples out"
+        )
 
 
 def check_trains(protocol: Protocol, few: Examples, held_out: Examples, data: DataSet) -> None:
@@ -237,7 +245,7 @@ def check_outputs(config: TrainingConfig, split: Split) -> None:
         flag = "auxiliary_loss" if trait == "auxiliary" else "asymmetry_loss"
         if getattr(entry, flag) is not (given is not None):
             raise InputError(
-                f"the network of {entry.name} gives {'no' if given is None else 'an'} output "
+                f"the network of {entry.name} returns {'no' if given is None else 'an'} output "
                 f"{trait}, but its architecture says {flag}={getattr(entry, flag)}"
             )
 

@@ -85,12 +85,12 @@ def _largest(name: str, user_settings: StudySettings, recipe: Recipe) -> Any:
     """The largest value of epochs or batch size in the recipe's search space.
 
     Raises:
-        InputError: the user set the value, too.
+        InputError: the user set the value, although the recipe has the parameter.
     """
     if name in user_settings:
         raise InputError(
-            f"{name}: the recipe has it as a parameter; leave it out here, or give a recipe "
-            "without it (--space)"
+            f"{name}: the recipe already searches or fixes it; leave the option out, or name "
+            "another recipe with --space"
         )
     return recipe.space.highest(name)
 

@@ -150,14 +150,16 @@ def extend_study(name: str, trials: int, storage: str | None = None) -> Study:
 def _extend(db: Database, study: Study, trials: int) -> Study:
     if not study.n_trials <= trials <= MAX_COUNT:
         raise InputError(
-            f"trials: {trials} is the new total, so it should be from the present "
+            f"trials: {trials} is not allowed; the new total should be from the present "
             f"{study.n_trials} to {MAX_COUNT}"
         )
     from hpo.search.samplers import count_configurations
 
     most = count_configurations(study.protocol.sampler, study.protocol.search_space)
     if most is not None and trials > most:
-        raise ConflictError(f"the space of study {study.name!r} has only {most} configurations")
+        raise ConflictError(
+            f"the search space has only {most} configurations; choose at most that many trials"
+        )
     try:
         studies.extend(db, study.name, trials)
     except ValueError as error:  # another command extended the study further

@@ -10,32 +10,31 @@ from search_spaces.recipe import Recipe
 
 
 def find_dataset(name: str | None, entry: Architecture) -> tuple[str, DataSet]:
-    """The data set `name`, or else the architecture's own data set; returns its name and itself.
+    """The name and the data set that `name` means; without `name`, the architecture's default.
 
     Raises:
-        InputError: no data set has that name, the architecture has no data set of its own, or the
+        InputError: no data set has that name, the architecture has no default data set, or the
             data set is for another task than the architecture.
         DataError: the files of the data set are missing or damaged.
     """
     name = entry.dataset if name is None else name
     if name is None:
-        raise InputError(
-            f"dataset: {entry.name} has no data set of its own; name one with --dataset"
-        )
+        raise InputError(f"dataset: {entry.name} has no default data set; name one with --dataset")
     data = load_dataset(name)
     if entry.task not in (None, data.task):
         raise InputError(
-            f"dataset: {name} holds {data.task}, but {entry.name} is made for {entry.task}"
+            f"dataset: {name} holds {data.task}, but {entry.name} needs {entry.task}; name "
+            "another data set with --dataset"
         )
     return name, data
 
 
 def find_recipe(entry: Architecture, space: Path | str | None) -> Recipe:
-    """The recipe in the file `space`, or else the architecture's own recipe.
+    """The recipe in the file `space`, or else the architecture's recipe.
 
     Raises:
         RecipeError: the recipe file is wrong.
-        InputError: no file is given, and the architecture has no recipe of its own.
+        InputError: no file is given, and the architecture has no recipe.
     """
     if space is not None:
         return recipe.read(Path(space), entry.name)

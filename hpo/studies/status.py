@@ -1,6 +1,6 @@
 """The status of a study: its state, its best configuration, its workers.
 
-The state is never stored. It is derived from the recorded trials and test runs.
+The state is never stored. The state is derived from the recorded trials and test runs.
 """
 
 import math
@@ -53,7 +53,13 @@ class Best:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerStatus:
-    """What a worker does, and for how many seconds; `is_silent` if its lease has run out."""
+    """The work that a worker holds.
+
+    doing: the work as a text, for example "trial 3".
+    since_s: seconds since the worker claimed the work.
+    n_epochs: the number of epochs done, for a trial the mean over the folds.
+    is_silent: whether the lease of the work has run out.
+    """
 
     name: str
     doing: str

@@ -59,7 +59,7 @@ def spread(work: Callable[[T], R], pieces: Sequence[T], n_processes: int) -> Ite
 
 
 def _as_done(waiting: set[Future[R]], stop: Stop) -> Iterator[Future[R]]:
-    """Yield futures when they are done; of those done together, results come before failures."""
+    """Yield futures when they are done. Of futures done together, successful ones come first."""
     while waiting:
         _check(stop)
         done, waiting = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)

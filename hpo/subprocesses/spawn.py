@@ -11,7 +11,7 @@ from types import FrameType
 
 
 SPAWN = multiprocessing.get_context("spawn")
-"""The context that starts processes. A forked process would lack torch's threads."""
+"""The multiprocessing context for child processes. A forked child would lack torch's threads."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -48,7 +48,7 @@ class TrainingConfig:
     the fields of that name hold the same values.
 
     Raises:
-        InputError: `epochs` is no integer from 1, or `batch_size` is no integer from 2.
+        InputError: `epochs` is not an integer from 1, or `batch_size` is not an integer from 2.
     """
 
     architecture: Architecture
@@ -103,7 +103,9 @@ class TrainingConfig:
                 f"{name} cannot be built with {self.params}: {type(error).__name__}: {error}"
             ) from error
         if not isinstance(model, nn.Module):
-            raise InputError(f"the factory of {name} gives no torch module")
+            raise InputError(
+                f"the factory of {name} returns no torch module; it should return an nn.Module"
+            )
         return model
 
     @cached_property
@@ -116,7 +118,7 @@ class TrainingConfig:
         return Optimization.make(**self._params_among(optimization.defaults()))
 
     def augment(self, train: Examples) -> Examples:
-        """The training examples of one epoch: `train`, augmented if the architecture does so.
+        """The training examples of one epoch: `train`, augmented if the architecture has `augment`.
 
         Raises:
             InputError: a setting of the augmentation is out of its range, or the augmentation

@@ -19,19 +19,21 @@ Loss = Callable[[Outputs, Examples], Tensor]
 
 
 def make_loss(fit: Optimization, examples: Examples) -> Loss:
-    """The loss of a training on batches of `examples`.
+    """A function that computes the loss of a batch of `examples`.
 
-    The loss of a pair is the weighted sum
+    The loss of a batch of pairs is the weighted sum
 
         answer + 2 aux_weight (aux_balance first + (1 - aux_balance) second)
         + asymmetry_weight swapped
 
-    where each term is a mean over the batch. A term is left out if the network lacks the outputs.
-    The asymmetry loss demands the opposite answer for swapped parts (report 003, section 1.4).
+    Each term is a mean over the batch: `answer` is the loss of the answers, `first` and `second`
+    are the auxiliary losses of the two parts, `swapped` is the asymmetry loss. The asymmetry loss
+    demands the opposite answer for swapped parts (report 003, section 1.4). A term is left out if
+    the network lacks the outputs.
 
     Raises:
-        InputError: the loss does not fit the targets. The returned function also raises it, if
-            the network has auxiliary outputs and the examples have no labels of their parts.
+        InputError: the loss does not fit the targets. The returned function raises an InputError
+            if the network has auxiliary outputs and the examples have no labels of their parts.
     """
     answer, auxiliary = _answer_loss(fit, examples), _auxiliary_loss(fit, examples)
 
@@ -80,8 +82,8 @@ def _auxiliary_loss(
     def loss(logits_NPK: Tensor, labels_NP: Tensor | None) -> Tensor:
         if labels_NP is None:
             raise InputError(
-                "auxiliary loss: the network has auxiliary outputs, but the examples have no "
-                "labels of their parts"
+                "auxiliary loss: the network has auxiliary outputs, but the data set has no "
+                "labels of the parts; use another data set or network"
             )
         logits_MK, labels_M = logits_NPK.flatten(0, 1), labels_NP.flatten()
         if fit.aux_balance == 0.5:  # all parts have the same weight: one mean suffices

@@ -60,7 +60,7 @@ class Split:
         device: torch.device,
         error: Error = default_error,
     ) -> Self:
-        """Standardize the training and held-out examples and move them to the device."""
+        """A split of the given examples, standardized and moved to the device."""
         standardize = Standardize.of(train.inputs)
         return cls(
             standardized(train, standardize).to(device),

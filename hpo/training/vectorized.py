@@ -171,7 +171,7 @@ class VectorizedTraining:
         return torch.stack(kept).div_(1 - mask.rate)
 
     def _compute(self, n: int, arguments: list[Tensor]) -> Sequence[Tensor]:
-        """Losses [M] and gradients of a batch of `n` examples a member."""
+        """The losses [M] and gradients of one batch of `n` examples for each of the M members."""
         if self._device.type != "cuda":
             return self._losses_and_gradients(*arguments)
         if n not in self._recorded:

@@ -47,14 +47,15 @@ def run_worker(
     storage: the URL of the database; None for `HPO_STORAGE` or `sqlite:///hpo.db`.
     processes: the number of workers; None for one on each core.
     device: where to train: `auto`, `cpu` or `cuda`.
-    max_trials: trials per worker before it leaves.
+    max_trials: trials per worker process before the process exits.
     timeout: seconds after which no worker claims new work.
-    wait: whether the workers stay for new work when the study is complete.
+    wait: whether the workers wait for new work when the study is complete.
     storage_timeout: seconds that a worker waits for a database that does not answer.
-    max_failures: failed trials in a row, or crashes in a row, before a worker leaves for good.
-    foreign_code: whether workers import networks and data sets that are not hpo's own.
+    max_failures: failed trials in a row, or crashes in a row, before a worker process exits
+        with an error and is not started again.
+    foreign_code: whether workers import networks and data sets that are not part of hpo.
     progress: whether to show the progress of the study on stderr; only with `log_format` text.
-    log_format: `text` for warnings on stderr, `json` for all events, one JSON object a line.
+    log_format: `text` for warnings on stderr, `json` for all events, one JSON object per line.
     metrics_port: the port for Prometheus (`/metrics`) and health checks (`/healthz`).
     metrics_host: the address on which that port is opened.
 

@@ -25,12 +25,17 @@ from storage.leases import Claim, Heartbeat, Result
 
 
 RELEASE_S = 3.0
-"""Seconds that a stopping worker tries to give its work back; then the lease must run out."""
+"""Maximum seconds that a stopping worker tries to give its work back.
+
+After that, other workers can take the work only when its lease has run out.
+"""
 
 
 @dataclass(frozen=True)
 class Executor:
-    """Does claimed work of one study. `retry` repeats a database call while the database is away.
+    """Does claimed work of one study.
+
+    `retry` repeats a database call while the database does not answer.
 
     A method that takes several claims takes one claim of any kind, or several test runs of the
     same trial.
@@ -166,7 +171,7 @@ class Executor:
         return [make_result("complete", [training], reporter) for training, reporter in pairs]
 
     def release_all(self, claims: Sequence[Claim]) -> bool:
-        """Give back every claim; False if the database did not answer for one of them."""
+        """Give back every claim; False if the database did not answer for some claim."""
         are_given_back = [self.release(claim) for claim in claims]
         return all(are_given_back)
 

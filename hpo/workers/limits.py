@@ -1,19 +1,20 @@
-"""The limits at which a worker leaves."""
+"""The limits at which a worker exits."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The limits at which a worker leaves, besides having no work left.
+    """The limits at which a worker exits. A worker also exits when no work is left.
 
-    max_trials: trials of one worker, after which it claims no new work; None for no limit.
+    max_trials: trials after which a worker claims no new work; None for no limit.
     timeout_s: seconds after which no new work is claimed; None for no limit.
-    wait: whether the worker stays for new work.
-    storage_timeout_s: seconds that the database may be away before the worker ends with an error.
-    max_failures: failed trials in a row that end the worker with an error; also, crashes in a row
-        after which a worker process is not started again.
-    foreign_code: whether the worker does studies of a network or data set that is not hpo's own.
+    wait: whether the worker waits for new work instead of exiting when no work is left.
+    storage_timeout_s: seconds without an answer of the database before the worker exits with an
+        error.
+    max_failures: failed trials in a row before the worker exits with an error. After as many
+        crashes in a row, a worker process is not started again.
+    foreign_code: whether the worker does studies whose network or data set is not part of hpo.
     """
 
     max_trials: int | None = None

@@ -26,10 +26,10 @@ class Picker(Protocol):
         """The study to work on now; None if no study has work."""
 
     def refused(self, study: Study, error: HpoError) -> None:
-        """This machine cannot work on the study: raise the error, or leave the study out."""
+        """Called when this machine cannot do the study: raise the error, or skip the study."""
 
     def deleted(self, error: StudyMissingError) -> None:
-        """The study was deleted meanwhile: raise the error, or go on with another study."""
+        """Called when the study was deleted: raise the error, or continue with another study."""
 
     def waits(self, study: Study, idle: Idle, n_waits: int) -> bool:
         """Whether the worker polls this study again, after `n_waits` polls without work."""
@@ -74,8 +74,8 @@ class NamedStudy:
 class LeastDoneStudies:
     """All studies of the database, the least done first.
 
-    A study that this machine cannot work on is left out for good. A study whose remaining work is
-    held by other workers is deferred until every other study was tried.
+    A study that this machine cannot work on is skipped from then on. A study whose remaining work
+    is held by other workers is deferred until every other study was tried.
     """
 
     def __init__(self, db: Database, retry: Retry[Any]) -> None:

@@ -102,7 +102,7 @@ class _Studies(Collector):
         return ()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Whether the database answers; work by study, kind and state; budgets by study."""
+        """Whether the database answers, the work by study, kind and state, and trials by study."""
         up = GaugeMetricFamily("hpo_storage_up", "Whether the database answers.")
         try:
             census, rows = studies.census(self._db), studies.all_studies(self._db)
@@ -129,7 +129,9 @@ def _work(census: Mapping[tuple[str, WorkKind, str], int]) -> GaugeMetricFamily:
 
 
 def _budgets(rows: Iterable[studies.StudyRow]) -> GaugeMetricFamily:
-    budgets = GaugeMetricFamily("hpo_trials_target", "Budget of trials.", labels=("study",))
+    budgets = GaugeMetricFamily(
+        "hpo_trials_target", "Number of trials to start in all.", labels=("study",)
+    )
     for row in rows:
         budgets.add_metric((row.name,), row.n_trials)
     return budgets

@@ -14,19 +14,19 @@ from storage.leases import Claim
 
 
 PROGRESS_S = 1.0
-"""Minimum seconds between two progress writes that no pruner waits for."""
+"""Minimum seconds between two progress writes. A step that a pruner judges is written at once."""
 
 T = TypeVar("T")
 
 Retry = Callable[[Callable[[], T]], T]
-"""Calls a function that uses the database; calls it again while the database is away."""
+"""Calls a function that uses the database; repeats the call until the database answers."""
 
 
 class Reporter:
     """Writes the epochs done and the errors of one claim to the database.
 
-    `n_epochs` is the number of epochs done, for a trial the mean over the folds. `unreported` are
-    the validation errors, by step, that are not in the database yet.
+    `n_epochs` is the number of epochs done. For a trial it is the mean over the folds.
+    `unreported` holds the validation errors, by step, that are not in the database yet.
     """
 
     def __init__(self, db: Database, claim: Claim, retry: Retry[Any]) -> None:
@@ -36,14 +36,14 @@ class Reporter:
         self.unreported: dict[int, float] = {}
 
     def advance(self, n_epochs: int, errors: Mapping[int, float] | None = None) -> None:
-        """Note progress and new errors; write them if the last write was `PROGRESS_S` ago."""
+        """Store progress and new errors; write both if the last write is over `PROGRESS_S` ago."""
         self.n_epochs = n_epochs
         self.unreported |= errors or {}
         if time.monotonic() - self._written_at > PROGRESS_S:
             self.write()
 
     def write(self, judge: Callable[[], bool] | None = None) -> bool:
-        """Write the progress now; the answer of `judge`, asked in the same transaction.
+        """Write the progress now and call `judge` in the same transaction; return its answer.
 
         Without `judge` the answer is False.
         """

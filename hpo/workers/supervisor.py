@@ -148,7 +148,7 @@ class Supervisor:
         _conclude(self._ended, self._logged)
 
     def _wakers(self) -> Iterable[int | connection.Connection]:
-        """What becomes ready when a worker sends a message or ends."""
+        """The handles on which the supervisor waits for a worker's next message or end."""
         for worker in self._running:
             yield worker.process.sentinel
             if not worker.is_pipe_closed:
@@ -223,7 +223,7 @@ def _conclude(workers: list[WorkerProcess], logged: set[str]) -> None:
 
 
 class WorkersFailedError(HpoError):
-    """Every worker process failed; has the exit code and the message of one of them."""
+    """Every worker process failed. The error has the exit code and the message of one process."""
 
     def __init__(self, exit_code: int, message: str) -> None:
         super().__init__(message)
@@ -241,9 +241,10 @@ class _Relay(QueueHandler):
 def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> None:
     """The main function of a spawned worker.
 
-    SIGINT is ignored, because a terminal sends Ctrl-C to the supervisor too, which passes it on.
-    A second SIGTERM changes nothing, because one sent to the whole process group comes twice: from
-    the sender and from the supervisor. To end a worker at once the supervisor kills it.
+    A worker ignores SIGINT. A terminal sends Ctrl-C to the supervisor, too, and the supervisor
+    forwards it as SIGTERM. A second SIGTERM has no effect, because a SIGTERM to the whole process
+    group reaches a worker twice: from the sender and from the supervisor. To end a worker at once,
+    the supervisor kills the worker.
     """
     stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -68,7 +68,10 @@ def _limited(gen: PQGen[T], timeout_s: float) -> Generator[Wait, int, T]:
 
 
 class AnswerTimeout(CreateEnginePlugin):
-    """The engine plugin; it takes the option `answer_timeout_s` of `sqlalchemy.create_engine`."""
+    """A plugin of SQLAlchemy's engine that limits the wait for an answer of the server.
+
+    The limit is the argument `answer_timeout_s` of `sqlalchemy.create_engine`, in seconds.
+    """
 
     def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
         super().__init__(url, kwargs)

@@ -1,4 +1,4 @@
-"""What hpo needs to know of a kind of database."""
+"""The interface of a kind of database, such as SQLite or PostgreSQL."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -21,7 +21,7 @@ SCHEMA_IS_BUSY = (
 )
 
 IDLE_TIMEOUT_S = 10
-"""Seconds without a statement before the server ends a transaction and frees its locks."""
+"""Seconds without a statement before the server aborts a transaction and frees its locks."""
 
 SILENCE_S = 30
 """Seconds without a network packet before a connection counts as lost."""
@@ -96,7 +96,7 @@ class Backend:
         raise NotImplementedError
 
     def is_lasting(self, refusal: BaseException) -> bool:
-        """Whether the driver's error will be the same at the next try, as for an unknown user."""
+        """Whether another try would fail with the same error, for example an unknown user."""
         return False
 
     def is_cut_connection(self, refusal: BaseException) -> bool:
@@ -112,5 +112,8 @@ class Backend:
         return value
 
     def damage(self, connection: Connection) -> list[str] | None:
-        """The damage that the database finds in its file, a line each; None if it cannot check."""
+        """The damage that the database finds in its file, one text per problem.
+
+        None if this kind of database cannot check its file.
+        """
         return None

@@ -26,7 +26,7 @@ SQLALCHEMY_OPTIONS = {"ssl_capath", "ssl_cipher", "ssl_check_hostname"}
 """URL options that SQLAlchemy handles itself."""
 
 _LASTING_CODES = {1044, 1045, 1049, 1054, 1698}
-"""Codes of errors that will be the same at the next try: unknown user, database or column."""
+"""Codes of errors that another try would not change: unknown user, database or column."""
 
 
 class MySQL(Backend):
@@ -49,10 +49,12 @@ class MySQL(Backend):
 
         known = inspect.signature(pymysql.Connection).parameters.keys() | SQLALCHEMY_OPTIONS
         if unknown := sorted(set(url.query) - known):
-            raise StorageURLError(f"the storage URL has an unknown option: {unknown[0]}")
+            raise StorageURLError(
+                f"the storage URL has an unknown option: {unknown[0]}; leave it out"
+            )
         charset = str(url.query.get("charset", "utf8mb4"))
         if pymysql.charset.charset_by_name(charset) is None:
-            raise StorageURLError(f"the storage URL has an unknown charset: {charset}")
+            raise StorageURLError(f"the storage URL has an unknown charset: {charset}; use utf8mb4")
 
     def engine_options(self, url: URL) -> dict[str, Any]:
         # Only MariaDB has this timeout. For MySQL the text between /* and */ is a comment.

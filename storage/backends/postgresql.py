@@ -19,21 +19,24 @@ from storage.backends.base import (
 
 
 ANSWER_TIMEOUT = "hpo_answer_timeout"
-"""SQLAlchemy's name of the plugin in `storage.backends.answer_timeout`, which imports psycopg."""
+"""The name under which SQLAlchemy loads `storage.backends.answer_timeout.AnswerTimeout`.
+
+The module is loaded by name because it imports psycopg, an optional dependency.
+"""
 
 plugins.register(ANSWER_TIMEOUT, "storage.backends.answer_timeout", "AnswerTimeout")
 
 _REFUSED_LOGIN = re.compile("(?:FATAL: +|fe_sendauth: )(.*)")
-"""The reason of a refused login. psycopg gives no code, only a line of text for each try."""
+"""The reason of a refused login. psycopg has no error code, only a line of text per try."""
 
 _LASTING_REFUSAL = re.compile(
     "password authentication failed for user|no password supplied|Peer authentication failed"
     r'|role ".*" does not exist|role ".*" is not permitted to log in|database ".*" does not exist'
     r"|permission denied for database|no pg_hba\.conf entry for|pg_hba\.conf rejects connection"
 )
-"""Reasons that will be the same at the next try.
+"""Reasons of a refused login that another try would not change.
 
-A reason in another language than English does not match, so the login is tried again.
+Only English messages match. With messages in another language, the login is tried again.
 """
 
 _INTERRUPTED = "connection in transaction status"
@@ -76,7 +79,7 @@ class PostgreSQL(Backend):
             yield  # closing the connection frees the lock
 
     def is_lasting(self, refusal: BaseException) -> bool:
-        """Whether the server refused the login for a reason that will not pass."""
+        """Whether the server refused the login for a reason that another try would not change."""
         text = refusal.args[0] if refusal.args else None
         reasons = _REFUSED_LOGIN.findall(text) if isinstance(text, str) else []
         return bool(reasons) and all(map(_LASTING_REFUSAL.match, reasons))

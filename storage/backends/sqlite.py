@@ -35,19 +35,21 @@ class SQLite(Backend):
             )
         if url.query:
             raise StorageURLError(
-                "the storage URL has options, and SQLite takes none: leave out ?..."
+                "the storage URL has options, but SQLite takes none; remove the ? and the rest"
             )
 
     def check_file(self, url: URL, *, create: bool) -> None:
         path = Path(str(url.database))
         try:
             if path.is_dir():
-                raise StorageURLError(f"{path} cannot be a database: it is a folder")
+                raise StorageURLError(f"{path} cannot be a database: it is a folder; name a file")
             if not path.parent.is_dir():
-                reason = f"there is no folder {path.parent}"
+                reason = f"the folder {path.parent} does not exist; create it"
                 raise StorageURLError(f"{path} cannot be a database: {reason}")
             if not create and not path.exists():
-                raise EmptyStorageError(f"no database at {path} yet; hpo study create makes one")
+                raise EmptyStorageError(
+                    f"no database at {path} yet; create one with: hpo study create"
+                )
         except OSError as error:
             raise StorageURLError(f"{path} cannot be a database: {error.strerror}") from error
 

@@ -76,7 +76,11 @@ def test_a_wrong_command_line_says_what_is_wrong(command: str, says: str) -> Non
 
 
 def test_a_fixed_space_has_no_more_configurations_to_extend_to() -> None:
-    check_refused("study extend fixed --trials 2", CONFLICT, "has only 1 configurations")
+    check_refused(
+        "study extend fixed --trials 2",
+        CONFLICT,
+        "has only 1 configurations; choose at most that many trials",
+    )
 
 
 @pytest.mark.parametrize("flags", ["", "--format json", "-o best.yaml", "--weights best.st"])

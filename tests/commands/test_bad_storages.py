@@ -44,8 +44,8 @@ WRONG_STORAGES = {
     "sqlite:///hpo.db?mode=ro": "options.*SQLite",
     "mysql://u:s3cret@127.0.0.1:1": "names no database; .*mysql://",
     "mysql://": "names no database",
-    "mysql://u:s3cret@127.0.0.1:1/x?foo=s3cret": "option.* foo$",
-    "mysql://u:s3cret@127.0.0.1:1/x?charset=klingon": "charset.* klingon$",
+    "mysql://u:s3cret@127.0.0.1:1/x?foo=s3cret": "option.* foo; leave it out$",
+    "mysql://u:s3cret@127.0.0.1:1/x?charset=klingon": "charset.* klingon; use utf8mb4$",
 }
 
 
@@ -137,7 +137,7 @@ def test_a_database_of_another_program_holds_no_studies(statements: list[str]) -
         check_refused(f"{command} --storage sqlite:///other.db", MISSING, "no studies in .* yet")
 
 
-SAYS = {"tables of the same names": "its table studies is another program's; give hpo a database"}
+SAYS = {"tables of the same names": "table studies belongs to another program; use a separate"}
 
 
 @pytest.mark.parametrize("kind", OTHERS)

@@ -62,12 +62,12 @@ def reweighted(
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "not there": (lambda p: p.unlink(), "cannot read .*No such file"),
-    "a text": (lambda p: p.write_text("hello"), "is no export of a study; make one with: hpo"),
-    "empty": (lambda p: p.write_text(""), "is no export"),
+    "a text": (lambda p: p.write_text("hello"), "is not an export of a study; make one with: hpo"),
+    "empty": (lambda p: p.write_text(""), "is not an export"),
     "no YAML": (lambda p: p.write_text("a: ["), "cannot read "),
     "no text": (lambda p: p.write_bytes(b"\xff\xfe\x00"), "cannot read "),
-    "a recipe": (lambda p: p.write_text(RECIPE), "is no export"),
-    "another format": (edited(lambda e: e.update(hpo_export=2)), "is no export"),
+    "a recipe": (lambda p: p.write_text(RECIPE), "is not an export"),
+    "another format": (edited(lambda e: e.update(hpo_export=2)), "is not an export"),
     "no architecture": (edited(lambda e: e.pop("architecture")), "architecture .* missing"),
     "no hyperparameters": (edited(lambda e: e.pop("hyperparameters")), "hyperparameters .* missin"),
     "an unknown architecture": (
@@ -104,7 +104,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "weights of another type": (
         lambda p: reweighted(p, lambda name, tensor: tensor.int()),
-        "the weights in .* cannot be used: .* is of torch.int32, not torch.float32",
+        "the weights in .* cannot be used: .* has the dtype torch.int32, not torch.float32",
     ),
     "weights of another shape": (
         lambda p: reweighted(p, lambda name, tensor: tensor.flatten()),
@@ -118,7 +118,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         edited(lambda e: e["weights"].update(file=".")),
         "the weights in .* cannot be used",
     ),
-    "a key twice": (lambda p: p.write_text(p.read_text() + "trial: 7\n"), "'trial' stands twice"),
+    "a key twice": (lambda p: p.write_text(p.read_text() + "trial: 7\n"), "'trial' occurs twice"),
     "anchors": (lambda p: p.write_text(p.read_text() + "x: &x 1\n"), "anchors and aliases"),
     "no end": (lambda p: p.write_text("[" * 200_000), "nested more than 20 levels deep"),
     "weights of no name": (edited(lambda e: e.update(weights=True)), "weights should name a file"),

@@ -237,17 +237,23 @@ def test_a_rounding_error_outside_the_range_is_still_decoded() -> None:
         ({"batches": 35}, "parameter batches: 35 is not 10 plus a whole number of steps of 10"),
         ({"batches": 30.0}, "parameter batches: 30.0 is not a whole number"),
         ({"batches": 60}, "parameter batches: 60 is outside 10 to 50"),
-        ({"merge": "sum"}, "'sum' is not among its values: concatenate, difference, maximum"),
-        ({"decay": 0.5}, "parameter decay: 0.5 is not among its values: 0.0, 0.001, 0.1"),
-        ({"decay": False}, "parameter decay: false is not among its values"),
+        ({"merge": "sum"}, "'sum' is not a choice; allowed: concatenate, difference, maximum"),
+        ({"decay": 0.5}, "parameter decay: 0.5 is not a choice; allowed: 0.0, 0.001, 0.1"),
+        ({"decay": False}, "parameter decay: false is not a choice"),
         ({"channels": [8, 16]}, "parameter channels: [8, 16] has 2 layers, not 3"),
         ({"channels": [64, 32, 128]}, "[64, 32, 128] decreases; channels never decrease"),
         ({"channels": [8, 16, 48]}, "48 is not among its choices: 8, 16, 32, 64, 128, 256"),
         ({"channels": [8, 16, True]}, "parameter channels: true is not a number"),
         ({"channels": 64}, "parameter channels: 64 is not a list"),
-        ({"nesterov": False}, "parameter nesterov: false is not its fixed value true"),
-        ({"nesterov": 1}, "parameter nesterov: 1 is not its fixed value true"),
-        ({"sizes": [75]}, "parameter sizes: [75] is not its fixed value [75, 50]"),
+        (
+            {"nesterov": False},
+            "parameter nesterov: false is not allowed; the parameter is fixed at true",
+        ),
+        ({"nesterov": 1}, "parameter nesterov: 1 is not allowed; the parameter is fixed at true"),
+        (
+            {"sizes": [75]},
+            "parameter sizes: [75] is not allowed; the parameter is fixed at [75, 50]",
+        ),
         ({"droput": 0.1}, "unknown parameter 'droput'; did you mean dropout?"),
         ({"channels_0": 1}, "unknown parameter 'channels_0'"),
     ],
@@ -293,7 +299,7 @@ def test_what_no_sampler_can_have_drawn_is_refused(
 
 
 def test_decode_refuses_what_is_no_choice() -> None:
-    with pytest.raises(RecipeError, match=r"merge: 'sum' is not among its values: a, b"):
+    with pytest.raises(RecipeError, match=r"merge: 'sum' is not a choice; allowed: a, b"):
         space(merge={"type": "categorical", "choices": ["a", "b"]}).decode({"merge": "sum"})
 
 

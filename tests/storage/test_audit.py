@@ -183,7 +183,7 @@ def test_a_training_that_is_lost(sqlite_db: Database, kind: str) -> None:
         ("choice", FAILED, "the chosen trial 2 is not complete"),
         ("n_started", 3, "trial 3 in hpo's tables was never given out"),
         ("n_started", 5, "trial 4 is missing in Optuna's tables"),
-        ("n_trials", 3, "4 trials were started of a budget of 3"),
+        ("n_trials", 3, "4 trials were started, but the study should have 3"),
     ],
 )
 def test_a_study_that_tells_otherwise(

@@ -87,7 +87,7 @@ def test_a_budget_grows_and_never_shrinks(sqlite_db: Database) -> None:
     name = name_of(sqlite_db, new_study(sqlite_db, 2))
     studies.extend(sqlite_db, name, 5)
     assert studies.get(sqlite_db, name).n_trials == 5
-    with pytest.raises(ValueError, match="never lowered"):
+    with pytest.raises(ValueError, match="cannot be lowered"):
         studies.extend(sqlite_db, name, 4)
     assert studies.get(sqlite_db, name).n_trials == 5
 

@@ -168,7 +168,10 @@ class TestBuilding:
     def test_what_is_no_network_is_refused(self) -> None:
         entry = Architecture(name="none", build=lambda: None)  # type: ignore[arg-type, return-value]
         config = TrainingConfig(architecture=entry, params={}, epochs=1, batch_size=2)
-        with pytest.raises(InputError, match=r"^the factory of none gives no torch module$"):
+        with pytest.raises(
+            InputError,
+            match=r"^the factory of none returns no torch module; it should return an nn.Module$",
+        ):
             config.try_build()
 
 
@@ -254,8 +257,8 @@ class TestSearchedDuration:
         self, folder: Path, name: str, value: int
     ) -> None:
         done = hpo(*create(write_recipe(folder, RECIPE), **{name: value}))
-        expected = f"error: {name}: the recipe has it as a parameter; leave it out here, or give a "
-        assert (done.code, done.err) == (2, f"{expected}recipe without it (--space)\n")
+        expected = f"error: {name}: the recipe already searches or fixes it; leave the option out, "
+        assert (done.code, done.err) == (2, f"{expected}or name another recipe with --space\n")
         assert list(folder.glob("*.db")) == []
 
     @pytest.mark.parametrize(
@@ -264,7 +267,7 @@ class TestSearchedDuration:
             ("epochs: {type: int, low: 0, high: 4}", "epochs: should be a whole number from 1"),
             ("epochs: {type: float, low: 1, high: 4}", "epochs: should be a whole number from 1"),
             ("epochs: {type: categorical, choices: [few, many]}", "epochs: 'few' is a string"),
-            ("epochs: {type: channels, choices: [1, 2], layers: 2}", "epochs: is no number"),
+            ("epochs: {type: channels, choices: [1, 2], layers: 2}", "epochs: is not a number"),
             ("batch_size: {values: [1, 8]}", "batch_size: should be a whole number from 2"),
         ],
     )

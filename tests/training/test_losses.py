@@ -145,7 +145,10 @@ class TestAuxiliary:
 
     def test_parts_without_labels_are_told_and_not_passed_over(self) -> None:
         logits, _, _ = digits()
-        with pytest.raises(InputError, match=r"^auxiliary loss: .* no labels of their parts$"):
+        with pytest.raises(
+            InputError,
+            match=r"^auxiliary loss: .* no labels of the parts; use another data set or network$",
+        ):
             loss_of(Outputs(torch.tensor(SWAPPED), logits), examples(TARGETS))
 
     @pytest.mark.parametrize("n_parts", [1, 2, 3])

@@ -221,7 +221,7 @@ def test_a_loss_that_cannot_be_used_is_refused_as_it_is_alone() -> None:
         Split.of(Examples(s.train.inputs, s.train.targets), s.held_out, CPU)
         for s in splits(entry, 150)
     ]
-    with pytest.raises(Exception, match="no labels of their parts"):
+    with pytest.raises(Exception, match="no labels of the parts"):
         together(start(setting_of(entry), on))
 
 

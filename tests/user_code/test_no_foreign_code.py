@@ -1,4 +1,4 @@
-"""Code that is not hpo's own runs where a study names it, and nowhere with --no-foreign-code."""
+"""Code that is not part of hpo runs where a study names it, and nowhere with --no-foreign-code."""
 
 import json
 from pathlib import Path
@@ -71,7 +71,7 @@ def imported(folder: Path) -> list[str]:
     return found
 
 
-REFUSAL = "is not hpo's own, and no other code may run here (--no-foreign-code)"
+REFUSAL = "is not part of hpo; --no-foreign-code allows no other code"
 REFUSED = (
     *(f"worker --study {name} --no-foreign-code --processes 1" for name in FOREIGN),
     "worker --study module --no-foreign-code --processes 2",

@@ -217,11 +217,11 @@ class TestInstalled:
         assert last == ["point-net", "pointnets 1.2", 26]
         says = [
             "warning: broken 0.3: architecture absent .not_there:build.: .* not_there is not insta",
-            "warning: .* and .* 0.3: architecture both is offered twice: .* of second 0.3",
+            "warning: .* and .* 0.3: architecture both is offered twice; .* of second 0.3",
             "warning: loud 0.3: architecture half .loud.: name it as package.module:attribute",
             "hello",  # what a module prints does not get into the JSON
             "warning: loud 0.3: the factory of needy needs width: ",
-            "warning: broken 0.3: siamese is hpo's own, so this one goes by pointnets.nets:build",
+            "warning: broken 0.3: hpo has an architecture siamese; use the name pointnets.nets:b",
             "warning: loud 0.3: wrong cannot be built with {}: ZeroDivisionError: ",
         ]
         for line, said in zip(done.err.splitlines(), says, strict=True):

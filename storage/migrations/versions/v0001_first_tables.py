@@ -16,7 +16,10 @@ def _parent(column: str) -> sa.ForeignKey:
 
 
 def upgrade() -> None:
-    """Make the tables that do not exist yet: MariaDB keeps some after an interrupted migration."""
+    """Create the tables that do not exist yet.
+
+    An interrupted migration leaves some tables behind on MariaDB.
+    """
     op.create_table(
         "hpo_studies",
         sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),
