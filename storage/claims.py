@@ -79,7 +79,7 @@ def claim(
             raise StudyMissingError("the study was deleted; another study has its id now")
         locked = _LockedStudy(db, connection, study, plan, worker, _now(connection))
         if study.is_paused:
-            return Idle.COMPLETE if locked.is_complete() else Idle.PAUSED
+            return locked.idle_while_paused()
         return locked.claim_next()
 
 
@@ -115,26 +115,35 @@ class _LockedStudy:
         trial_or_expired = self.take_over() or self.start_trial()
         if trial_or_expired is not None:
             return trial_or_expired
-        if self._is_live("trial"):
+        if self.is_searching():
             return Idle.WAIT
-        chosen = self._best()
-        if chosen is None:
-            return Idle.COMPLETE
-        if self.study.choice is None:
-            self._update_study(choice=chosen.trial)
-        seed = self._missing_seed(chosen.trial)
-        if seed is not None:
+        chosen = self.choose()
+        seed = None if chosen is None else self._missing_seed(chosen.trial)
+        if chosen is not None and seed is not None:
             return self._insert("test", chosen.trial, seed, chosen.trial_id)
         return Idle.WAIT if self._is_live() else Idle.COMPLETE
 
-    def is_complete(self) -> bool:
-        """Whether no work is missing and no worker holds work; writes nothing."""
-        if self.study.n_started < self.study.n_trials or self._is_live():
-            return False
+    def idle_while_paused(self) -> Idle:
+        """Whether the study is complete, or work of it is missing or in work."""
+        if self.is_searching() or self._is_live():
+            return Idle.PAUSED
+        chosen = self.choose()
+        is_missing = chosen is not None and self._missing_seed(chosen.trial) is not None
+        return Idle.PAUSED if is_missing else Idle.COMPLETE
+
+    def is_searching(self) -> bool:
+        """Whether a trial of the budget has no outcome yet."""
+        return self.study.n_started < self.study.n_trials or self._is_live("trial")
+
+    def choose(self) -> AnyRow | None:
+        """The chosen trial, for a study whose search is over; the choice is written once.
+
+        None if no trial is complete.
+        """
         chosen = self._best()
-        if chosen is None:
-            return True
-        return self.study.choice is not None and self._missing_seed(chosen.trial) is None
+        if chosen is not None and self.study.choice is None:
+            self._update_study(choice=chosen.trial)
+        return chosen
 
     def take_over(self) -> Claim | None:
         """Claim work whose lease ran out, under the next token; None if there is no such work."""
