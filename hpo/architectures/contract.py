@@ -37,7 +37,7 @@ class Outputs(NamedTuple):
 
 
 class Traits(NamedTuple):
-    """The properties in which architectures of a family differ, such as fc and fc-ws."""
+    """The properties in which architectures of a family differ, such as fnn and fnn-ws."""
 
     weight_sharing: bool = False
     auxiliary_loss: bool = False

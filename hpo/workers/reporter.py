@@ -19,7 +19,7 @@ PROGRESS_S = 1.0
 T = TypeVar("T")
 
 Retry = Callable[[Callable[[], T]], T]
-"""Calls a function that uses the database; repeats the call until the database answers."""
+"""Calls a function that uses the database; repeats the call while the database does not answer."""
 
 
 class Reporter:
