@@ -47,7 +47,7 @@ WRONG_COMMANDS = {
     "worker --study made --device tpu": "device.*'tpu'.*cpu",
     "worker --study made --device ''": "device.*''.* auto, cpu, cuda",
     "worker made": "made.* hpo worker --help",
-    "export made --format xml": "format .*'xml'.* yaml.* json",
+    "export made --format xml": "format .*'xml'.*yaml",
     "export made -o none/best.yaml": "none/best.yaml.* folder",
     "export made -o .": "cannot write .",
     "export made --weights none/best.safetensors": "cannot write none/best.safetensors",

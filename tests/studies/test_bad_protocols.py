@@ -45,7 +45,7 @@ EDITED: dict[str, tuple[Callable[[str], str], str]] = {
     "a name without end": (edited(architecture="x" * 100_000), "architecture: "),
     "a space that is a list": (edited(space=[]), "space: "),
     "half a range": (edited(space={"dropout": {"type": "float"}}), "dropout: low is missing"),
-    "a parameter of no name": (edited(space={"class": 1}), "class: is a keyword of Python"),
+    "a parameter of no name": (edited(space={"class": 1}), "class is a keyword of Python"),
     "a configuration of another space": (edited(known=[{"hue": 1}]), "unknown parameter 'hue'"),
 }
 COMMANDS = [
