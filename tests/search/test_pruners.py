@@ -295,10 +295,10 @@ def test_what_was_measured_before_a_failure_is_kept(
     module = f"failing_{abs(hash(fail))}"
     space = f"architecture: {module}:NETWORK\nparameters: {{learning_rate: 0.01}}\n"
     nets = NETS.replace("FAIL", fail)
-    write(tmp_path, {f"{module}.py": nets, "points.py": POINTS, "space.yaml": space})
-    create = f"study create --architecture {module}:NETWORK --dataset points:Points --name siamese"
+    write(tmp_path, {f"{module}.py": nets, "pruner_points.py": POINTS, "space.yaml": space})
+    names = f"--architecture {module}:NETWORK --dataset pruner_points:Points --name siamese"
     flags = "--space space.yaml --trials 1 --epochs 5 --pruner none"
-    must(*create.split(), *OWN, *flags.split())
+    must("study", "create", *names.split(), *OWN, *flags.split())
     command("worker", "--study", "siamese", "--processes", "1")
     (trial,) = json.loads(must("study", "trials", "siamese", "--json"))
     assert (trial["state"], trial["n_epochs"]) == ("failed", 2)
