@@ -30,7 +30,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[FIGURES] = Figures(config.getoption("--seed"), config.getoption("--short"))
-    config.addinivalue_line("markers", "short_on(*databases): where the short form runs it")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m chaos` picks

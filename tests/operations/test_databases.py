@@ -132,6 +132,8 @@ class TestUpgrade:
         assert audit.differences(db, begun, n_folds=N_FOLDS) == []
         db.close()
 
+    @pytest.mark.chaos
+    @pytest.mark.short_on("postgresql")
     def test_processes_that_upgrade_together_upgrade_once(self, database_url: str) -> None:
         Database(database_url, create=True).close()
         step_back(database_url)
@@ -140,6 +142,8 @@ class TestUpgrade:
         assert version(database_url, OPTUNAS) == "v3.2.0.a"
         Database(database_url).close()
 
+    @pytest.mark.chaos
+    @pytest.mark.short_on("sqlite")
     def test_one_that_was_cut_off_is_gone_on_with(self, database_url: str) -> None:
         """MariaDB and SQLite keep the new column when the new version is not yet noted."""
         Database(database_url, create=True).close()

@@ -217,6 +217,8 @@ def test_a_deleted_study_is_told(db: Database) -> None:
         told(db, study_id)
 
 
+@pytest.mark.chaos
+@pytest.mark.short_on("sqlite")
 def test_workers_at_work_cause_no_findings(db: Database) -> None:
     study_id, plan = new_study(db, 30), make_plan(n_repeats=5)
     calls = [(url_of(db), study_id, plan, f"worker {n}") for n in range(2)]

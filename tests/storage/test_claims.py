@@ -66,6 +66,8 @@ def name_of(db: Database, study_id: int) -> str:
     return next(row.name for row in studies.all_studies(db) if row.study_id == study_id)
 
 
+@pytest.mark.chaos
+@pytest.mark.short_on("postgresql")
 def test_many_workers_do_exactly_the_budget(db: Database) -> None:
     study_id, plan = new_study(db, 40), make_plan(n_repeats=3)
     calls = [(url_of(db), study_id, plan, f"worker {n}") for n in range(8)]
@@ -218,6 +220,8 @@ def test_a_result_recorded_again_counts_once(db: Database) -> None:
     check_finished(db, study_id, PLAN, 1)
 
 
+@pytest.mark.chaos
+@pytest.mark.short_on("sqlite")
 def test_a_heartbeat_keeps_the_work(db: Database, other: Database) -> None:
     study_id = new_study(db, 1)
     held = must_claim(db, study_id, make_plan(lease_s=6.0))

@@ -260,6 +260,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgresql, "ANSWER_S", 3.0)
 
 
+@pytest.mark.chaos
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_stands_still_is_not_waited_for_for_ever(database: str) -> None:
     with contextlib.closing(Database(database, create=True)) as db:
@@ -276,6 +277,7 @@ def ask_one_that_stands_still(db: Database) -> None:
         connection.execute(sa.select(1))
 
 
+@pytest.mark.chaos
 @pytest.mark.usefixtures("impatient")
 def test_what_a_server_left_without_an_answer_is_asked_again(
     database: str, own_database_server: Server
@@ -313,6 +315,7 @@ def test_a_connection_left_in_a_statement_is_replaced(database: str) -> None:
         db.ping()
 
 
+@pytest.mark.chaos
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_speaks_every_now_and_then_is_heard_out(database: str) -> None:
     with contextlib.closing(Database(database, create=True)) as db, db.reading() as connection:

@@ -42,6 +42,8 @@ def usable(url: str) -> bool:
     return found == ["study"]
 
 
+@pytest.mark.chaos
+@pytest.mark.short_on("mysql")
 def test_processes_that_start_together_make_one_schema(database_url: str) -> None:
     assert run_together(make_tables, [(database_url, None)] * 16) == [0] * 16
     with plain_engine(database_url).connect() as connection:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hpo.workers import loop
 from storage import studies
 from storage.claims import Idle, claim
 from storage.engine import Database
@@ -136,7 +137,10 @@ def test_a_worker_of_any_study_leaves_paused_ones_alone(folder: Path) -> None:
     assert states == {"tiny": "searching", "other": "complete"}
 
 
-def test_a_worker_of_any_study_leaves_one_in_others_hands(folder: Path) -> None:
+def test_a_worker_of_any_study_leaves_one_in_others_hands(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "LONGEST_POLL_S", 0.01)
     create("held", trials=1)
     create("free", trials=1)
     db = Database("sqlite:///hpo.db")

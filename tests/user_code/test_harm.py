@@ -171,6 +171,7 @@ def test_a_study_made_anew_has_its_own_parameters() -> None:
     assert shown["best"]["test_error"]["n"] == 2
 
 
+@pytest.mark.chaos
 def test_a_reader_that_has_left_costs_nothing() -> None:
     """The worker's warnings go nowhere: its work goes on."""
     create("own", "harmful.yaml")

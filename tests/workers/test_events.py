@@ -84,6 +84,7 @@ def figures(port: int) -> dict[tuple[Any, ...], float]:
     }
 
 
+@pytest.mark.chaos
 @pytest.mark.slow
 def test_prometheus_finds_the_work_of_workers_that_wait_for_it(tmp_path: Path) -> None:
     must("study delete tiny --yes")
