@@ -34,20 +34,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m chaos` picks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The three databases side by side; what has none of its own goes with SQLite's."""
+    """Scenarios on one database run one after another, beside those on the others."""
     if config.getoption("--short"):
         items[:] = [item for item in items if is_in_short_form(item)]
     for item in items:
         if item.path.is_relative_to(HERE):
+            found = [backend for backend in BACKENDS if backend in item.name]
             item.add_marker(pytest.mark.chaos)
-        found = [backend for backend in BACKENDS if backend in item.name]
-        item.add_marker(pytest.mark.xdist_group(found[0] if found else "sqlite"))
+            item.add_marker(pytest.mark.xdist_group(found[0] if found else "sqlite"))
 
 
 def is_in_short_form(item: pytest.Item) -> bool:
-    """Whether the short form runs it: on fewer databases where what it shows depends on none."""
+    """Whether the short form runs the test: without the marker `short_on`, or one of its cases."""
     marker = item.get_closest_marker("short_on")
-    return marker is None or any(f"[{backend}" in item.name for backend in marker.args)
+    return marker is None or any(f"[{case}" in item.name for case in marker.args)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

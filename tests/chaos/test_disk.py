@@ -75,6 +75,7 @@ def test_a_file_that_cannot_be_written_ends_workers(sqlite_case: Case, disk: Pat
     assert case.study.rows("PRAGMA integrity_check") == [{"integrity_check": "ok"}]
 
 
+@pytest.mark.short_on
 @pytest.mark.parametrize("disk", ["160m"], indirect=True)
 def test_a_server_whose_disk_is_full_is_waited_for(sqlite_case: Case, disk: Path) -> None:
     case = sqlite_case

@@ -42,6 +42,7 @@ def test_stopped_workers_give_their_work_back_within_an_epoch(case: Case) -> Non
     assert max(seconds.values()) < size.slow_pace_s * FOLDS + 3.0
 
 
+@pytest.mark.short_on("15")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_second_signal_ends_a_worker_at_once(sqlite_case: Case, number: signal.Signals) -> None:
     case, pace_s = sqlite_case, 1.5

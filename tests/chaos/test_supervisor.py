@@ -20,7 +20,7 @@ def test_a_killed_child_is_replaced_and_its_work_given_back(
     sqlite_case: Case,
 ) -> None:
     """The lease is an hour: what is not given back would stay where it is."""
-    size = replace(sqlite_case.size, n_trials=sqlite_case.size.n_trials // 4, n_repeats=4)
+    size = replace(sqlite_case.size, n_trials=max(12, sqlite_case.size.n_trials // 4), n_repeats=4)
     case = replace(sqlite_case, study=replace(sqlite_case.study, size=size))
     n_kills = size.n_stops // 2
     case.study.create(pace_s=size.slow_pace_s, lease=3600)

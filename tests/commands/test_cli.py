@@ -300,6 +300,7 @@ class TestSignals:
         assert (trial["n_epochs"], trial["n_attempts"]) == (200, 1)
 
     @pytest.mark.chaos
+    @pytest.mark.short_on("2")
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_two_stopped_processes_give_their_work_back(self, number: signal.Signals) -> None:
         create(**LONG)

@@ -123,6 +123,7 @@ def health(port: int) -> tuple[int, Any]:
 
 
 @pytest.mark.chaos
+@pytest.mark.short_on
 def test_a_worker_waits_for_a_database_and_loses_nothing(
     storage: str, own_database_server: Server, tmp_path: Path
 ) -> None:
@@ -155,6 +156,7 @@ def wait_until_lease_is_over() -> None:
 
 
 @pytest.mark.chaos
+@pytest.mark.short_on("1")
 @pytest.mark.parametrize("n_processes", ["1", "2"])
 def test_a_database_that_stays_away_ends_a_worker(
     storage: str, own_database_server: Server, tmp_path: Path, n_processes: str
@@ -364,6 +366,7 @@ def impatient_worker(*flags: str, log: Path, storage: str) -> Iterator[subproces
 
 
 @pytest.mark.chaos
+@pytest.mark.short_on
 def test_a_server_that_stands_still_ends_a_worker(
     storage: str, own_database_server: Server, tmp_path: Path
 ) -> None:
@@ -382,6 +385,7 @@ def test_a_server_that_stands_still_ends_a_worker(
 
 
 @pytest.mark.chaos
+@pytest.mark.short_on
 def test_a_second_signal_ends_a_worker_of_a_hanging_server(
     storage: str, own_database_server: Server, tmp_path: Path
 ) -> None:

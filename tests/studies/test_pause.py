@@ -108,6 +108,7 @@ def shown() -> dict[str, Any]:
 
 
 @pytest.mark.chaos
+@pytest.mark.short_on
 def test_a_worker_ends_its_trial_waits_and_goes_on(folder: Path) -> None:
     create(trials=3, repeats=1, epochs=300, pruner="none")
     log = folder / "log"

@@ -108,6 +108,7 @@ def check_failure(harm: str, says: str) -> None:
 
 
 @pytest.mark.chaos
+@pytest.mark.short_on
 def test_a_network_that_exits_quietly_has_killed_its_worker() -> None:
     create("own", "harmful.yaml", "--max-attempts", "1")
     Path("harm").write_text("os._exit(0)")

@@ -71,6 +71,7 @@ def events(errors: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.chaos
+@pytest.mark.short_on
 def test_a_configuration_that_kills_its_worker_fails() -> None:
     create("one_deadly.yaml", "--trials", "4", "--max-attempts", "2")
     Path("deadly").write_text("13")
@@ -86,6 +87,7 @@ def test_a_configuration_that_kills_its_worker_fails() -> None:
 
 
 @pytest.mark.chaos
+@pytest.mark.short_on
 def test_a_killed_worker_s_work_is_done_at_once_by_its_successor() -> None:
     """At once: its lease would hold the work up for an hour."""
     create("one_deadly.yaml", "--trials", "2", "--repeats", "1", "--pruner", "none")
