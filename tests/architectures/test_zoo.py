@@ -28,7 +28,7 @@ from tests.support.networks import CPU, build, every, examples, selected, split,
 from tests.support.tiny_studies import must
 
 
-N_SAMPLED = 8
+N_SAMPLED = 5
 N_EXAMPLES = 100
 
 

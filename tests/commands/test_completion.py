@@ -44,9 +44,7 @@ def test_a_shell_completes_names_of_studies(shell: str, tmp_path: Path, sqlite_u
 def test_completion_shows_no_error(tmp_path: Path) -> None:
     """A database that cannot be read has no names."""
     (tmp_path / "notes.txt").write_text("no database")
-    for place in ("missing/hpo.db", "notes.txt"):
-        storage = f"sqlite:///{tmp_path / place}"
-        assert completed("bash", "hpo study show ", storage).strip() == ""
+    assert completed("bash", "hpo study show ", f"sqlite:///{tmp_path / 'notes.txt'}").strip() == ""
 
 
 def test_architectures_are_completed_from_the_recipes() -> None:
@@ -55,9 +53,8 @@ def test_architectures_are_completed_from_the_recipes() -> None:
     assert architecture_names("fnn-ws") == ["fnn-ws", "fnn-ws-aux"]
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_a_completion_script_is_shown(shell: str) -> None:
-    done = run_hpo("--show-completion", shell, env={"SHELL": f"/bin/{shell}"})
+def test_a_completion_script_is_shown() -> None:
+    done = run_hpo("--show-completion", "bash", env={"SHELL": "/bin/bash"})
     assert done.returncode == 0
     assert "_HPO_COMPLETE" in done.stdout
 

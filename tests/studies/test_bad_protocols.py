@@ -67,11 +67,13 @@ def store(change: Callable[[str], str]) -> None:
 
 
 @pytest.mark.parametrize(("change", "says"), EDITED.values(), ids=list(EDITED))
-def test_it_is_named_and_the_others_can_still_be_used(
-    change: Callable[[str], str], says: str
-) -> None:
+def test_what_is_wrong_is_named(change: Callable[[str], str], says: str) -> None:
     store(change)
     check_refused("study show made", 1, UNREADABLE.format(says))
+
+
+def test_other_studies_can_still_be_used() -> None:
+    store(edited(version=5))
     must("study show fixed")
     must("study delete made --yes")
     must("study list")

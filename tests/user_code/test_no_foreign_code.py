@@ -72,10 +72,7 @@ def imported(folder: Path) -> list[str]:
 
 
 REFUSAL = "is not part of hpo; --no-foreign-code allows no other code"
-REFUSED = (
-    *(f"worker --study {name} --no-foreign-code --processes 1" for name in FOREIGN),
-    "worker --study module --no-foreign-code --processes 2",
-)
+REFUSED = tuple(f"worker --study {name} --no-foreign-code --processes 1" for name in FOREIGN)
 HARMLESS = (
     "study show entry-data",
     "study trials module-data",
@@ -100,6 +97,15 @@ def test_a_worker_may_refuse_foreign_code_unseen(done: dict[str, Done]) -> None:
         (error,) = [line for line in done[command].err.splitlines() if line.startswith("error: ")]
         assert done[command].code == 2
         assert REFUSAL in error
+
+
+@pytest.mark.chaos
+def test_several_processes_refuse_foreign_code_unseen(made: Path) -> None:
+    command = "worker --study module --no-foreign-code --processes 2"
+    (refused,) = run_in_turn(command, path=made / "site", cwd=made)
+    assert refused.code == 2
+    assert REFUSAL in refused.err
+    assert imported(made) == []
 
 
 def test_code_that_the_work_does_not_need_is_not_run(done: dict[str, Done]) -> None:
