@@ -11,7 +11,7 @@ CODE = $(wildcard cli.py hpo search_spaces storage tests benchmarks examples)
 BENCHMARKS := throughput steps scaling startup time_to_target centre
 
 # Times are measured by the full form, which has the machine to itself.
-CHAOS_PROCESSES = $(if $(findstring --short,$(ARGS)),2,0)
+CHAOS_PROCESSES = $(if $(findstring --short,$(ARGS)),3,0)
 
 DEMO := HPO_STORAGE=sqlite:///demo/hpo.db $(BIN)/hpo
 

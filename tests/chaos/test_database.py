@@ -33,6 +33,7 @@ def test_a_database_that_restarts_three_times_fails_nothing(server_case: Case) -
         assert {member.code for member in fleet.members} == {0}
 
 
+@pytest.mark.short_on("sqlite", "postgresql")
 def test_workers_wait_for_a_database_longer_than_a_lease(case: Case) -> None:
     size = case.size
     case.study.create(pace_s=size.slow_pace_s)
@@ -53,7 +54,7 @@ def test_workers_wait_for_a_database_longer_than_a_lease(case: Case) -> None:
         )
 
 
-@pytest.mark.short_on("postgresql")
+@pytest.mark.short_on
 def test_work_is_kept_through_an_outage_by_heartbeats_alone(case: Case) -> None:
     """A training epoch is longer than the lease: nothing but heartbeats renews it."""
     size = replace(case.size, n_trials=case.size.n_workers, n_repeats=1, lease_s=5.0)

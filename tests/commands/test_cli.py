@@ -256,6 +256,7 @@ class TestFailures:
         assert trial["params"]["learning_rate"] == 1e30
         assert hpo("export tiny").code == 1
 
+    @pytest.mark.short_on
     @pytest.mark.chaos
     def test_two_processes_say_the_same(self) -> None:
         recipe = write_recipe(Path(), self.DIVERGING, "diverging.yaml")

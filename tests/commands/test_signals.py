@@ -38,8 +38,8 @@ class TestSignals:
         assert (trial["state"], trial["params"]) == ("complete", interrupted)
         assert (trial["n_epochs"], trial["n_attempts"]) == (200, 1)
 
+    @pytest.mark.short_on
     @pytest.mark.chaos
-    @pytest.mark.short_on("2")
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_two_stopped_processes_give_their_work_back(self, number: signal.Signals) -> None:
         create(**LONG)
@@ -74,6 +74,7 @@ class TestSignals:
         assert errors.splitlines()[-1] == "error: stopped; the work under way was given back"
         self.check_given_back(2)
 
+    @pytest.mark.short_on
     @pytest.mark.chaos
     def test_a_second_signal_ends_all_at_once_and_says_so(self) -> None:
         create(**LONG | {"train_size": 600, "batch_size": 2, "epochs": 5000})

@@ -199,6 +199,7 @@ class TestTheResult:
 
 @pytest.mark.chaos
 class TestTheEnd:
+    @pytest.mark.short_on("2")
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_leaves_what_is_complete_and_no_process(self, number: signal.Signals) -> None:
         names = ("mine:other", "mine:endless")

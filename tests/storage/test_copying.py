@@ -394,6 +394,7 @@ def put_and_die(source_url: str, target_url: str, last: int) -> None:
         copying.put(target, f"copy {last}", taken, silence)
 
 
+@pytest.mark.short_on("sqlite")
 @pytest.mark.chaos
 def test_a_copy_killed_at_any_moment_leaves_nothing(database_url: str, tmp_path: Path) -> None:
     source = Database(f"sqlite:///{tmp_path / 'source.db'}", create=True)

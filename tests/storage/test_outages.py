@@ -155,8 +155,8 @@ def wait_until_lease_is_over() -> None:
     threading.Event().wait(LEASE_S + 1)
 
 
+@pytest.mark.short_on
 @pytest.mark.chaos
-@pytest.mark.short_on("1")
 @pytest.mark.parametrize("n_processes", ["1", "2"])
 def test_a_database_that_stays_away_ends_a_worker(
     storage: str, own_database_server: Server, tmp_path: Path, n_processes: str
