@@ -12,10 +12,15 @@ from tests.chaos.waiting import wait_for_results, wait_for_work
 
 
 def check_told(fleet: Fleet, n_outages: int) -> None:
-    """Every worker said once of each outage that the database was away, and that it came back."""
+    """Every worker says of each outage once that the database is away, and that it is back.
+
+    On a busy machine a lock that others keep for over a second is an outage, too.
+    """
     for member in fleet.members:
         told = [e["event"] for e in member.events() if e["event"].startswith("storage_")]
-        assert told == ["storage_away", "storage_back"] * n_outages, (member.number, told)
+        n_told = len(told) // 2
+        assert told == ["storage_away", "storage_back"] * n_told, (member.number, told)
+        assert n_told >= n_outages, (member.number, told)
 
 
 def test_a_database_that_restarts_three_times_fails_nothing(server_case: Case) -> None:
