@@ -1,5 +1,6 @@
 """The interface of a kind of database, such as SQLite or PostgreSQL."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -33,7 +34,7 @@ This is longer than any statement of hpo takes, and longer than the server waits
 """
 
 
-class Backend:
+class Backend(ABC):
     """One kind of database; a subclass overrides what differs from this class.
 
     schemes: the schemes of storage URLs, such as `postgresql`.
@@ -87,13 +88,13 @@ class Backend:
         """Make all later reads of this connection see the database as it is at the first read."""
         connection.execution_options(isolation_level="REPEATABLE READ")
 
+    @abstractmethod
     def schema_lock(self, engine: sa.Engine) -> AbstractContextManager[None]:
         """A lock on making and upgrading tables that only one process on any machine can hold.
 
         Raises:
             sqlalchemy.exc.TimeoutError: another process held the lock for too long.
         """
-        raise NotImplementedError
 
     def is_lasting(self, refusal: BaseException) -> bool:
         """Whether another try would fail with the same error, for example an unknown user."""
@@ -103,9 +104,9 @@ class Backend:
         """Whether the driver's error is a lost connection that SQLAlchemy does not recognize."""
         return False
 
+    @abstractmethod
     def server_name(self, dialect: Dialect) -> str:
         """The name of the product, such as MariaDB."""
-        raise NotImplementedError
 
     def as_stored(self, value: Any) -> Any:
         """The value that the database returns after this value was written."""
