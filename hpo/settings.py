@@ -5,7 +5,7 @@ stored protocol and the command in an export are derived from this module.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, cast, get_type_hints
 
@@ -111,14 +111,18 @@ class StudySettings(TypedDict, total=False):
 
 
 def settings() -> dict[str, Setting]:
-    """Every setting by name, in the order of the options in the help."""
-    hints = get_type_hints(StudySettings, include_extras=True)
-    return {name: _setting(hint) for name, hint in hints.items()}
+    """Every setting by name, in the order of the options in the help; each has its `flag`."""
+    return {name: _setting(name, hint) for name, hint in annotations().items()}
 
 
-def _setting(hint: Any) -> Setting:
-    (setting,) = [part for part in hint.__metadata__ if isinstance(part, Setting)]
-    return setting
+def annotations() -> dict[str, Any]:
+    """The annotation of each setting by name: its type and range, and its `Setting`."""
+    return get_type_hints(StudySettings, include_extras=True)
+
+
+def _setting(name: str, annotation: Any) -> Setting:
+    (setting,) = [part for part in annotation.__metadata__ if isinstance(part, Setting)]
+    return replace(setting, flag=setting.flag or name.replace("_", "-"))
 
 
 def defaults() -> dict[str, Any]:
@@ -138,7 +142,7 @@ def given(values: Mapping[str, Any]) -> StudySettings:
     """
     from pydantic import TypeAdapter, ValidationError  # slow to load; `hpo --help` does not need it
 
-    hints = get_type_hints(StudySettings, include_extras=True)
+    hints = annotations()
     checked: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:

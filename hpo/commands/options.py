@@ -4,12 +4,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args
 
 import typer
 
 from hpo.commands.completion import study_names
-from hpo.settings import Setting, StudySettings
+from hpo.settings import Setting, StudySettings, annotations, settings
 
 
 Storage = Annotated[
@@ -59,19 +59,17 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _settings_parameters() -> Iterator[inspect.Parameter]:
-    hints = get_type_hints(StudySettings, include_extras=True)
-    for name, hint in hints.items():
-        (setting,) = (part for part in hint.__metadata__ if isinstance(part, Setting))
-        plain: Any = _command_line_type(hint)
-        annotation = Annotated[plain | None, _option_of(name, setting)]
+    types = annotations()
+    for name, setting in settings().items():
+        plain: Any = _command_line_type(types[name])
+        annotation = Annotated[plain | None, _option_of(setting)]
         yield inspect.Parameter(
             name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation
         )
 
 
-def _option_of(name: str, setting: Setting) -> Any:
-    default = setting.otherwise or setting.default
-    flag = setting.flag or name.replace("_", "-")
+def _option_of(setting: Setting) -> Any:
+    default, flag = setting.otherwise or setting.default, setting.flag
     if isinstance(setting.default, bool):
         flags = f"--{flag}/--no-{flag}"
         return option(f"{setting.help} Default: {'yes' if default else 'no'}.", flags)

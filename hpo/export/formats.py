@@ -72,9 +72,10 @@ def create_command(name: str, protocol: Protocol, n_trials: int, file: str) -> s
 
 
 def _options(values: Mapping[str, Any]) -> Iterator[str]:
-    flags = {name: setting.flag for name, setting in settings().items()}
+    flags = {"architecture": "architecture"}
+    flags |= {name: setting.flag for name, setting in settings().items()}
     for name, value in values.items():
-        flag = flags.get(name) or name.replace("_", "-")
+        flag = flags[name]
         if isinstance(value, bool):
             yield f"--{flag}" if value else f"--no-{flag}"
         else:
