@@ -25,6 +25,7 @@ from storage.errors import StorageError, UnreachableError
 from storage.retry import is_passing
 from tests.support.commands import TIMEOUT_S, clean_environment, wait_until, worker
 from tests.support.databases import WaitedError, fresh_database, leave, own_server
+from tests.support.frozen_servers import asked, clients, front, standing_still
 from tests.support.servers import Server, free_port
 from tests.support.tiny_studies import must, tiny_flags, write_recipe
 
@@ -70,38 +71,6 @@ def database(own_database_server: Server) -> Iterator[str]:
     """An empty database on a server that the test may stop, or make stand still."""
     with fresh_database(own_database_server.url) as url:
         yield url
-
-
-def asked(server: Server, *statements: str) -> list[Any]:
-    """What the server answers to the last of the statements, each a transaction of its own."""
-    own = sa.create_engine(server.url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
-    with own.connect() as connection:
-        *_, answer = [connection.execute(sa.text(each)) for each in statements]
-        return list(answer.scalars()) if answer.returns_rows else []
-
-
-def clients(server: Server) -> list[int]:
-    """The server's processes that serve others than us."""
-    found = "SELECT pid FROM pg_stat_activity WHERE datname IS NOT NULL AND pid <> pg_backend_pid()"
-    return asked(server, found)
-
-
-@contextlib.contextmanager
-def standing_still(*processes: int) -> Iterator[None]:
-    """They take what comes in and say nothing, as a frozen machine does."""
-    for each in processes:
-        os.kill(each, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for each in processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(each, signal.SIGCONT)
-
-
-def front(server: Server) -> int:
-    """The process of a server that lets clients in."""
-    return int(server.pid_file.read_text().split()[0])
 
 
 def events(log: Path) -> list[dict[str, Any]]:
@@ -155,6 +124,15 @@ def wait_until_lease_is_over() -> None:
     threading.Event().wait(LEASE_S + 1)
 
 
+def check_gave_up(code: int | None, log: Path) -> None:
+    """Check that a worker waited for the database, said so once, and left with its code."""
+    assert code == 4
+    lines = log.read_text().splitlines()
+    assert lines[-1].startswith("error: cannot use the database ")
+    assert sum(line.startswith("warning: ") for line in lines) == 1
+    assert not any("Traceback" in line for line in lines)
+
+
 @pytest.mark.short_on
 @pytest.mark.chaos
 @pytest.mark.parametrize("n_processes", ["1", "2"])
@@ -167,11 +145,7 @@ def test_a_database_that_stays_away_ends_a_worker(
         wait_until(lambda: re.search("[1-7] of 8 trials", log.read_text()) is not None)
         own_database_server.stop()
         process.communicate(timeout=TIMEOUT_S)
-    assert process.returncode == 4
-    told = log.read_text()
-    assert told.splitlines()[-1].startswith("error: cannot use the database ")
-    assert sum(line.startswith("warning: ") for line in told.splitlines()) == 1
-    assert "Traceback" not in told
+    check_gave_up(process.returncode, log)
 
 
 @pytest.mark.chaos
@@ -377,11 +351,7 @@ def test_a_server_that_stands_still_ends_a_worker(
         serving = clients(own_database_server)
         with standing_still(front(own_database_server), *serving):
             process.wait(TIMEOUT_S)
-    assert process.returncode == 4
-    told = log.read_text()
-    assert told.splitlines()[-1].startswith("error: cannot use the database ")
-    assert sum(line.startswith("warning: ") for line in told.splitlines()) == 1
-    assert "Traceback" not in told
+    check_gave_up(process.returncode, log)
 
 
 @pytest.mark.chaos
