@@ -16,8 +16,8 @@ import torch
 from benchmarks.searches import FOLDS, recipe, write
 from hpo.architectures import architectures
 from hpo.evaluation.cross_validation import CrossValidation
-from hpo.protocol import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS
 from hpo.seeds import derive
+from hpo.settings import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS
 from hpo.statistics import mean
 from hpo.studies import recipes
 from hpo.training.config import TrainingConfig

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpo.errors import HpoError
 from hpo.settings import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_EPOCHS,
     Attempts,
     BatchSize,
     Epochs,
@@ -26,12 +28,6 @@ from hpo.settings import (
 from search_spaces import RecipeError
 from search_spaces.space import SearchSpace
 
-
-DEFAULT_EPOCHS = 25
-"""Epochs per training if neither the user nor the recipe sets them."""
-
-DEFAULT_BATCH_SIZE = 100
-"""Examples per batch if neither the user nor the recipe sets them."""
 
 MAX_REASON_LENGTH = 200
 """Maximum characters of the reason in an error about an unreadable protocol; the rest is cut."""

@@ -16,6 +16,15 @@ from hpo.errors import InputError
 from hpo.registry import unknown
 
 
+DEFAULT_TRIALS = 50
+"""Trials of a study if the user gives no number and the search space is not countable."""
+
+DEFAULT_EPOCHS = 25
+"""Epochs per training if neither the user nor the recipe gives a number."""
+
+DEFAULT_BATCH_SIZE = 100
+"""Examples per batch if neither the user nor the recipe gives a number."""
+
 MAX_COUNT = 1_000_000
 """The largest value of a setting that counts trials, epochs, test runs or attempts."""
 
@@ -69,16 +78,16 @@ class StudySettings(TypedDict, total=False):
     ]
     trials: Annotated[
         Trials | None,
-        Setting("Number of trials.", otherwise="50, or all points of a grid"),
+        Setting("Number of trials.", otherwise=f"{DEFAULT_TRIALS}, or all points of a grid"),
     ]
     folds: Annotated[Folds, Setting("Number of cross-validation folds.", 5)]
     epochs: Annotated[
         Epochs | None,
-        Setting("Epochs per training.", otherwise="the recipe's, else 25"),
+        Setting("Epochs per training.", otherwise=f"the recipe's, else {DEFAULT_EPOCHS}"),
     ]
     batch_size: Annotated[
         BatchSize | None,
-        Setting("Examples per batch.", otherwise="the recipe's, else 100"),
+        Setting("Examples per batch.", otherwise=f"the recipe's, else {DEFAULT_BATCH_SIZE}"),
     ]
     precision: Annotated[
         Precision,

@@ -9,15 +9,11 @@ from hpo.datasets import DataSet, fingerprint
 from hpo.errors import InputError
 from hpo.protocol import Protocol
 from hpo.search.samplers import count_configurations
-from hpo.settings import StudySettings, given
+from hpo.settings import DEFAULT_TRIALS, StudySettings, given
 from hpo.studies import checks
 from hpo.studies.names import checked_name, default_name
 from hpo.studies.recipes import find_dataset, find_recipe
 from search_spaces.recipe import Recipe
-
-
-DEFAULT_TRIALS = 50
-"""Trials of a study if the user gives no number and the search space is not countable."""
 
 
 @dataclass(frozen=True, kw_only=True)
