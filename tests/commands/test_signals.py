@@ -31,13 +31,13 @@ class TestSignals:
     @pytest.mark.chaos
     def test_a_stopped_worker_gives_back_and_the_next_one_goes_on(self) -> None:
         """At once, and to the same trial."""
-        create(**LONG | {"trials": 1})
+        create(**LONG | {"trials": 1, "epochs": 400})
         self.stop_at_work(signal.SIGTERM, 1)
         interrupted = trials()[0]["params"]
         must("worker --study tiny --processes 1 --max-trials 1")
         (trial,) = trials()
         assert (trial["state"], trial["params"]) == ("complete", interrupted)
-        assert (trial["n_epochs"], trial["n_attempts"]) == (1000, 1)
+        assert (trial["n_epochs"], trial["n_attempts"]) == (400, 1)
 
     @pytest.mark.short_on
     @pytest.mark.chaos

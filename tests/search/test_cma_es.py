@@ -124,6 +124,7 @@ def test_few_whole_numbers_and_equal_errors_do_no_harm() -> None:
     assert len(study.trials) == 200
 
 
+@pytest.mark.short_on
 @pytest.mark.chaos
 def test_two_workers_fill_the_budget_between_pruned_trials(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'hpo.db'}"

@@ -99,6 +99,7 @@ def test_a_worker_may_refuse_foreign_code_unseen(done: dict[str, Done]) -> None:
         assert REFUSAL in error
 
 
+@pytest.mark.short_on
 @pytest.mark.chaos
 def test_several_processes_refuse_foreign_code_unseen(made: Path) -> None:
     command = "worker --study module --no-foreign-code --processes 2"
