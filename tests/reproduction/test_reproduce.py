@@ -304,6 +304,8 @@ def test_runs_last_as_the_recipe_says_unless_told(
     assert (protocol.epochs, protocol.batch_size) == expected
 
 
+@pytest.mark.short_on
+@pytest.mark.chaos
 def test_open_values_are_chosen_without_a_test_example(folder: Path) -> None:
     (folder / "open.yaml").write_text(
         "mine:untested: [{learning_rate: 0.01, epochs: 2}, {}]\nsiamese: []\n"
