@@ -59,6 +59,19 @@ class TestOptimizers:
         expected = {"lr": 0.02, "weight_decay": 0.003, "maximize": False} | special
         assert {key: group[key] for key in expected} == expected
 
+    @pytest.mark.parametrize("name", OPTIMIZERS)
+    def test_each_trains_complex_weights(self, name: str) -> None:
+        """torch has no fused step for them, but the step of real weights stays fused."""
+        layer = nn.Linear(3, 2, dtype=torch.complex64)
+        before = layer.weight.detach().clone()
+        optimizer = make_optimizer(layer, fit(optimizer=name))
+        layer(torch.ones(4, 3, dtype=torch.complex64)).abs().sum().backward()
+        optimizer.step()
+        assert not torch.equal(layer.weight, before)
+        assert layer.weight.isfinite().all()
+        (group,) = make_optimizer(OneWeight(), fit(optimizer=name)).param_groups
+        assert group.get("fused") is (None if name == "rmsprop" else True)
+
     def test_without_settings_it_is_adam_as_torch_has_it(self) -> None:
         (group,) = make_optimizer(OneWeight(), fit()).param_groups
         assert {key: group[key] for key in ("lr", "weight_decay", "betas", "eps")} == {
