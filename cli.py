@@ -3,14 +3,16 @@
 import os
 import sys
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from hpo.commands.operate import operate_app
-from hpo.commands.run import run_app
+from hpo.commands.run import run_app, worker
 from hpo.commands.study import study_app
 from hpo.events import attached, printer
+from hpo.stdout import reserved
 
 
 app = typer.Typer(
@@ -23,6 +25,31 @@ Begin with: hpo study create --architecture siamese --dataset digits; hpo worker
 app.add_typer(study_app, name="study")
 app.add_typer(run_app)
 app.add_typer(operate_app)
+
+
+class DataCommand(TyperCommand):
+    """A command that has stdout for its data alone: see `hpo.stdout`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; its help was printed before."""
+        with reserved():
+            return super().invoke(ctx)
+
+
+def reserve_stdout(group: typer.Typer) -> None:
+    """Make each command of the group, and of the groups in it, a `DataCommand`.
+
+    The worker has no data; what a network prints must not come between the lines of its log.
+    """
+    for command in group.registered_commands:
+        if command.callback is not worker:
+            command.cls = DataCommand
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            reserve_stdout(inner.typer_instance)
+
+
+reserve_stdout(app)
 
 
 def print_version(is_wanted: bool) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from hpo.stdout import data_stream, write_data
+
 
 if TYPE_CHECKING:
     from hpo.operations.databases import Finding
@@ -26,7 +28,7 @@ def say(message: str) -> None:
 
 def print_json(data: Any) -> None:
     """Print data as JSON on stdout."""
-    print(json.dumps(data, indent=2))
+    write_data(json.dumps(data, indent=2) + "\n")
 
 
 def print_record(record: dict[str, Any], as_json: bool) -> None:
@@ -46,11 +48,12 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table = Table(*head, box=None, show_header=any(head), pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    stream = data_stream()
+    is_terminal = stream is not None and stream.isatty()
+    console = Console(file=stream, width=None if is_terminal else 200)
     with console.capture() as capture:
         console.print(table)
-    for line in capture.get().splitlines():
-        print(line.rstrip())
+    write_data("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
 
 
 def print_study(study: "Study", as_json: bool) -> None:
