@@ -1,6 +1,5 @@
 """The commands `hpo worker`, `hpo reproduce` and `hpo export`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from hpo.commands import tables
 from hpo.commands.completion import architecture_names, study_names
 from hpo.commands.options import Json, Storage, StudyName, option
+from hpo.stdout import write_data
 
 
 run_app = typer.Typer()
@@ -155,15 +155,21 @@ def export(
 ) -> None:
     """Export a study's best configuration, with all that is needed to use and repeat it.
 
+    For --weights, test run 0 is trained again. The weights are written if the network, loaded in a
+    new process, gives the same answers.
+
     Example: hpo export siamese -o best.yaml --weights best.safetensors
     """
     from hpo.export.export import export_study
+    from hpo.files import STDOUT, Output, check_distinct
 
+    if output is None and weights is not None:
+        check_distinct([Output(STDOUT), Output(weights)])
     text = export_study(
         name, storage=storage, output=output, file_format=file_format, weights=weights
     )
     if output is None:
-        sys.stdout.write(text)
+        write_data(text)
     else:
         tables.say(f"wrote {output}")
     if weights is not None:

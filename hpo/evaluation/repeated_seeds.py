@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hpo.datasets import load_dataset
+from hpo.datasets import Examples, load_dataset
 from hpo.protocol import Protocol
 from hpo.seeds import derive
 from hpo.training.config import TrainingConfig
@@ -65,10 +65,15 @@ def run_together(
         yield trainings
 
 
-def draw_split(protocol: Protocol, seed: int, device: torch.device) -> Split:
-    """The training and test examples of test run `seed`, standardized with the training ones."""
+def draw_examples(protocol: Protocol, seed: int) -> tuple[Examples, Examples]:
+    """The training and test examples of test run `seed`, as the data set draws them."""
     data = load_dataset(protocol.dataset)
     purpose = derive("test run", seed)
     train = data.draw_train(protocol.train_size, purpose)
-    test = data.draw_test(protocol.test_size, purpose)
-    return Split.of(train, test, device, error_function(data))
+    return train, data.draw_test(protocol.test_size, purpose)
+
+
+def draw_split(protocol: Protocol, seed: int, device: torch.device) -> Split:
+    """The training and test examples of test run `seed`, standardized with the training ones."""
+    train, test = draw_examples(protocol, seed)
+    return Split.of(train, test, device, error_function(load_dataset(protocol.dataset)))

@@ -6,19 +6,33 @@ run's error is compared with the recorded error.
 
 import json
 import os
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from hpo import events
+from hpo import events, files
 from hpo.errors import HpoError, InputError
 from hpo.export.formats import document, formats
+from hpo.files import Output
 from hpo.studies.lifecycle import Study, open_database, open_study
 from hpo.studies.status import Best, recorded_error, show, test_runs
 from storage import studies
 from storage.engine import Database
+from storage.studies import WorkRow
+
+
+ToText = Callable[[dict[str, Any]], str]
+"""Makes the text of an export from its content."""
+
+
+class Recorded(NamedTuple):
+    """What a database holds for an export: its content, the best trial, its first test run."""
+
+    study: Study
+    best: Best
+    content: dict[str, Any]
+    first_run: WorkRow | None
 
 
 def export_study(
@@ -33,38 +47,62 @@ def export_study(
 
     If `output` is given, the text is also written to this file. If `weights` is given, the first
     test run is repeated on the CPU, and the trained network is written to this file in the format
-    safetensors. A warning is logged if the repeated run's error differs from the recorded error.
+    safetensors. Before anything is written, a new process loads the export and must give the same
+    answers as the trained network. A warning is logged if the repeated run's error differs from the
+    recorded error.
 
     Raises:
         StudyMissingError: no study has that name.
         HpoError: the study has no complete trial, or weights are requested and no test run is
-            complete.
+            complete, or the loaded network answers otherwise than the trained one.
         InputError: the format is unknown, or a file cannot be written.
     """
     to_text = formats.get(file_format)
-    for path in (output, weights):
-        _check_writable(path)
-    file = Path(output) if output else Path("best.yaml")  # what the user may call stdout's text
+    text_output, weights_output = _output(output), _output(weights)
+    outputs = [each for each in (text_output, weights_output) if each is not None]
+    files.check_distinct(outputs)
+    # The file that the user may write stdout's text to.
+    file = text_output.absolute if text_output else Path("best.yaml").absolute()
     with closing(open_database(storage)) as db:
-        exported = _exported(db, open_study(db, name), weights, file)
-    text = to_text(exported)
-    if output is not None:
-        write_whole(Path(output), lambda path: path.write_text(text, encoding="utf-8"))
+        _check_not_database(db, outputs)
+        recorded = _recorded(db, name, file.name)
+    contents = []
+    text = to_text(recorded.content)
+    if weights_output is not None:
+        path = os.path.relpath(weights_output.absolute, file.parent)
+        text, tensors = _with_weights(recorded, path, to_text)
+        contents.append((weights_output, tensors))
+    if text_output is not None:
+        contents.append((text_output, text.encode()))
+    files.write(contents)
     return text
 
 
-def _exported(db: Database, study: Study, weights: Path | str | None, file: Path) -> dict[str, Any]:
+def _output(path: Path | str | None) -> Output | None:
+    return None if path is None else Output(path)
+
+
+def _check_not_database(db: Database, outputs: Sequence[Output]) -> None:
+    database = db.backend.file(db.url)
+    for output in outputs:
+        if database is not None and output.identity == files.identity(database):
+            raise InputError(
+                f"cannot write {output.path}: it is the database of the study; name another file"
+            )
+
+
+def _recorded(db: Database, name: str, file_name: str) -> Recorded:
+    """Read what the database holds for the export that is called `file_name`."""
+    study = open_study(db, name)
     status = show(db, study)
     if status.best is None:
         raise HpoError(
             f"no trial of study {study.name!r} is complete yet, so there is nothing to export"
         )
     versions = recorded_versions(db, study, status.best.trial)
-    exported = document(study, status, status.best, versions, file.name)
-    if weights is not None:
-        folder = file.absolute().parent
-        exported["weights"] = _write_weights(db, study, status.best, Path(weights), folder)
-    return exported
+    content = document(study, status, status.best, versions, file_name)
+    runs = test_runs(studies.work(db, study.id), status.best.trial)
+    return Recorded(study, status.best, content, runs[0] if runs else None)
 
 
 def recorded_versions(db: Database, study: Study, trial: int) -> list[dict[str, str]]:
@@ -78,70 +116,37 @@ def recorded_versions(db: Database, study: Study, trial: int) -> list[dict[str, 
     return [json.loads(versions) for versions in recorded]
 
 
-def _check_writable(path: Path | str | None) -> None:
-    """Check before minutes of training that a file can be written."""
-    if path is None:
-        return
-    target = Path(path).absolute()
-    try:
-        is_folder = target.is_dir()
-        with tempfile.TemporaryFile(dir=target.parent, prefix=f".{target.name}."):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path}: its folder is missing or cannot be written ({error.strerror})"
-        ) from error
-    if is_folder:
-        raise InputError(f"cannot write {path}: it is a folder")
+def _with_weights(recorded: Recorded, path: str, to_text: ToText) -> tuple[str, bytes]:
+    """The text of an export with weights in the file `path`, and the content of that file.
 
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file atomically: other programs see the complete file or no change.
-
-    `write` gets the path of a temporary file in the same folder, which then replaces `path`.
-
-    Raises:
-        InputError: the file cannot be written.
+    The first test run is trained again; a warning is logged if its error differs from the record.
     """
-    try:
-        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            write(Path(name))
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    from hpo.export import comparison  # loads torch
+    from hpo.export.load import network
+    from hpo.export.weights import draw_inputs, serialize, train_again
 
-
-def _write_weights(
-    db: Database, study: Study, best: Best, path: Path, folder: Path
-) -> dict[str, Any]:
-    """Repeat the first test run and write its network; warn if its error differs from the record.
-
-    Returns the entry `weights` of the export. The path in it is relative to `folder`.
-    """
-    from safetensors.torch import save_file
-    from torch import contiguous_format
-
-    from hpo.export.load import network, test_run
-
-    if not (runs := test_runs(studies.work(db, study.id), best.trial)):
+    study, best, run = recorded.study, recorded.best, recorded.first_run
+    if run is None:
         raise HpoError(f"study {study.name!r} has no test run yet, so there are no weights")
-    seed, recorded = runs[0].seed, recorded_error(runs[0])
-    training, split = test_run(study.protocol, best.trial, best.params, seed)
-    if (error := training.curve[-1]) != recorded:
+    training = train_again(study, best.trial, best.params, run.seed)
+    _warn_of_difference(study, run, training.curve[-1])
+    trained = network(training.split.standardize, training.model)
+    tensors = serialize(trained)
+
+    def text(file: str) -> str:
+        entry = {"file": file, "seed": run.seed, "test_error": training.curve[-1]}
+        return to_text(recorded.content | {"weights": entry})
+
+    inputs = draw_inputs(study.protocol, run.seed)
+    comparison.check(text(comparison.WEIGHTS), tensors, trained, inputs)
+    return text(path), tensors
+
+
+def _warn_of_difference(study: Study, run: WorkRow, error: float) -> None:
+    """Log a warning if the repeated test run has another error than the recorded one."""
+    if error != (recorded := recorded_error(run)):
         message = (
-            f"trained again, test run {seed} has error {error:.4f}; recorded is {recorded:.4f} "
-            "(another kind of machine or other versions)"
+            f"trained again, test run {run.seed} has error {error:.4f}; recorded is "
+            f"{recorded:.4f} (another kind of machine or other versions)"
         )
-        events.warn("weights_differ", message, study=study.name, seed=seed)
-    model = network(split.standardize, training.model)
-    tensors = {  # safetensors needs contiguous tensors that share no memory
-        name: tensor.clone(memory_format=contiguous_format)
-        for name, tensor in model.state_dict().items()
-    }
-    write_whole(path, lambda temporary: save_file(tensors, temporary))
-    return {"file": os.path.relpath(path.absolute(), folder), "seed": seed, "test_error": error}
+        events.warn("weights_differ", message, study=study.name, seed=run.seed)

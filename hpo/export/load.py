@@ -9,12 +9,9 @@ from torch import Tensor, nn
 
 from hpo.architectures import architectures
 from hpo.errors import InputError
-from hpo.evaluation import repeated_seeds
-from hpo.protocol import Protocol
 from hpo.registry import unknown
 from hpo.training.config import TrainingConfig, hyperparameters
-from hpo.training.fit import Training, repeatable
-from hpo.training.split import Split, Standardize
+from hpo.training.split import Standardize
 from search_spaces import RecipeError, yaml_file
 
 
@@ -41,19 +38,9 @@ def load(path: Path | str) -> nn.Module:
     return _trained(config.try_build(), path, weights).eval()
 
 
-def network(standardize: Standardize, model: nn.Module) -> nn.Module:
+def network(standardize: Standardize, model: nn.Module) -> nn.Sequential:
     """A network that standardizes its inputs and passes them to `model`."""
     return nn.Sequential(standardize, model)
-
-
-def test_run(
-    protocol: Protocol, trial: int, params: Mapping[str, Any], seed: int
-) -> tuple[Training, Split]:
-    """Repeat a test run on the CPU; returns the finished training and its data."""
-    cpu = torch.device("cpu")
-    with repeatable():
-        trainings = list(repeated_seeds.run(protocol, trial, params, seed, cpu))
-    return trainings[-1], repeated_seeds.draw_split(protocol, seed, cpu)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,0 +1,42 @@
+"""A function call in a new Python process, which has none of this process's state."""
+
+import subprocess
+import sys
+
+from hpo.errors import HpoError
+
+
+PROGRAM = """\
+import importlib, sys
+function, argument, *sys.path = sys.argv[1:]
+module, _, name = function.partition(":")
+getattr(importlib.import_module(module), name)(argument)
+"""
+
+
+def call(function: str, argument: str, *, failure: str) -> None:
+    """Call the function `module:name` with one argument in a new process, and wait for its end.
+
+    The new process finds the same modules as this one. Unlike a process of multiprocessing, it does
+    not run the main script of this program again. What it prints is dropped.
+
+    Raises:
+        HpoError: the process died or raised an exception. The message begins with `failure` and has
+            the last line of the process.
+    """
+    # -P: the working folder must not hide a module of the standard library.
+    command = [sys.executable, "-P", "-c", PROGRAM, function, argument, *sys.path]
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "it printed nothing")
+        ending = f"the process ended with the exit code {done.returncode}"
+        raise HpoError(f"{failure}: {ending} ({last.strip()})")
