@@ -8,7 +8,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy as sa
@@ -16,7 +16,8 @@ from sqlalchemy.engine import URL, Connection
 
 from storage import optuna_tables, schema
 from storage.backends import Backend, parse_url
-from storage.errors import StorageError, UnreachableError
+from storage.backends.base import driver_errors, unusable_url
+from storage.errors import ReadOnlyError, StorageError, UnreachableError
 from storage.retry import Outages
 
 
@@ -44,7 +45,8 @@ def _pause(duration_s: float) -> None:
 class UncheckedDatabase:
     """A database whose tables are not checked: they may be missing or of any version.
 
-    `name` is the URL without the password.
+    `name` is the URL without the password. A database `is_read_only` if it is a file that this
+    process cannot write to.
     """
 
     def __init__(self, url: str, *, create: bool = False) -> None:
@@ -57,6 +59,7 @@ class UncheckedDatabase:
         self.url, self.backend = parse_url(url)
         self.name = self.url.set(query={}).render_as_string(hide_password=True)
         self.backend.check_file(self.url, create=create)
+        self.is_read_only = self.backend.is_read_only(self.url)
         self.engine = _make_engine(self.url, self.backend)
 
     @contextlib.contextmanager
@@ -64,6 +67,18 @@ class UncheckedDatabase:
         """A connection for reading only."""
         with self.errors_translated(), self.engine.connect() as connection:
             yield connection
+
+    def check_writable(self) -> None:
+        """Check that the database is no read-only file.
+
+        Raises:
+            ReadOnlyError: the database is a file that this process cannot write to.
+        """
+        if self.is_read_only:
+            raise ReadOnlyError(
+                f"cannot write to the database {self.name}: the file or its folder is read-only; "
+                "get the right to write, or make a copy elsewhere: hpo study copy NAME --to URL"
+            )
 
     def ping(self) -> None:
         """Check that the database answers.
@@ -161,7 +176,11 @@ class Database(UncheckedDatabase):
         """One transaction, in which this thread's calls of `self.optuna` take part.
 
         Optuna's commits commit nothing of their own. Its rollbacks undo the whole transaction.
+
+        Raises:
+            ReadOnlyError: the database is a file that this process cannot write to.
         """
+        self.check_writable()
         with self.engine.connect() as connection, connection.begin() as transaction:
             self.backend.begin_write(connection)
             with optuna_tables.joined(self._rdb, connection):
@@ -177,6 +196,20 @@ class Database(UncheckedDatabase):
                         raise
                     raise optuna.exceptions.StorageInternalError(ROLLED_BACK) from None
         self.outages.answered()
+
+    @contextlib.contextmanager
+    def unchanging(self) -> Iterator[Connection]:
+        """A connection for reading rows that no worker can change within the block.
+
+        They are locked in a transaction. Of a read-only database they are read as of one moment.
+        """
+        if not self.is_read_only:
+            with self.transaction() as connection:
+                yield connection
+            return
+        with self.reading() as connection:
+            self.backend.begin_snapshot(connection)
+            yield connection
 
     def retry(
         self, action: Callable[[], T], *, timeout_s: float, wait: Callable[[float], object] = _pause
@@ -211,17 +244,30 @@ def _means_rolled_back(error: BaseException) -> bool:
 def _make_engine(url: URL, backend: Backend) -> sa.Engine:
     """An engine without a pool, so that closing a connection frees the schema lock."""
     try:
-        return sa.create_engine(url, poolclass=sa.NullPool, **backend.engine_options(url))
+        engine = sa.create_engine(url, **backend.engine_options(url) | {"poolclass": sa.NullPool})
+    except (sa.exc.ArgumentError, TypeError, ValueError) as error:
+        raise unusable_url(error, url.password) from error
     except ModuleNotFoundError as error:
         raise StorageError(
             f"the package {error.name} is missing; install it with: "
             f"pip install 'hpo[{backend.extra}]'"
         ) from error
+    sa.event.listen(engine, "do_connect", _connect)
+    return engine
+
+
+def _connect(
+    dialect: sa.Dialect, record: object, arguments: list[Any], options: dict[str, Any]
+) -> Any:
+    """Connect as SQLAlchemy does; report what the driver cannot use in one line."""
+    with driver_errors(dialect, options):
+        return dialect.connect(*arguments, **options)
 
 
 def _optuna_storage(url: URL, backend: Backend) -> optuna.storages.RDBStorage:
     """Optuna's storage; `storage.schema` has made its tables before."""
     pool = {"pool_size": 1, "max_overflow": 9}  # one open connection, as servers limit their number
-    storage = optuna_tables.open_storage(url, backend.engine_options(url) | pool)
+    options = backend.engine_options(url)
+    storage = optuna_tables.open_storage(url, options if "poolclass" in options else options | pool)
     backend.prepare_engine(storage.engine)
     return storage

@@ -3,11 +3,13 @@
 StorageError               4  the database cannot be used
 ├── StorageURLError        2  the storage URL is wrong
 ├── UnreachableError       4  the database does not answer
+├── ReadOnlyError          4  the database can be read, but not written
 ├── OutdatedError          4  the tables are older or newer than this program
 ├── EmptyStorageError      3  the database has no tables of hpo yet
 ├── StudyMissingError      3  no study has that name, or a worker's study was deleted
 ├── StudyExistsError       5  the name of a new study is taken
-├── StudyBusyError         5  workers work on a study that is to be copied
+├── StudyBusyError         5  workers work on a study that is to be copied or renamed
+├── OrphanError            5  the name of a new study has records whose study in Optuna is gone
 ├── CopyError              1  a copy differs from its source
 └── LeaseLostError         1  another worker has the work now
 
@@ -29,6 +31,10 @@ class StorageURLError(StorageError):
 
 class UnreachableError(StorageError):
     """The database does not answer."""
+
+
+class ReadOnlyError(StorageError):
+    """The database can be read, but not written."""
 
 
 class OutdatedError(StorageError):
@@ -54,7 +60,13 @@ class StudyExistsError(StorageError):
 
 
 class StudyBusyError(StorageError):
-    """Workers work on a study that is to be copied."""
+    """Workers work on a study that is to be copied or renamed."""
+
+    exit_code = 5
+
+
+class OrphanError(StorageError):
+    """A name has records of hpo whose study in Optuna's tables is gone or has another name."""
 
     exit_code = 5
 

@@ -21,6 +21,7 @@ class Health:
     tables: the versions of hpo's and Optuna's tables.
     refusal: why the database cannot be written to; None if it can.
     file: the file that holds the database; None for a server.
+    is_read_only: whether that file cannot be written to by this process.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Health:
     tables: tuple[Tables, Tables]
     refusal: str | None
     file: Path | None
+    is_read_only: bool
 
 
 def upgrade(url: str) -> tuple[Tables, Tables]:
@@ -36,9 +38,11 @@ def upgrade(url: str) -> tuple[Tables, Tables]:
     Raises:
         EmptyStorageError: the database has no tables.
         OutdatedError: the tables are newer than this program.
+        ReadOnlyError: the database is a file that this process cannot write to.
         StorageError: the database cannot be used.
     """
     db = UncheckedDatabase(url)
+    db.check_writable()
     with db.errors_translated():
         return schema.upgrade(db.engine, db.name)
 
@@ -58,8 +62,9 @@ def examine(url: str) -> Health:
         name=db.name,
         server=_server(db),
         tables=tables,
-        refusal=_refusal(db),
+        refusal=None if db.is_read_only else _refusal(db),
         file=db.backend.file(db.url),
+        is_read_only=db.is_read_only,
     )
 
 

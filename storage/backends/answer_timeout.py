@@ -18,6 +18,8 @@ from psycopg.abc import PQGen
 from psycopg.waiting import Wait
 from sqlalchemy.engine import URL, CreateEnginePlugin, Engine
 
+from storage.backends.base import driver_errors
+
 
 T = TypeVar("T")
 
@@ -88,6 +90,7 @@ class AnswerTimeout(CreateEnginePlugin):
     def _connect(
         self, dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]
     ) -> TimedConnection:
-        connection = TimedConnection.connect(*arguments, **options)
+        with driver_errors(dialect, options):
+            connection = TimedConnection.connect(*arguments, **options)
         connection.answer_timeout_s = self._timeout_s
         return connection

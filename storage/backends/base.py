@@ -1,14 +1,16 @@
 """The interface of a kind of database, such as SQLite or PostgreSQL."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Dialect
+
+from storage.errors import StorageURLError
 
 
 SCHEMA_LOCK = "hpo schema"
@@ -32,6 +34,35 @@ ANSWER_S = 2 * SILENCE_S
 
 This is longer than any statement of hpo takes, and longer than the server waits for a lock.
 """
+
+
+@contextmanager
+def driver_errors(dialect: Dialect, options: Mapping[str, Any]) -> Iterator[None]:
+    """Turn what a driver raises for a wrong URL into one line; `options` are those of its connect.
+
+    A driver raises a `TypeError`, for example, for an option of another type. The errors that it
+    has for the database itself pass unchanged.
+
+    Raises:
+        StorageURLError: the driver raised another error than those for the database.
+    """
+    try:
+        yield
+    except dialect.loaded_dbapi.Error:
+        raise
+    except Exception as error:
+        raise unusable_url(error, options.get("password") or options.get("passwd")) from error
+
+
+def unusable_url(error: Exception, password: object) -> StorageURLError:
+    """The error for a URL that a driver or SQLAlchemy cannot use, without the password."""
+    reason = f"{type(error).__name__}: {error}"
+    if password:
+        reason = reason.replace(str(password), "***")
+    return StorageURLError(
+        f"the driver of the database cannot connect by the storage URL ({reason}); check its host "
+        "and its options, which follow the ?"
+    )
 
 
 class Backend(ABC):
@@ -73,6 +104,10 @@ class Backend(ABC):
     def file(self, url: URL) -> Path | None:
         """The file that holds the database; None for a server."""
         return None
+
+    def is_read_only(self, url: URL) -> bool:
+        """Whether the database is an existing file that this process cannot write to."""
+        return False
 
     def engine_options(self, url: URL) -> dict[str, Any]:
         """Keyword arguments for `sqlalchemy.create_engine` that claims and leases need."""

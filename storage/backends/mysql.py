@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import importlib.util
 import inspect
 from collections.abc import Iterator
 from types import MappingProxyType
@@ -45,6 +46,13 @@ class MySQL(Backend):
             raise StorageURLError(
                 "the storage URL names no database; write mysql://user:password@host/database"
             )
+        if "ssl" in url.query:
+            raise StorageURLError(
+                "the storage URL has the option ssl, which the driver cannot read from a URL; for "
+                "an encrypted connection name the file of the certificate authority: ssl_ca=FILE"
+            )
+        if importlib.util.find_spec("pymysql") is None:
+            return  # what opens the database says that the driver is missing
         import pymysql  # an optional dependency
 
         known = inspect.signature(pymysql.Connection).parameters.keys() | SQLALCHEMY_OPTIONS

@@ -16,6 +16,7 @@ from storage.backends.base import (
     SILENCE_S,
     Backend,
 )
+from storage.errors import StorageURLError
 
 
 ANSWER_TIMEOUT = "hpo_answer_timeout"
@@ -25,6 +26,16 @@ The module is loaded by name because it imports psycopg, an optional dependency.
 """
 
 plugins.register(ANSWER_TIMEOUT, "storage.backends.answer_timeout", "AnswerTimeout")
+
+_PROGRAM_OPTIONS = (
+    "autocommit",
+    "conninfo",
+    "context",
+    "cursor_factory",
+    "prepare_threshold",
+    "row_factory",
+)
+"""Options of psycopg's `connect` that are no options of the server, and no text."""
 
 _REFUSED_LOGIN = re.compile("(?:FATAL: +|fe_sendauth: )(.*)")
 """The reason of a refused login. psycopg has no error code, only a line of text per try."""
@@ -53,6 +64,12 @@ class PostgreSQL(Backend):
     driver = "postgresql+psycopg"
     extra = "postgres"
     clock = "extract(epoch from clock_timestamp())::float8"
+
+    def check_url(self, url: URL) -> None:
+        if wrong := [name for name in _PROGRAM_OPTIONS if name in url.query]:
+            raise StorageURLError(
+                f"the storage URL has an option that only programs set: {wrong[0]}; leave it out"
+            )
 
     def engine_options(self, url: URL) -> dict[str, Any]:
         settings = [

@@ -1,10 +1,13 @@
 """SQLite: one file, one machine."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
@@ -29,6 +32,12 @@ class SQLite(Backend):
     clock = "((julianday('now') - 2440587.5) * 86400.0)"
 
     def check_url(self, url: URL) -> None:
+        if url.host or url.username:
+            path = "/".join(filter(None, (url.host, url.database)))
+            raise StorageURLError(
+                f"the storage URL has two slashes, after which a host would stand, and SQLite has "
+                f"none; write three for a file in the working folder: sqlite:///{path}"
+            )
         if url.database in (None, "", ":memory:"):
             raise StorageURLError(
                 "workers cannot share a database in memory; write sqlite:///hpo.db"
@@ -56,12 +65,25 @@ class SQLite(Backend):
     def file(self, url: URL) -> Path | None:
         return Path(str(url.database))
 
+    def is_read_only(self, url: URL) -> bool:
+        """Whether the file exists, and it or its folder, where SQLite keeps its log, is read-only.
+
+        SQLite writes the log even for reading.
+        """
+        path = Path(str(url.database)).resolve()
+        return path.exists() and not all(os.access(place, os.W_OK) for place in (path, path.parent))
+
     def engine_options(self, url: URL) -> dict[str, Any]:
+        if self.is_read_only(url):
+            # No pool: another user may begin to write the file, so it is opened anew each time.
+            opening = partial(_open_read_only, Path(str(url.database)))
+            return {"creator": opening, "poolclass": sa.NullPool}
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
 
     def prepare_engine(self, engine: sa.Engine) -> None:
-        sa.event.listen(engine, "connect", _tune)
-        engine.dispose()
+        if not self.is_read_only(engine.url):
+            sa.event.listen(engine, "connect", _tune)
+            engine.dispose()
 
     def begin_write(self, connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -95,6 +117,23 @@ class SQLite(Backend):
     def damage(self, connection: Connection) -> list[str] | None:
         lines = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
         return [] if lines == ["ok"] else [str(line) for line in lines]
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    """Open a file that cannot be written, or whose folder cannot.
+
+    A file that another user has open has a log (`-wal`) beside it. To read both, SQLite needs the
+    log's index (`-shm`) and locks in it. Without a log the file does not change while it is read.
+    """
+    log, index = (Path(f"{path.resolve()}{ending}") for ending in ("-wal", "-shm"))
+    has_log = log.exists() and (index.exists() or log.stat().st_size > 0)
+    mode = "mode=ro" if has_log else "mode=ro&immutable=1"
+    return sqlite3.connect(
+        f"file:{quote(os.fsencode(path.resolve()))}?{mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        check_same_thread=False,  # a pool may hand the connection to another thread
+    )
 
 
 def _tune(connection: Any, record: Any) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,17 +76,39 @@ json.dump([dataclasses.asdict(hpo(command)) for command in sys.argv[1:]], sys.st
 """
 
 
-def run_in_turn(*commands: str, path: Path | None = None, cwd: Path | None = None) -> list[Done]:
+def without_roots_rights() -> tuple[str, ...]:
+    """What begins a command that may write only what its user may; root may write anything."""
+    if os.geteuid() != 0:
+        return ()
+    if shutil.which("setpriv") is None:
+        pytest.skip("root, and no setpriv of util-linux")
+    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+
+
+def run_in_turn(
+    *commands: str,
+    path: Path | None = None,
+    cwd: Path | None = None,
+    prefix: tuple[str, ...] = (),
+) -> list[Done]:
     """Run `hpo` commands one after another in one new process, which imports what they share once.
 
     Args:
         commands: each as on a command line, without `hpo`.
         path: a folder that Python looks in for modules first.
         cwd: the working folder, else this process's own.
+        prefix: the words before the command of the process.
     """
     folders = [str(each) for each in (path, ROOT) if each is not None]
     done = subprocess.run(
-        [sys.executable, "-P", "-c", IN_TURN, *commands],  # -P: as installed, not the folder's
+        [
+            *prefix,
+            sys.executable,
+            "-P",
+            "-c",
+            IN_TURN,
+            *commands,
+        ],  # -P: as installed, not the folder's
         env=clean_environment({"PYTHONPATH": os.pathsep.join(folders)}),
         cwd=cwd,
         timeout=TIMEOUT_S,
