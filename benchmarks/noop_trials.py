@@ -110,7 +110,7 @@ class Ours:
     def _do(self, held: Claim, begun: float) -> None:
         claimed = time.perf_counter()
         with Heartbeat(self._db, held):
-            study, params = self._retry(lambda: self._objective._sampled(held))
+            study, _, params = self._retry(lambda: self._objective._sampled(held))
             sampled = time.perf_counter()
             error = error_of(params)
             self.evaluated.append(held.trial)

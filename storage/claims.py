@@ -10,9 +10,14 @@ number of trials is therefore started, whatever the number of workers.
 No deadlocks: a transaction locks hpo's row of the study before Optuna's row of the study, and the
 row of a claim before Optuna's row of the trial. A worker that takes work over skips claims whose
 rows are locked.
+
+The database's clock may be set back. A lease from before then would last until the clock is where
+it was. A worker that claims therefore shortens a lease that ends too late to one whole lease from
+now. In this time a living worker renews it by the new clock, and a dead worker's lease runs out.
 """
 
 import enum
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,9 +27,18 @@ from sqlalchemy.engine import Connection, Row
 
 from storage import optuna_tables
 from storage.engine import Database
-from storage.errors import StudyMissingError
+from storage.errors import StudyBusyError, StudyMissingError
 from storage.leases import Claim, WorkKind, finish_trial
-from storage.tables import GIVEN_BACK, IN_OPTUNA, NO_PART, AnyRow, clock, hpo_claims, hpo_studies
+from storage.tables import (
+    CLOCK_SLACK_S,
+    GIVEN_BACK,
+    IN_OPTUNA,
+    NO_PART,
+    AnyRow,
+    clock,
+    hpo_claims,
+    hpo_studies,
+)
 
 
 JUST_GIVEN_BACK = GIVEN_BACK + 1
@@ -81,6 +95,33 @@ def claim(
         if study.is_paused:
             return locked.idle_while_paused()
         return locked.claim_next()
+
+
+def check_idle(
+    connection: Connection, study_id: int, name: str, *, lease_s: float = math.inf
+) -> None:
+    """Check that no worker holds a lease of the study, whose leases are `lease_s` seconds long.
+
+    A lease that ends later than that was written before the database's clock was set back, and
+    does not count. The rows of unfinished work are locked, so that a worker whose lease has run out
+    cannot record a result until the transaction ends.
+
+    Raises:
+        StudyBusyError: a worker holds a lease.
+    """
+    now = clock()
+    is_held = sa.and_(hpo_claims.c.expires_at > now)
+    if math.isfinite(lease_s):
+        is_held = sa.and_(is_held, hpo_claims.c.expires_at <= now + lease_s + CLOCK_SLACK_S)
+    live = sa.select(hpo_claims.c.worker, is_held.label("is_held")).where(
+        hpo_claims.c.study_id == study_id, hpo_claims.c.state == "live"
+    )
+    rows = connection.execute(live.with_for_update()).all()
+    if workers := sorted({row.worker for row in rows if row.is_held}):
+        raise StudyBusyError(
+            f"study {name!r} is being worked on by {', '.join(workers)}; stop them, or run "
+            f"hpo study pause {name} and wait until their work is done"
+        )
 
 
 def _locked(connection: Connection, study_id: int) -> AnyRow:
@@ -148,7 +189,9 @@ class _LockedStudy:
     def take_over(self) -> Claim | None:
         """Claim work whose lease ran out, under the next token; None if there is no such work."""
         while (row := self._expired()) is not None:
-            if row.kind == "trial" and optuna_tables.is_finished(self.connection, row.trial_id):
+            if row.expires_at > self._latest_end():
+                self._shorten(row)
+            elif row.kind == "trial" and optuna_tables.is_finished(self.connection, row.trial_id):
                 self._fail(row, "another program ended this trial in Optuna's tables")
             elif row.n_attempts < self.plan.max_attempts:
                 return self._take_over(row)
@@ -181,7 +224,7 @@ class _LockedStudy:
         return next((seed for seed in range(self.plan.n_repeats) if seed not in taken), None)
 
     def _expired(self) -> AnyRow | None:
-        """A locked row of work whose lease ran out, or that was given back.
+        """A locked row of work whose lease ran out or ends too late, or that was given back.
 
         After an outage only work that was given back counts, until the workers had time to renew
         their leases.
@@ -193,12 +236,26 @@ class _LockedStudy:
             .where(
                 hpo_claims.c.study_id == self.study.study_id,
                 hpo_claims.c.state == "live",
-                hpo_claims.c.expires_at < ended_before,
+                sa.or_(
+                    hpo_claims.c.expires_at < ended_before,
+                    hpo_claims.c.expires_at > self._latest_end(),
+                ),
             )
             .order_by(hpo_claims.c.expires_at, hpo_claims.c.id)
             .limit(1)
         )
         return self.connection.execute(query.with_for_update(skip_locked=True)).first()
+
+    def _latest_end(self) -> float:
+        """The latest time at which a lease can end that was written by the present clock."""
+        return self.now + self.plan.lease_s + CLOCK_SLACK_S
+
+    def _shorten(self, row: AnyRow) -> None:
+        """Let a lease from before the clock was set back end in one whole lease from now."""
+        shortened = {"expires_at": self.now + self.plan.lease_s}
+        self.connection.execute(
+            sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(shortened)
+        )
 
     def _take_over(self, row: AnyRow) -> Claim:
         lease = self._lease() | {"token": row.token + 1, "n_attempts": row.n_attempts + 1}

@@ -5,6 +5,7 @@ number, and to a piece of work by its kind, trial and part. Without ids the rows
 equal in every database. Before the commit, the rows of the copy and of the source are compared.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from storage import optuna_tables, studies
+from storage import claims, optuna_tables, studies
 from storage.backends import Backend
 from storage.engine import Database
-from storage.errors import CopyError, StudyBusyError
-from storage.tables import GIVEN_BACK, clock, hpo_claims, hpo_studies, hpo_trainings
+from storage.errors import CopyError
+from storage.optuna_tables import FIRST_NAME
+from storage.tables import GIVEN_BACK, hpo_claims, hpo_studies, hpo_trainings
 
 
 Rows: TypeAlias = list[dict[str, Any]]
@@ -78,12 +80,13 @@ def _of_trials(table: sa.Table) -> _StudyTable:
 
 
 _DIRECTIONS = _StudyTable(optuna_tables.study_directions)
+_STUDY = _StudyTable(hpo_studies)
 _TRIALS = _StudyTable(optuna_tables.trials)
 _CLAIMS = _StudyTable(hpo_claims)
 _NOTES = _StudyTable(optuna_tables.study_system_attributes)
 STUDY_TABLES = (
     _DIRECTIONS,
-    _StudyTable(hpo_studies),
+    _STUDY,
     _StudyTable(optuna_tables.study_user_attributes),
     _TRIALS,
     _NOTES,  # after the trials, because its keys may have ids of trials
@@ -116,16 +119,18 @@ class Contents:
         return sum(map(len, self.rows.values()))
 
 
-def take(db: Database, name: str) -> Contents:
+def take(db: Database, name: str, *, lease_s: float = math.inf) -> Contents:
     """Read all rows of a study under a lock, so that no worker changes them meanwhile.
+
+    `lease_s` is as in `claims.check_idle`.
 
     Raises:
         StudyMissingError: the database has no study of this name.
         StudyBusyError: workers work on the study.
     """
-    with db.errors_translated(), db.transaction() as connection:
+    with db.errors_translated(), db.unchanging() as connection:
         study_id = studies.locked(connection, db, name).study_id
-        _check_idle(connection, study_id, name)
+        claims.check_idle(connection, study_id, name, lease_s=lease_s)
         return _read(connection, study_id)
 
 
@@ -152,26 +157,6 @@ def put(
                     f"the copy in {db.name} differs from its source in the table "
                     f"{study_table.table.name}; the copy was discarded"
                 )
-
-
-def _check_idle(connection: sa.Connection, study_id: int, name: str) -> None:
-    """Check that no worker holds a lease of the study.
-
-    The rows of unfinished work are locked, so that a worker whose lease has run out cannot record a
-    result during the copy.
-
-    Raises:
-        StudyBusyError: a worker holds a lease.
-    """
-    live = sa.select(
-        hpo_claims.c.worker, (hpo_claims.c.expires_at > clock()).label("is_held")
-    ).where(hpo_claims.c.study_id == study_id, hpo_claims.c.state == "live")
-    rows = connection.execute(live.with_for_update()).all()
-    if workers := sorted({row.worker for row in rows if row.is_held}):
-        raise StudyBusyError(
-            f"study {name!r} is being worked on by {', '.join(workers)}; stop them, or run "
-            f"hpo study pause {name} and wait until their work is done"
-        )
 
 
 def _read(connection: sa.Connection, study_id: int) -> Contents:
@@ -203,8 +188,11 @@ def _fit(contents: Contents, name: str, backend: Backend) -> Contents:
     fitted = {
         study_table: [dict(row) for row in rows] for study_table, rows in contents.rows.items()
     }
+    first_name = fitted[_STUDY][0]["name"]
+    if name != first_name and FIRST_NAME not in {row["key"] for row in fitted[_NOTES]}:
+        fitted[_NOTES].append(optuna_tables.first_name_note(first_name))
     for study_table, rows in fitted.items():
-        if study_table.table is hpo_studies:
+        if study_table is _STUDY:
             rows[0] |= {"name": name, "is_paused": False}
         if study_table is _CLAIMS:  # a lease that ran out might still run by the target's clock
             for row in rows:

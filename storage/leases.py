@@ -34,19 +34,25 @@ Outcome = Literal["complete", "pruned", "failed"]
 HEARTBEAT_RETRY_S = 1.0
 """Seconds before a heartbeat that failed is tried again."""
 
-_OPTUNA_STATES = {
+OPTUNA_STATES = {
+    "live": TrialState.RUNNING,
     "complete": TrialState.COMPLETE,
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
+"""Optuna's state of a trial, by the `state` of its work."""
 
 _IS_OPEN = sa.or_(
-    optuna_tables.has_running_trial(hpo_claims.c.trial_id),
-    sa.and_(hpo_claims.c.kind != "trial", optuna_tables.has_trial(hpo_claims.c.trial_id)),
+    optuna_tables.has_running_trial(hpo_claims.c.trial_id, hpo_claims.c.study_id),
+    sa.and_(
+        hpo_claims.c.kind != "trial",
+        optuna_tables.has_trial(hpo_claims.c.trial_id, hpo_claims.c.study_id),
+    ),
 )
-"""The condition that Optuna's trial exists and, if the work is a trial, still runs.
+"""The condition that Optuna's trial exists in this study and, if the work is a trial, still runs.
 
-Optuna's dashboard can delete a study while workers work on it.
+Optuna's dashboard can delete a study while workers work on it. SQLite may then give the trial's id
+to a trial of another study.
 """
 
 
@@ -241,7 +247,7 @@ def storable(text: str) -> str:
 def finish_trial(db: Database, trial_id: int, outcome: Outcome, error: float | None) -> None:
     """End Optuna's trial, within the transaction that ends the claim."""
     values = None if error is None or outcome == "failed" else [error]
-    db.optuna.set_trial_state_values(trial_id, _OPTUNA_STATES[outcome], values)
+    db.optuna.set_trial_state_values(trial_id, OPTUNA_STATES[outcome], values)
 
 
 def _training_row(claim: Claim, training: TrainingRecord) -> dict[str, Any]:

@@ -7,6 +7,7 @@ uses is in this file, so that a new version of Optuna can break this file alone.
 """
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -43,6 +44,9 @@ trial_heartbeats: sa.Table = models.TrialHeartbeatModel.__table__
 
 PLANNED_PARAMETERS = "fixed_params"
 """The system attribute that holds the parameters of a trial that no sampler draws."""
+
+FIRST_NAME = "hpo:first_name"
+"""The system attribute that holds the name with which a renamed study was created."""
 
 _PRUNER_NOTES = "completed_rung_%"
 """The system attributes that Hyperband writes, as a pattern of SQL's LIKE."""
@@ -188,19 +192,70 @@ def ids_by_number(connection: Connection, study_id: int) -> dict[int, int]:
     return {row.number: row.trial_id for row in connection.execute(query)}
 
 
+def id_of(connection: Connection, name: str) -> int | None:
+    """The id of the study of this name; None if there is none."""
+    query = sa.select(studies.c.study_id).where(studies.c.study_name == name)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def names_of(connection: Connection, study_id: int) -> tuple[str, str] | None:
+    """A study's name and the name with which it was created; None if it was deleted."""
+    noted = study_system_attributes.c
+    query = (
+        sa.select(studies.c.study_name, noted.value_json)
+        .outerjoin(
+            study_system_attributes,
+            sa.and_(noted.study_id == studies.c.study_id, noted.key == FIRST_NAME),
+        )
+        .where(studies.c.study_id == study_id)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    return row.study_name, row.study_name if row.value_json is None else json.loads(row.value_json)
+
+
+def ids_by_name(connection: Connection) -> dict[str, int]:
+    """The ids of all studies, by name, the oldest first."""
+    query = sa.select(studies.c.study_name, studies.c.study_id).order_by(studies.c.study_id)
+    return {row.study_name: row.study_id for row in connection.execute(query)}
+
+
+def rename(connection: Connection, study_id: int, name: str) -> None:
+    """Give a study another name."""
+    renamed = sa.update(studies).where(studies.c.study_id == study_id)
+    connection.execute(renamed.values(study_name=name))
+
+
+def first_name_note(name: str) -> dict[str, str]:
+    """The columns of the system attribute that holds the name with which a study was created."""
+    return {"key": FIRST_NAME, "value_json": json.dumps(name)}
+
+
+def keep_first_name(connection: Connection, study_id: int, name: str) -> None:
+    """Note the name with which a study was created, unless one is noted already."""
+    noted = study_system_attributes
+    existing = sa.select(noted.c.key).where(noted.c.study_id == study_id, noted.c.key == FIRST_NAME)
+    if connection.execute(existing).first() is None:
+        note = first_name_note(name) | {"study_id": study_id}
+        connection.execute(sa.insert(noted).values(note))
+
+
 def has_study(study_id: sa.ColumnElement[int], name: sa.ColumnElement[str]) -> sa.Exists:
     """The condition that Optuna has a study of this id and name."""
     return sa.exists().where(studies.c.study_id == study_id, studies.c.study_name == name)
 
 
-def has_running_trial(trial_id: sa.ColumnElement[int]) -> sa.Exists:
-    """The condition that the trial exists and runs."""
-    return sa.exists().where(trials.c.trial_id == trial_id, trials.c.state == TrialState.RUNNING)
+def has_running_trial(
+    trial_id: sa.ColumnElement[int], study_id: sa.ColumnElement[int]
+) -> sa.Exists:
+    """The condition that the study has the trial and that the trial runs."""
+    return has_trial(trial_id, study_id).where(trials.c.state == TrialState.RUNNING)
 
 
-def has_trial(trial_id: sa.ColumnElement[int]) -> sa.Exists:
-    """The condition that the trial exists, in any state."""
-    return sa.exists().where(trials.c.trial_id == trial_id)
+def has_trial(trial_id: sa.ColumnElement[int], study_id: sa.ColumnElement[int]) -> sa.Exists:
+    """The condition that the study has the trial, in any state."""
+    return sa.exists().where(trials.c.trial_id == trial_id, trials.c.study_id == study_id)
 
 
 def planned_trial(parameters: Mapping[str, Any]) -> optuna.trial.FrozenTrial:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from optuna.study import StudyDirection
 from sqlalchemy.engine import Connection
 
+from storage import orphans
 from storage.engine import Database
 from storage.errors import StudyExistsError, StudyMissingError
 from storage.leases import WorkKind
@@ -128,11 +129,13 @@ def creating(
 
     Raises:
         StudyExistsError: a study of hpo or of another program has this name.
+        OrphanError: records of hpo have this name whose study in Optuna's tables is gone.
     """
     try:
         with db.errors_translated(), db.transaction() as connection:
+            orphans.check_name(connection, name)
             study_id = db.optuna.create_new_study(directions, name)
-            _delete_leftovers(connection, study_id, name)
+            orphans.make_room(connection, study_id)
             yield connection, study_id
     except optuna.exceptions.DuplicatedStudyError as error:
         raise StudyExistsError(
@@ -148,8 +151,8 @@ def get(db: Database, name: str) -> StudyRow:
     """
     with db.reading() as connection:
         row = connection.execute(_STUDY.where(hpo_studies.c.name == name, IN_OPTUNA)).first()
-    if row is None or row.name != name:  # MariaDB ignores case in names
-        raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
+        if row is None or row.name != name:  # MariaDB ignores case in names
+            raise orphans.missing(connection, db, name)
     db.note_study(row.study_id, row.created_at)
     return StudyRow(**row._mapping)
 
@@ -207,7 +210,8 @@ def census(db: Database) -> dict[tuple[str, WorkKind, str], int]:
 
 def _work(columns: dict[str, Any]) -> WorkRow:
     flags = {name: bool(columns[name]) for name in ("is_silent", "is_given_back")}
-    return WorkRow(**(columns | flags))
+    since_s = max(0.0, columns["since_s"])  # below 0 after the database's clock was set back
+    return WorkRow(**(columns | flags | {"since_s": since_s}))
 
 
 def curves(db: Database, study_id: int) -> list[Curve]:
@@ -297,27 +301,8 @@ def delete(db: Database, name: str) -> None:
     """
     with db.errors_translated(), db.transaction() as connection:
         study_id = locked(connection, db, name).study_id
-        _delete_rows(connection, study_id)
+        orphans.delete_rows(connection, study_id)
         db.optuna.delete_study(study_id)
-
-
-def _delete_rows(connection: Connection, study_id: int) -> None:
-    of_study = sa.select(hpo_claims.c.id).where(hpo_claims.c.study_id == study_id)
-    connection.execute(sa.delete(hpo_trainings).where(hpo_trainings.c.claim_id.in_(of_study)))
-    connection.execute(sa.delete(hpo_claims).where(hpo_claims.c.study_id == study_id))
-    connection.execute(sa.delete(hpo_studies).where(hpo_studies.c.study_id == study_id))
-
-
-def _delete_leftovers(connection: Connection, study_id: int, name: str) -> None:
-    """Delete hpo's rows of deleted studies that had the id or name of a new study.
-
-    Optuna's dashboard deletes only Optuna's rows. Optuna may then use the id for a new study.
-    """
-    leftovers = sa.select(hpo_studies.c.study_id).where(
-        sa.or_(hpo_studies.c.study_id == study_id, hpo_studies.c.name == name)
-    )
-    for deleted_id in connection.execute(leftovers).scalars().all():
-        _delete_rows(connection, deleted_id)
 
 
 def locked(connection: Connection, db: Database, name: str) -> AnyRow:
@@ -332,7 +317,7 @@ def locked(connection: Connection, db: Database, name: str) -> AnyRow:
     query = _STUDY.where(hpo_studies.c.name == name, IN_OPTUNA).with_for_update(key_share=True)
     row = connection.execute(query).first()
     if row is None or row.name != name:
-        raise StudyMissingError(f"no study named {name!r} in {db.name}; see: hpo study list")
+        raise orphans.missing(connection, db, name)
     return row
 
 

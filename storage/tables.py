@@ -23,6 +23,13 @@ AnyRow: TypeAlias = optuna_tables.AnyRow
 GIVEN_BACK = 0.0
 """The `expires_at` of work that its worker gave back."""
 
+CLOCK_SLACK_S = 1.0
+"""Seconds by which a lease may end later than a whole lease from now.
+
+A worker may renew its lease just after another worker has read the clock. A lease that ends still
+later was written before the database's clock was set back.
+"""
+
 NO_PART = -1
 """The `part` of a trial. It is not NULL, because a unique constraint does not compare NULLs."""
 

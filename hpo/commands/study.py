@@ -1,4 +1,4 @@
-"""The commands of `hpo study`: create, list, show, extend, pause, copy and delete studies."""
+"""The commands of `hpo study`: create, list, show, extend, rename, copy and delete studies."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from hpo.commands.completion import architecture_names
 from hpo.commands.options import Json, Storage, StudyName, option, with_settings
 
 
-study_app = typer.Typer(help="Create, list, show, extend, pause, copy and delete studies.")
+study_app = typer.Typer(help="Create, list, show, extend, rename, pause, copy and delete studies.")
 
 
 @study_app.command("create")
@@ -124,6 +124,26 @@ def study_resume(name: StudyName, storage: Storage = None, as_json: Json = False
 
     study = resume_study(name, storage)
     tables.print_record({"name": study.name, "paused": study.paused}, as_json)
+
+
+@study_app.command("rename")
+def study_rename(
+    name: StudyName,
+    new_name: Annotated[str, typer.Argument(help="New name of the study.", show_default=False)],
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Give a study another name. Its workers have to be stopped, or the study paused.
+
+    If another program has renamed the study in Optuna's tables, name its old name and the name that
+    it has there: hpo's records then belong to it again. A new name changes no later trial.
+
+    Example: hpo study rename siamese siamese-first
+    """
+    from hpo.studies.lifecycle import rename_study
+
+    rename_study(name, new_name, storage)
+    tables.print_record({"name": new_name, "former_name": name}, as_json)
 
 
 @study_app.command("copy")

@@ -1,4 +1,4 @@
-"""Check a database, upgrade its tables, copy a study to another database."""
+"""Check a database, upgrade its tables, copy a study, delete the records of a lost study."""
 
 import shutil
 import time
@@ -11,9 +11,9 @@ from typing import Literal
 from hpo import events
 from hpo import protocol as protocols
 from hpo.errors import HpoError
-from hpo.studies.lifecycle import open_database, storage_url
+from hpo.studies.lifecycle import lease_s, open_database, storage_url
 from hpo.studies.names import checked_name
-from storage import audit, copying, health, studies
+from storage import audit, copying, health, orphans, studies
 from storage.engine import Database
 from storage.errors import StorageError, StudyMissingError
 from storage.health import Health
@@ -87,6 +87,7 @@ def check_storage(storage: str | None = None) -> Check:
             rows = studies.all_studies(db)
             findings.append(_finding("studies", str(len(rows))))
             findings += [finding for row in rows for finding in _audit(db, row)]
+            findings += [_lost(orphan) for orphan in orphans.all_orphans(db)]
     except StorageError as error:
         return Check(findings=findings, unusable=error)
     return Check(findings=findings, unusable=None)
@@ -98,6 +99,10 @@ def findings_of(health: Health) -> Iterator[Finding]:
     for tables in health.tables:
         good = f"version {tables.version}, as this program needs"
         yield _finding(f"tables of {tables.package}", good, tables.problem)
+    if health.is_read_only:
+        words = "the file or its folder is read-only: show, export and copy work, workers do not"
+        yield Finding(what="writing", verdict="note", words=words)
+        return
     refusal = health.refusal
     problem = f"{refusal}; give its user the right to write" if refusal else None
     yield _finding("writing", "can be written", problem)
@@ -138,6 +143,10 @@ def _audit(db: Database, row: StudyRow) -> Iterator[Finding]:
     problem = f"{_shortened(differences)}; {repair}" if differences else None
     good = f"consistent, {row.n_started} of {row.n_trials} trials started"
     yield _finding(f"study {row.name}", good, problem)
+
+
+def _lost(orphan: orphans.Orphan) -> Finding:
+    return Finding(what=f"study {orphan.name}", verdict="bad", words=str(orphan))
 
 
 def _shortened(problems: list[str]) -> str:
@@ -184,7 +193,7 @@ def copy_study(
     """
     target_name = name if new_name is None else checked_name(new_name)
     with closing(open_database(storage)) as source:
-        contents = copying.take(source, name)
+        contents = copying.take(source, name, lease_s=lease_s(source, name))
         origin = source.name
     with closing(Database(to, create=True)) as target:
         copying.put(target, target_name, contents, _CopyProgress() if progress else _ignore)
@@ -195,6 +204,18 @@ def copy_study(
             n_started=contents.n_trials,
             n_rows=contents.n_rows,
         )
+
+
+def purge_study(name: str, storage: str | None = None) -> None:
+    """Delete hpo's records of a study that another program deleted or renamed.
+
+    Raises:
+        StudyMissingError: no records have that name.
+        StudyExistsError: the study of that name is in Optuna's tables.
+        StorageError: the database cannot be used.
+    """
+    with closing(open_database(storage)) as db:
+        orphans.purge(db, name)
 
 
 class _CopyProgress:

@@ -17,9 +17,12 @@ import math
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from statistics import stdev
-from typing import ClassVar, TypeAlias
+from types import SimpleNamespace
+from typing import Any, ClassVar, TypeAlias
 
+import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.trial import FrozenTrial
 
 from hpo.protocol import Protocol
 from hpo.registry import Registry
@@ -125,11 +128,25 @@ class ForgivingPruning:
 Pruning: TypeAlias = LockstepPruning | ForgivingPruning
 
 
+class Hyperband(HyperbandPruner):
+    """Optuna's Hyperband, which assigns a trial to a bracket by the study's name and its number.
+
+    `first_name` is the name with which the study was created. It is used in place of the present
+    name, so that a renamed study goes on with the same brackets. None means the present name.
+    """
+
+    first_name: str | None = None
+
+    def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        named: Any = SimpleNamespace(study_name=self.first_name or study.study_name)
+        return super()._get_bracket_id(named, trial)
+
+
 def _hyperband(protocol: Protocol, epochs: int) -> Pruning:
     rungs = [1]
     while rungs[-1] < epochs:
         rungs.append(REDUCTION * rungs[-1])
-    pruner = HyperbandPruner(max_resource=protocol.epochs, reduction_factor=REDUCTION)
+    pruner = Hyperband(max_resource=protocol.epochs, reduction_factor=REDUCTION)
     return LockstepPruning(pruner, rungs)
 
 
@@ -145,6 +162,12 @@ pruners.add("forgiving", lambda protocol, epochs: ForgivingPruning(epochs, proto
 pruners.add("none", lambda protocol, epochs: LockstepPruning(NopPruner(), ()))
 
 
-def make_pruning(protocol: Protocol, epochs: int) -> Pruning:
-    """The study's pruner for trials of `epochs` epochs per fold."""
-    return pruners.get(protocol.pruner)(protocol, epochs)
+def make_pruning(protocol: Protocol, epochs: int, first_name: str | None = None) -> Pruning:
+    """The study's pruner for trials of `epochs` epochs per fold.
+
+    `first_name` is the name with which the study was created, if it has another one now.
+    """
+    pruning = pruners.get(protocol.pruner)(protocol, epochs)
+    if isinstance(pruning, LockstepPruning) and isinstance(pruning.pruner, Hyperband):
+        pruning.pruner.first_name = first_name
+    return pruning

@@ -1,9 +1,10 @@
-"""Create, open, list, extend, pause, resume and delete studies.
+"""Create, open, list, extend, rename, pause, resume and delete studies.
 
 `create_study` checks all that can be checked before a worker starts. Workers can therefore work on
 every study in the database.
 """
 
+import math
 import os
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from hpo import protocol as protocols
 from hpo.errors import ConflictError, HpoError, InputError
 from hpo.protocol import Protocol
 from hpo.settings import MAX_COUNT, StudySettings
-from storage import studies
+from hpo.studies.names import checked_name
+from storage import renaming, studies
 from storage.engine import Database
-from storage.errors import StudyExistsError
+from storage.errors import StudyExistsError, StudyMissingError
 
 
 DEFAULT_STORAGE = "sqlite:///hpo.db"
@@ -191,6 +193,29 @@ def _set_paused(name: str, storage: str | None, *, is_paused: bool) -> Study:
     with closing(open_database(storage)) as db:
         studies.set_paused(db, name, is_paused)
         return open_study(db, name)
+
+
+def rename_study(name: str, new_name: str, storage: str | None = None) -> None:
+    """Give a study another name, or take up its records after another program renamed it.
+
+    Raises:
+        InputError: the new name is not a valid study name.
+        StudyMissingError: no study has that name.
+        StudyExistsError: another study has the new name.
+        StudyBusyError: workers are working on the study.
+        OrphanError: records are kept under the new name, or belong to another study.
+        StorageError: the database cannot be used.
+    """
+    with closing(open_database(storage)) as db:
+        renaming.rename(db, name, checked_name(new_name), lease_s=lease_s(db, name))
+
+
+def lease_s(db: Database, name: str) -> float:
+    """The length of the study's leases in seconds; infinite if its protocol cannot be read."""
+    try:
+        return open_study(db, name).protocol.lease_s
+    except (HpoError, StudyMissingError):
+        return math.inf
 
 
 def delete_study(name: str, storage: str | None = None) -> None:

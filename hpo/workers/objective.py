@@ -23,7 +23,7 @@ from hpo.training.fit import Training
 from hpo.training.metrics import error_function
 from hpo.training.optimization import warm_up
 from hpo.workers.reporter import Reporter, Retry
-from storage import leases, studies
+from storage import leases, renaming, studies
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord
 from storage.optuna_tables import PLANNED_PARAMETERS
@@ -73,12 +73,12 @@ class Objective:
             LeaseLostError: another worker has the trial now.
             DivergedError: the loss of a fold is not finite.
         """
-        study, params = self._retry(lambda: self._sampled(claim))
+        study, first_name, params = self._retry(lambda: self._sampled(claim))
         protocol = self._study.protocol
         config = TrainingConfig.of(protocol, self._space.decode(params))
         seed = ("trial", protocol.seed, claim.trial)
         n_unpruned, n_total = len(protocol.first), protocol.folds * config.epochs
-        pruning = make_pruning(protocol, config.epochs)
+        pruning = make_pruning(protocol, config.epochs, first_name)
         outcome: leases.Outcome = "complete"
         trainings: list[Training] = []
         step = 0
@@ -114,17 +114,19 @@ class Objective:
 
         return reporter.write(ask)
 
-    def _sampled(self, claim: Claim) -> tuple[optuna.Study, dict[str, Any]]:
-        """Optuna's study and the trial's parameters.
+    def _sampled(self, claim: Claim) -> tuple[optuna.Study, str, dict[str, Any]]:
+        """Optuna's study, the name with which it was created, and the trial's parameters.
 
-        The study is opened anew, so that the sampler sees every result recorded until now.
+        The study is opened anew, so that the sampler sees every result recorded until now, and
+        under its present name, because it may have been renamed since the worker began.
         """
+        name, first_name = renaming.names(self._db, claim.study_id)
         study = optuna.load_study(
-            study_name=self._study.name,
+            study_name=name,
             storage=self._db.optuna,
             sampler=make_sampler(self._study.protocol, claim.trial),
         )
-        return study, self._parameters(study, claim)
+        return study, first_name, self._parameters(study, claim)
 
     def _parameters(self, study: optuna.Study, claim: Claim) -> dict[str, Any]:
         """The trial's parameters: those of an earlier attempt, else planned, else sampled."""

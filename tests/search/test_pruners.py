@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 import hpo
 from hpo import protocol
-from hpo.search.pruners import ForgivingPruning, LockstepPruning, pruners
+from hpo.search.pruners import ForgivingPruning, LockstepPruning, make_pruning, pruners
 from hpo.statistics import mean
 from hpo.studies.lifecycle import open_database, open_study
 from hpo.studies.status import list_trials
@@ -55,11 +55,13 @@ def curve_of(number: int) -> dict[int, float]:
     return {step: level + (1 - level) / (1 + speed * step) for step in range(1, EPOCHS + 1)}
 
 
-def stopped_at(name: str, *, told_everything: bool) -> list[int]:
+def stopped_at(
+    name: str, *, told_everything: bool, study_name: str = "same", first_name: str | None = None
+) -> list[int]:
     """The last step of each of 40 trials one after another, and whether all steps are told."""
-    pruning = pruners.get(name)(PROTOCOL, EPOCHS)
+    pruning = make_pruning(PROTOCOL.model_copy(update={"pruner": name}), EPOCHS, first_name)
     assert isinstance(pruning, LockstepPruning)
-    study = optuna.create_study(study_name="same", pruner=pruning.pruner)
+    study = optuna.create_study(study_name=study_name, pruner=pruning.pruner)
     last = []
     for number in range(40):
         trial = study.ask()
@@ -79,6 +81,13 @@ def test_a_pruner_stops_nothing_where_it_is_not_asked(name: str) -> None:
     last = stopped_at(name, told_everything=True)
     assert stopped_at(name, told_everything=False) == last
     assert (min(last) < EPOCHS) == (name != "none")
+
+
+def test_a_renamed_study_keeps_its_brackets() -> None:
+    before = stopped_at("hyperband", told_everything=True)
+    assert stopped_at("hyperband", told_everything=True, study_name="renamed") != before
+    kept = stopped_at("hyperband", told_everything=True, study_name="renamed", first_name="same")
+    assert kept == before
 
 
 @pytest.mark.parametrize(

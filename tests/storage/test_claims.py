@@ -13,7 +13,8 @@ from storage import studies
 from storage.claims import Idle, claim
 from storage.engine import Database
 from storage.errors import LeaseLostError, StudyMissingError, UnreachableError
-from storage.leases import Heartbeat, Result, record, release, report, write_parameters
+from storage.leases import Claim, Heartbeat, Result, record, release, report, write_parameters
+from storage.tables import clock, hpo_claims
 from tests.support.commands import TIMEOUT_S, wait_until
 from tests.support.storage_checks import (
     check_finished,
@@ -131,6 +132,46 @@ def test_a_lease_that_ran_out_is_kept_until_it_is_taken(db: Database) -> None:
     held = must_claim(db, study_id, SILENT)
     do(db, held)
     assert [row.state for row in work_rows(db, study_id)] == ["complete"]
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_waiting(db: Database, other: Database) -> None:
+    study_id = new_study(db, 1)
+    dead = must_claim(db, study_id, PLAN, "dead")
+    set_clock_back(db, dead, 3600.0)
+    for _ in range(2):
+        assert claim(other, study_id, PLAN, "taker") is Idle.WAIT
+    (row,) = work_rows(db, study_id)
+    assert row.expires_at - now(db) <= PLAN.lease_s, "one whole lease by the new clock"
+    set_clock_back(db, dead, -PLAN.lease_s)
+    taken = must_claim(other, study_id, PLAN, "taker")
+    assert (taken.trial, taken.token) == (0, 2)
+    with pytest.raises(LeaseLostError):
+        report(db, dead, n_epochs=1)
+
+
+def test_a_living_worker_keeps_its_work_when_the_clock_is_set_back(
+    db: Database, other: Database
+) -> None:
+    study_id = new_study(db, 1)
+    alive = must_claim(db, study_id, PLAN, "alive")
+    set_clock_back(db, alive, 3600.0)
+    assert claim(other, study_id, PLAN, "other") is Idle.WAIT
+    report(db, alive, n_epochs=1)
+    assert claim(other, study_id, PLAN, "other") is Idle.WAIT
+    do(db, alive)
+    assert [row.worker for row in work_rows(db, study_id)] == ["alive"]
+
+
+def set_clock_back(db: Database, held: Claim, by_s: float) -> None:
+    """Let a lease end as it would if the database's clock were set back by so much."""
+    later = {"expires_at": hpo_claims.c.expires_at + by_s}
+    with db.engine.begin() as connection:
+        connection.execute(sa.update(hpo_claims).where(hpo_claims.c.id == held.id).values(later))
+
+
+def now(db: Database) -> float:
+    with db.reading() as connection:
+        return float(connection.execute(sa.select(clock())).scalar_one())
 
 
 def test_work_that_ends_every_worker_fails_and_the_study_goes_on(db: Database) -> None:

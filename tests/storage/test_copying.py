@@ -1,6 +1,7 @@
 """A study copied to another database is all there, or nothing of it is."""
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,10 @@ import sqlalchemy as sa
 from optuna.storages._rdb.models import BaseModel
 from optuna_dashboard import save_note
 
-from storage import audit, copying, studies
+from storage import audit, copying, renaming, studies
 from storage.engine import Database
 from storage.errors import CopyError, StudyBusyError, StudyExistsError
-from storage.leases import Result, fenced, record, release
+from storage.leases import Result, fenced, record, release, report
 from storage.tables import NO_PART, hpo_claims, metadata
 from tests.support.storage_checks import shared_database, work_rows
 from tests.support.storage_worker import (
@@ -201,6 +202,7 @@ def test_a_study_is_copied_whole_to_every_kind_of_database(
     before = contents(source)
     resident = recorded(target, "resident")
     copy(source, target, new="new name")
+    assert renaming.names(target, studies.get(target, "new name").study_id) == ("new name", "study")
     assert recorded(target, "new name") == recorded(source, "study")
     assert {row.state for row in work_rows(source, studies.get(source, "study").study_id)} == {
         "complete",
@@ -255,6 +257,18 @@ def test_a_lease_of_a_clock_ahead_is_free_in_the_copy(
     assert must_claim(target, studies.get(target, "study").study_id, PLAN).trial == 0
 
 
+def test_a_lease_from_before_the_clock_was_set_back_delays_no_copy(
+    two: tuple[Database, Database],
+) -> None:
+    source, target = two
+    dead = must_claim(source, studies.add(source, "study", "{}", 1), PLAN, "dead")
+    report(source, dataclasses.replace(dead, lease_s=3600.0), n_epochs=0)
+    with pytest.raises(StudyBusyError, match="by dead"):
+        copying.take(source, "study", lease_s=3600.0)
+    copying.put(target, "study", copying.take(source, "study", lease_s=PLAN.lease_s), silence)
+    assert must_claim(target, studies.get(target, "study").study_id, PLAN).trial == 0
+
+
 def test_work_given_back_is_copied_as_such(two: tuple[Database, Database]) -> None:
     source, target = two
     study_id = studies.add(source, "study", "{}", 1)
@@ -279,7 +293,8 @@ def test_a_study_under_work_is_not_copied(pair: tuple[Database, Database]) -> No
     study_id, before = studies.add(source, "busied", "{}", 3), contents(target)
     for worker in ("busy", "busier"):
         must_claim(source, study_id, PLAN, worker)
-    must_claim(source, study_id, SILENT, "silent")
+    silenced = must_claim(source, study_id, PLAN, "silent")
+    report(source, dataclasses.replace(silenced, lease_s=OVER_S), n_epochs=0)
     with pytest.raises(StudyBusyError, match=r"by busier, busy; .* hpo study pause busied"):
         copy(source, target, "busied", "its copy")
     assert contents(target) == before

@@ -1,13 +1,15 @@
 """Entering, reading, extending and deleting studies."""
 
+import dataclasses
+
 import optuna
 import pytest
 from optuna.study import StudyDirection
 
-from storage import studies
+from storage import orphans, studies
 from storage.claims import claim
 from storage.engine import Database
-from storage.errors import LeaseLostError, StudyExistsError, StudyMissingError
+from storage.errors import LeaseLostError, OrphanError, StudyExistsError, StudyMissingError
 from storage.leases import Result, TrainingRecord, record, report
 from tests.support.storage_checks import check_finished, url_of
 from tests.support.storage_worker import (
@@ -130,6 +132,9 @@ def test_a_study_deleted_on_the_dashboard_is_gone(db: Database) -> None:
         with pytest.raises(StudyMissingError):
             action(db, name)
     assert study_id not in {row.study_id for row in studies.all_studies(db)}
+    with pytest.raises(OrphanError, match=f"hpo storage purge {name} --yes"):
+        studies.add(db, name, "{}", 1)
+    orphans.purge(db, name)
     anew = studies.add(db, name, "{}", 1)
     assert studies.work(db, anew) == []
     play(db, anew, PLAN, "worker")
@@ -168,7 +173,8 @@ def test_only_a_live_worker_whose_lease_ran_out_is_silent(db: Database) -> None:
     late = must_claim(db, study_id, silent, "late")
     do(db, late)
     must_claim(db, study_id, PLAN, "busy")
-    must_claim(db, study_id, silent, "silent")
+    silenced = must_claim(db, study_id, PLAN, "silent")
+    report(db, dataclasses.replace(silenced, lease_s=OVER_S), n_epochs=0)
     assert [w.is_silent for w in studies.work(db, study_id)] == [False, False, True]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from optuna.distributions import FloatDistribution
 
-from storage import studies
+from storage import renaming, studies
 from storage.claims import Idle, Plan, claim
 from storage.engine import Database
 from storage.leases import Claim, Result, TrainingRecord, record, report, write_parameters
@@ -130,7 +130,7 @@ def report_last(
 def judge_of(db: Database, held: Claim) -> Callable[[], bool]:
     """Hyperband's opinion of the trial; it notes a rung after each epoch."""
     pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=1, reduction_factor=2)
-    name = db.optuna.get_study_name_from_id(held.study_id)
+    name, _ = renaming.names(db, held.study_id)  # Optuna keeps the first name that it has read
     study = optuna.load_study(study_name=name, storage=db.optuna, pruner=pruner)
     return lambda: pruner.prune(study, db.optuna.get_trial(held.trial_id))
 
