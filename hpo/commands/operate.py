@@ -10,7 +10,7 @@ from hpo.commands.options import Json, Storage, option
 
 operate_app = typer.Typer()
 data_app = typer.Typer(help="Download the files of data sets.")
-storage_app = typer.Typer(help="Check the database of studies or upgrade its tables.")
+storage_app = typer.Typer(help="Check the database of studies, or repair it.")
 operate_app.add_typer(data_app, name="data")
 operate_app.add_typer(storage_app, name="storage")
 
@@ -49,15 +49,25 @@ def data_fetch(
 def dashboard(
     host: Annotated[str, option("Address to listen on. Default: 127.0.0.1.")] = "127.0.0.1",
     port: Annotated[int, option("Port to listen on. Default: 8080.", min=1, max=65535)] = 8080,
+    allow_host: Annotated[
+        list[str] | None,
+        option(
+            "Another name by which browsers reach the dashboard, such as that of a proxy; may be "
+            "repeated. Default: addresses, localhost, --host and this machine's name."
+        ),
+    ] = None,
     storage: Storage = None,
 ) -> None:
     """Serve optuna-dashboard on the database until Ctrl-C. The dashboard has no login.
+
+    It can delete studies and write notes. It does not create or rename studies or end trials: use
+    the commands of hpo for that.
 
     Example: hpo dashboard --port 8080
     """
     from hpo.operations.dashboard import serve
 
-    serve(storage, host=host, port=port)
+    serve(storage, host=host, port=port, allow_hosts=allow_host or ())
 
 
 @storage_app.command("check")
@@ -86,6 +96,27 @@ def storage_upgrade(storage: Storage = None) -> None:
 
     for upgraded in upgrade_storage(storage):
         tables.say(f"tables of {upgraded.package}: {upgraded.upgrade_path}")
+
+
+@storage_app.command("purge")
+def storage_purge(
+    name: Annotated[str, typer.Argument(help="Name of the lost study.", show_default=False)],
+    yes: Annotated[bool, option("Confirm that the records are deleted.", "--yes")] = False,
+    storage: Storage = None,
+) -> None:
+    """Delete hpo's records of a study that another program deleted or renamed.
+
+    `hpo storage check` lists such studies. Optuna's tables are not changed.
+
+    Example: hpo storage purge siamese --yes
+    """
+    from hpo.errors import InputError
+    from hpo.operations.databases import purge_study
+
+    if not yes:
+        raise InputError(f"this deletes all that hpo recorded for {name!r}: add --yes")
+    purge_study(name, storage)
+    tables.say(f"deleted the records of {name}")
 
 
 @operate_app.command()

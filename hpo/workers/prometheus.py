@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from hpo.errors import InputError
 from hpo.events import event_of, facts_of
+from hpo.web import READING, is_from_here, refuse
 from storage import studies
 from storage.engine import Database
 from storage.errors import StorageError
@@ -144,8 +145,9 @@ def served(monitor: Monitor, host: str, port: int) -> Iterator[None]:
     Raises:
         InputError: the server cannot listen on this address.
     """
+    app = guarded(_app(monitor), host)
     try:
-        server = make_server(host, port, _app(monitor), ThreadingWSGIServer, _Silent)
+        server = make_server(host, port, app, ThreadingWSGIServer, _Silent)
     except (OSError, OverflowError) as error:
         raise InputError(f"metrics: cannot listen on {host}:{port}: {error}") from error
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
@@ -156,6 +158,26 @@ def served(monitor: Monitor, host: str, port: int) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def guarded(app: Callable[..., Iterable[bytes]], host: str) -> Callable[..., Iterable[bytes]]:
+    """The application for programs alone: it changes nothing, and pages in browsers get no answer.
+
+    `host` is the name or address on which it listens.
+    """
+    names = frozenset({host.lower()})
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] not in READING:
+            return refuse(start_response, "405 Method Not Allowed", "this server only answers GET")
+        if "HTTP_ORIGIN" in environ:
+            return refuse(start_response, "403 Forbidden", "pages of browsers get no answer here")
+        if "HTTP_HOST" in environ and not is_from_here(environ, names):  # browsers always send one
+            reason = "call this server by its address, or by the name of its machine"
+            return refuse(start_response, "403 Forbidden", reason)
+        return app(environ, start_response)
+
+    return answer
 
 
 def _app(monitor: Monitor) -> Callable[..., Iterable[bytes]]:

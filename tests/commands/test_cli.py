@@ -23,6 +23,7 @@ COMMANDS = (
     "study show",
     "study trials",
     "study extend",
+    "study rename",
     "study pause",
     "study resume",
     "study copy",
@@ -36,6 +37,7 @@ COMMANDS = (
     "storage",
     "storage check",
     "storage upgrade",
+    "storage purge",
     "dashboard",
     "doctor",
 )
