@@ -70,8 +70,11 @@ class SQLite(Backend):
 
         SQLite writes the log even for reading.
         """
-        path = Path(str(url.database)).resolve()
-        return path.exists() and not all(os.access(place, os.W_OK) for place in (path, path.parent))
+        path = Path(str(url.database))
+        if not path.exists():
+            return False
+        places = (path, path.resolve().parent)
+        return not all(os.access(place, os.W_OK) for place in places)
 
     def engine_options(self, url: URL) -> dict[str, Any]:
         if self.is_read_only(url):

@@ -64,6 +64,12 @@ def test_a_storage_url_that_names_no_database_is_refused(command: str, url: str,
     check_refused(f"{command} --storage {url}", INPUT, says)
 
 
+def test_a_link_to_itself_is_told() -> None:
+    Path("loop.file").symlink_to("loop.file")
+    says = "cannot use the database .*loop.file: unable to open database file"
+    check_refused(f"{CREATE} --storage sqlite:///loop.file", STORAGE, says)
+
+
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "cut in half": lambda whole: whole[: len(whole) // 2],
     "cut after a page": lambda whole: whole[:5000],
