@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Generic, TypeVar
 
 from hpo.errors import HpoError, InputError
+from hpo.failures import describe, is_interrupt, message_of
 
 
 T = TypeVar("T")
@@ -130,21 +131,21 @@ def origin(point: EntryPoint) -> str:
 def user_code(failure: str) -> Iterator[None]:
     """Run code of the user or of another package: turn its exceptions into an `InputError`.
 
-    The message begins with `failure`, for example "data set x cannot be made". An `HpoError` is
-    raised unchanged. The block's output on stdout goes to stderr, because hpo's stdout holds only
-    data.
+    The message begins with `failure`, for example "data set x cannot be made". An `HpoError` with a
+    message and Ctrl-C are raised unchanged. The block's output on stdout goes to stderr, because
+    hpo's stdout holds only data.
 
     Raises:
-        InputError: the block raised an exception that is not an `HpoError`.
+        InputError: the block raised another exception.
     """
     try:
         with redirect_stdout(sys.stderr):
             yield
-    except HpoError:
-        raise
-    except (Exception, SystemExit) as error:  # a script may call sys.exit when it is imported
-        reason = " ".join(str(error).split())
-        raise InputError(f"{failure}: {type(error).__name__}: {reason}") from error
+    except BaseException as error:  # a script may call sys.exit when it is imported
+        is_explained = isinstance(error, HpoError) and message_of(error) != describe(error)
+        if is_explained or is_interrupt(error):
+            raise
+        raise InputError(f"{failure}: {describe(error)}") from error
 
 
 def _search_working_folder() -> None:

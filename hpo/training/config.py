@@ -9,8 +9,9 @@ from torch import nn
 
 from hpo.architectures import Architecture, architectures
 from hpo.datasets import Examples
-from hpo.errors import HpoError, InputError
+from hpo.errors import InputError
 from hpo.protocol import Protocol
+from hpo.registry import user_code
 from hpo.settings import Precision
 from hpo.training import optimization
 from hpo.training.optimization import Optimization, initialize
@@ -94,14 +95,8 @@ class TrainingConfig:
             InputError: the factory raised an exception, or returned no torch module.
         """
         name = self.architecture.name
-        try:
+        with user_code(f"{name} cannot be built with {self.params}"):
             model = self.build()
-        except HpoError:
-            raise
-        except Exception as error:
-            raise InputError(
-                f"{name} cannot be built with {self.params}: {type(error).__name__}: {error}"
-            ) from error
         if not isinstance(model, nn.Module):
             raise InputError(
                 f"the factory of {name} returns no torch module; it should return an nn.Module"
