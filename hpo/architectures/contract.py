@@ -26,7 +26,8 @@ from hpo.registry import OpenRegistry
 class Outputs(NamedTuple):
     """The return value of a network's forward pass. A plain tensor means `Outputs(logits)`.
 
-    logits: the answer: logits [N, K] for classification, values [N] or [N, D] for regression.
+    logits: the answer: logits [N, K] for classification, values [N] or [N, D] for regression. A
+        training fails if an answer to a held-out example is infinite or NaN.
     auxiliary: logits [N, P, K'] of each part's own label (the two digits), or None.
     swapped: logits [N, K] of the answer when the two parts are swapped, or None.
     """
@@ -50,8 +51,9 @@ class Architecture:
 
     Only `build` is required. hpo calls `build` with the hyperparameters of one configuration as
     keyword arguments, so that each parameter needs a name and a default. The shape of the inputs
-    is not passed. torch's global generator is seeded before the call. The network takes
-    standardized inputs [N, ...] and returns `Outputs` or a plain tensor.
+    is not passed. torch's global generator is seeded before the call. All layers of the network
+    are new; only constants may be shared with earlier networks. The network takes standardized
+    inputs [N, ...] and returns `Outputs` or a plain tensor.
 
     name: the name in messages. hpo replaces it by the name under which the object was found.
     task: the `DataSet.task` that the network needs; None accepts any data set.

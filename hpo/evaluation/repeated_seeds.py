@@ -5,14 +5,14 @@ draws the same training and test examples in every study, so that paired tests c
 architectures.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
 from hpo.datasets import Examples, load_dataset
+from hpo.datasets.draws import draw_test_run
 from hpo.protocol import Protocol
-from hpo.seeds import derive
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import Training
 from hpo.training.metrics import error_function
@@ -30,7 +30,8 @@ def run(
     Raises:
         DivergedError: the loss or the error is not finite.
     """
-    for (training,) in run_together(protocol, trial, params, [seed], device):
+    splits = {seed: draw_split(protocol, seed, device)}
+    for (training,) in run_together(protocol, trial, params, splits, device):
         yield training
 
 
@@ -38,25 +39,20 @@ def run_together(
     protocol: Protocol,
     trial: int,
     params: Mapping[str, Any],
-    seeds: Sequence[int],
+    splits: Mapping[int, Split],
     device: torch.device,
 ) -> Iterator[list[Training]]:
     """Train several test runs of a trial, as one batched model if the network allows.
 
-    Yields all trainings after each epoch.
+    `splits` are the examples of each test run, by its seed. Yields all trainings after each epoch.
 
     Raises:
         DivergedError: the loss or the error of a run is not finite.
     """
     config = TrainingConfig.of(protocol, params)
     trainings = [
-        Training(
-            config,
-            draw_split(protocol, seed, device),
-            device,
-            ("test", protocol.seed, trial, seed),
-        )
-        for seed in seeds
+        Training(config, split, device, ("test", protocol.seed, trial, seed))
+        for seed, split in splits.items()
     ]
     units = together(trainings)
     for _ in range(config.epochs):
@@ -66,14 +62,21 @@ def run_together(
 
 
 def draw_examples(protocol: Protocol, seed: int) -> tuple[Examples, Examples]:
-    """The training and test examples of test run `seed`, as the data set draws them."""
-    data = load_dataset(protocol.dataset)
-    purpose = derive("test run", seed)
-    train = data.draw_train(protocol.train_size, purpose)
-    return train, data.draw_test(protocol.test_size, purpose)
+    """The training and test examples of test run `seed`, as the data set draws them.
+
+    Raises:
+        InputError: the examples are malformed, or the test examples are of another kind.
+        DataError: the files of the data set are missing or damaged.
+    """
+    return draw_test_run(load_dataset(protocol.dataset), protocol, seed)
 
 
 def draw_split(protocol: Protocol, seed: int, device: torch.device) -> Split:
-    """The training and test examples of test run `seed`, standardized with the training ones."""
+    """The same examples, standardized with the training ones.
+
+    Raises:
+        InputError: the examples are malformed, or the test examples are of another kind.
+        DataError: the files of the data set are missing or damaged.
+    """
     train, test = draw_examples(protocol, seed)
     return Split.of(train, test, device, error_function(load_dataset(protocol.dataset)))

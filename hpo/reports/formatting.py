@@ -35,11 +35,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def last_line(failure: str | None) -> str | None:
-    """The last line of the text `failure`, which says why work failed; None for None."""
-    return None if failure is None else failure.strip().splitlines()[-1]
-
-
 def value(parameter: Any) -> str:
     """The value of a hyperparameter; a float has four significant digits."""
     return f"{parameter:.4g}" if isinstance(parameter, float) else str(parameter)

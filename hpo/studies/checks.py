@@ -1,7 +1,6 @@
 """Checks of a new study that need its network and its data, and therefore load torch."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -11,16 +10,17 @@ import torch
 
 from hpo.architectures import Architecture, architectures
 from hpo.datasets import DataSet, Examples, datasets, fingerprint
+from hpo.datasets.draws import draw_search, draw_test_run
 from hpo.errors import DataError, InputError
 from hpo.evaluation.cross_validation import fold_indices
 from hpo.protocol import Protocol
 from hpo.registry import unknown, user_code
 from hpo.search.pruners import pruners
 from hpo.search.samplers import samplers
-from hpo.seeds import derive
 from hpo.training import optimization
 from hpo.training.config import DURATION, TrainingConfig, hyperparameters
-from hpo.training.fit import DivergedError, Training, outputs_of
+from hpo.training.fit import outputs_of
+from hpo.training.independence import error_of_new_network
 from hpo.training.metrics import error_function
 from hpo.training.split import Split
 from search_spaces.space import SearchSpace
@@ -75,10 +75,7 @@ def check(protocol: Protocol, entry: Architecture, data: DataSet) -> None:
     check_names(space, entry)
     check_effects(space)
     check_strategies(protocol.sampler, protocol.pruner, space)
-    examples = check_draws(protocol, data)
-    _, held_out = fold_indices(examples, protocol.folds, protocol.seed)[0]
-    few = examples.subset(torch.arange(min(N_TRIED, len(examples))))
-    check_trains(protocol, few, examples.subset(held_out), data)
+    check_trains(protocol, check_draws(protocol, data), data)
 
 
 def check_names(space: SearchSpace, entry: Architecture) -> None:
@@ -140,17 +137,15 @@ def check_strategies(sampler: str, pruner: str, space: SearchSpace) -> None:
 def check_draws(protocol: Protocol, data: DataSet) -> Examples:
     """Check the examples that the data set draws; return the training examples of the search.
 
+    The examples of the search are drawn twice, those of the first test run once.
+
     Raises:
         InputError: drawing fails, the examples are malformed, or two draws with one seed differ.
     """
-    what, seed = f"data set {protocol.dataset}", derive("search", protocol.seed)
+    what = f"data set {protocol.dataset}"
     with user_code(f"{what} cannot be drawn from"):
-        train = data.draw_train(protocol.train_size, seed)
-        again = data.draw_train(protocol.train_size, seed)
-        test = data.draw_test(protocol.test_size, derive("test run", 0))
-    for examples in (train, again):
-        check_examples(f"{what}: draw_train", examples, protocol.train_size)
-    check_examples(f"{what}: draw_test", test, protocol.test_size)
+        train, again = (draw_search(data, protocol) for _ in range(2))
+        draw_test_run(data, protocol, 0)
     if not (torch.equal(train.inputs, again.inputs) and torch.equal(train.targets, again.targets)):
         raise InputError(
             f"{what}: two draws of one size and seed differ, so no result would repeat"
@@ -158,76 +153,37 @@ def check_draws(protocol: Protocol, data: DataSet) -> Examples:
     return train
 
 
-def check_examples(what: str, examples: object, n: int) -> None:
-    """Check that `examples` are `n` well-formed `Examples`.
-
-    `what` begins the message of an error.
-
-    Raises:
-        InputError: the type, a shape, a dtype or a value is wrong.
-    """
-    if not isinstance(examples, Examples):
-        raise InputError(
-            f"{what} returns a {type(examples).__name__}; it should return hpo.Examples"
-        )
-    for name in ("inputs", "targets", "auxiliary"):
-        value = getattr(examples, name)
-        if not isinstance(value, torch.Tensor) and (value is not None or name != "auxiliary"):
-            raise InputError(
-                f"{what} returns {name} of type {type(value).__name__}, not a torch tensor"
-            )
-    _check_shapes(what, examples, n)
-    _check_values(what, examples)
-
-
-def _check_shapes(what: str, examples: Examples, n: int) -> None:
-    inputs, targets, labels = examples.inputs, examples.targets, examples.auxiliary
-    if labels is not None and (labels.dim() != 2 or len(labels) != n):
-        raise InputError(
-            f"{what} returns auxiliary labels {list(labels.shape)}; should be [{n}, P]"
-        )
-    if not len(inputs) == len(targets) == n:
-        raise InputError(f"{what} returns {len(inputs)} inputs, {len(targets)} targets, not {n}")
-
-
-def _check_values(what: str, examples: Examples) -> None:
-    inputs, targets = examples.inputs, examples.targets
-    is_class = targets.dtype == torch.int64 and targets.dim() == 1 and int(targets.min()) >= 0
-    if not is_class and targets.dtype != torch.float32:
-        raise InputError(
-            f"{what} returns targets of {targets.dtype} {list(targets.shape)}; they should be "
-            "classes from 0 (int64 [N]) or numbers (float32 [N] or [N, D])"
-        )
-    if inputs.is_floating_point() and inputs.dtype != torch.float32:
-        raise InputError(f"{what} returns inputs of {inputs.dtype}; they should be float32")
-    if not (inputs.isfinite().all() and targets.isfinite().all()):
-        raise InputError(
-            f"{what} returns values that are missing or infinite; leave such examples out"
-        )
-
-
-def check_trains(protocol: Protocol, few: Examples, held_out: Examples, data: DataSet) -> None:
+def check_trains(protocol: Protocol, examples: Examples, data: DataSet) -> None:
     """Check that network, data, loss and error fit together, by training at the space's corners.
 
-    Each corner of the search space is trained for one epoch on the few examples `few`.
+    Each corner of the search space is trained for one epoch on a few of the `examples`.
 
     Raises:
-        InputError: the network, the loss or the error raises an exception, or the error is
-            negative.
+        InputError: the network, the loss or the error raises an exception, the error is
+            negative, or two networks are not independent.
     """
     cpu = torch.device("cpu")
-    split = Split.of(few, held_out, cpu, error_function(data))
+    split = trial_split(protocol, examples, data, cpu)
     for params in corners(protocol.search_space):
         config = replace(TrainingConfig.of(protocol, params), batch_size=N_TRIED)
         check_outputs(config, split)
         what = f"{protocol.architecture} cannot be trained on {protocol.dataset} with {params}"
-        with suppress(DivergedError), user_code(what):  # a configuration may diverge
-            error = Training(config, split, cpu, ("check",)).run_epoch()
-            if error < 0:
-                raise InputError(
-                    f"the error of the data set {protocol.dataset} is {error}; it should be at "
-                    "least 0, which is best"
-                )
+        with user_code(what):
+            error = error_of_new_network(config, split, cpu)
+        if error is not None and error < 0:
+            raise InputError(
+                f"the error of the data set {protocol.dataset} is {error}; it should be at "
+                "least 0, which is best"
+            )
+
+
+def trial_split(
+    protocol: Protocol, examples: Examples, data: DataSet, device: torch.device
+) -> Split:
+    """A few training examples, and the held-out examples of the first fold."""
+    _, held_out = fold_indices(examples, protocol.folds, protocol.seed)[0]
+    few = examples.subset(torch.arange(min(N_TRIED, len(examples))))
+    return Split.of(few, examples.subset(held_out), device, error_function(data))
 
 
 def check_outputs(config: TrainingConfig, split: Split) -> None:

@@ -5,7 +5,7 @@ Shapes: N batch or set, P parts of an example (two images), K classes.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from hpo.training.config import TrainingConfig
 from hpo.training.losses import make_loss
 from hpo.training.metrics import Error, default_error
 from hpo.training.optimization import Schedule, make_optimizer
+from hpo.training.sharing import check_new
 from hpo.training.split import Split
 
 
@@ -61,6 +62,7 @@ class Training:
 
     Raises:
         InputError: a hyperparameter is out of its range, or the loss does not fit the targets.
+        SharedNetworkError: the network has a trainable weight of an earlier network.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Training:
         torch.manual_seed(derive(*seed, "initialization"))
         self.model = config.build().to(device)
         images_last(self.model)
+        check_new(config.architecture.name, self.model)
         fit, n_batches = config.optimization, len(batch_starts(len(split.train), config.batch_size))
         self.loss = config.architecture.loss or make_loss(fit, split.train)
         self._optimizer = make_optimizer(self.model, fit)
@@ -89,7 +92,7 @@ class Training:
         """
         start = time.perf_counter()
         self.check_finite("loss", self._train())
-        error = evaluate(self.model, self.split.held_out, self.split.error)
+        error = self.measure(answers_to(self.model, self.split.held_out.inputs))
         self.add(error, time.perf_counter() - start)
         return error
 
@@ -101,6 +104,20 @@ class Training:
         """
         torch.manual_seed(derive(*self._seed, "epoch", len(self.curve)))
         return self.config.augment(self.split.train)
+
+    @torch.inference_mode()
+    def measure(self, answers: Tensor) -> float:
+        """The error of the network's answers to the held-out examples.
+
+        Raises:
+            DivergedError: an answer is not finite; the largest of such answers would mean nothing.
+        """
+        if not answers.isfinite().all():
+            raise DivergedError(
+                "answers to held-out examples became infinite or NaN in epoch "
+                f"{len(self.curve) + 1}"
+            )
+        return float(self.split.error(answers, self.split.held_out.targets))  # perhaps a tensor
 
     def add(self, error: float, seconds: float) -> None:
         """Record a trained epoch: its error on the held-out examples and its seconds.
@@ -179,18 +196,40 @@ def batch_starts(n: int, size: int) -> list[int]:
     return begins
 
 
-def batches(n: int, size: int) -> Iterator[Tensor]:
-    """The indices of n examples in random order, batch by batch."""
-    order = torch.randperm(n)
+def batch_sizes(n: int, size: int) -> list[int]:
+    """The number of examples in each batch, for n examples in batches of `size`."""
     begins = batch_starts(n, size)
-    for start, end in zip(begins, [*begins[1:], n], strict=True):
-        yield order[start:end]
+    return [end - start for start, end in zip(begins, [*begins[1:], n], strict=True)]
+
+
+def batches(n: int, size: int) -> Sequence[Tensor]:
+    """The indices of n examples in random order, batch by batch."""
+    return torch.split(torch.randperm(n), batch_sizes(n, size))
+
+
+def in_batches(
+    answer: Callable[[Tensor], Tensor], inputs: Tensor, size: int = EVALUATION_BATCH, dim: int = 0
+) -> Tensor:
+    """The answers to inputs whose examples lie along `dim`, computed in batches of `size`.
+
+    No batch has one example, as in training: a network may drop that dimension with `squeeze`. A
+    single example is therefore answered twice.
+    """
+    n = inputs.shape[dim]
+    if n == 1:
+        return answer(torch.cat([inputs, inputs], dim)).narrow(dim, 0, 1)
+    pieces = torch.split(inputs, batch_sizes(n, size), dim)
+    return torch.cat([answer(piece) for piece in pieces], dim)
+
+
+@torch.inference_mode()
+def answers_to(model: nn.Module, inputs: Tensor) -> Tensor:
+    """The model's answers to all inputs, without dropout."""
+    model.eval()
+    return in_batches(lambda piece: outputs_of(model, piece).logits, inputs)
 
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, examples: Examples, error: Error = default_error) -> float:
     """The error of the model's answers to all examples, without dropout."""
-    model.eval()
-    pieces = torch.split(examples.inputs, EVALUATION_BATCH)
-    answers = torch.cat([outputs_of(model, piece).logits for piece in pieces])
-    return float(error(answers, examples.targets))  # a user's error may return a tensor
+    return float(error(answers_to(model, examples.inputs), examples.targets))

@@ -37,7 +37,14 @@ from hpo.datasets import Examples
 from hpo.errors import HpoError
 from hpo.training.cuda_graphs import RecordedGraph
 from hpo.training.dropout_masks import Dropouts, Mask, recording_masks, replaying_masks
-from hpo.training.fit import EVALUATION_BATCH, Training, batch_starts, outputs_in, outputs_of
+from hpo.training.fit import (
+    EVALUATION_BATCH,
+    Training,
+    batch_sizes,
+    in_batches,
+    outputs_in,
+    outputs_of,
+)
 from hpo.training.optimization import Schedule, make_optimizer
 
 
@@ -123,9 +130,7 @@ class VectorizedTraining:
             training.add(error, seconds)
 
     def _batch_sizes(self) -> list[int]:
-        n = len(self._first.split.train)
-        begins = batch_starts(n, self._first.config.batch_size)
-        return [end - begin for begin, end in zip(begins, [*begins[1:], n], strict=True)]
+        return batch_sizes(len(self._first.split.train), self._first.config.batch_size)
 
     def _train(self) -> Tensor:
         """Pass once over the training examples; the sums of the batches' losses [M]."""
@@ -243,12 +248,15 @@ class VectorizedTraining:
 
             return outputs_of(call, inputs).logits
 
+        def of_members(inputs: Tensor) -> Tensor:
+            answers: Tensor = vmap(answers_of)(self._weights, self._buffers, inputs)
+            return answers
+
         size = EVALUATION_BATCH if self._device.type == "cpu" else self._held_out.shape[1]
-        pieces = torch.split(self._held_out, size, dim=1)
-        answers = [vmap(answers_of)(self._weights, self._buffers, piece) for piece in pieces]
+        answers = in_batches(of_members, self._held_out, size, dim=1)
         return [
-            float(training.split.error(answer, training.split.held_out.targets))
-            for training, answer in zip(self._members, torch.cat(answers, dim=1), strict=True)
+            training.measure(answer)
+            for training, answer in zip(self._members, answers, strict=True)
         ]
 
 

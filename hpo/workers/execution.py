@@ -1,7 +1,6 @@
 """Doing claimed work: renewing its leases meanwhile, then recording results or giving work back."""
 
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,15 +11,16 @@ import torch
 from hpo import events
 from hpo.errors import NOT_GIVEN_BACK, DataError, HpoError, InputError, StoppedError
 from hpo.evaluation import repeated_seeds
-from hpo.reports.formatting import last_line
+from hpo.failures import last_line
 from hpo.studies.lifecycle import Study
 from hpo.subprocesses.stop import Stop
 from hpo.training.fit import DivergedError, Training
+from hpo.workers.boundary import failure_of, own
 from hpo.workers.objective import Objective, make_result
 from hpo.workers.reporter import Reporter, Retry
 from storage import leases, studies
 from storage.engine import Database
-from storage.errors import LeaseLostError, StorageError, StudyMissingError, UnreachableError
+from storage.errors import LeaseLostError, StudyMissingError, UnreachableError
 from storage.leases import Claim, Heartbeat, Result
 
 
@@ -67,7 +67,7 @@ class Executor:
                     heartbeat.check()
                 self.stop.check()
 
-            return self._do_and_record(claims, pause)
+            return self._do_and_record(claims, own(pause))
 
     def _do_and_record(self, claims: Sequence[Claim], pause: Callable[[], None]) -> list[Result]:
         """Do and record the work; if an error ends it, give back the unfinished claims."""
@@ -124,46 +124,46 @@ class Executor:
         self, claims: Sequence[Claim], pause: Callable[[], None]
     ) -> list[Result] | None:
         """The results of test runs that are trained as one model; None if the training fails."""
-        reporters = [Reporter(self.db, claim, self.retry) for claim in claims]
+        reporters = [self._reporter(claim) for claim in claims]
         try:
             return self._test_runs(claims, reporters, pause)
-        except (DivergedError, InputError):
-            return None
-        except (HpoError, StorageError):
-            raise
-        except Exception as error:  # noqa: BLE001  a user's network may raise anything
-            message = f"test runs are trained one by one, because as one model they fail: {error}"
-            events.warn("not_stacked", message, architecture=self.study.protocol.architecture)
+        except BaseException as error:  # noqa: BLE001  a user's network may raise anything
+            reason = last_line(self._failure_of(error))
+            message = f"test runs are trained one by one, because as one model they fail: {reason}"
+            if not isinstance(error, (DivergedError, InputError)):
+                events.warn("not_stacked", message, architecture=self.study.protocol.architecture)
             return None
 
     def _result(self, claim: Claim, pause: Callable[[], None]) -> Result:
-        """The result of one claim; an error in the user's network makes it a failed result."""
-        reporter = Reporter(self.db, claim, self.retry)
+        """The result of one claim; whatever a user's network raises makes it a failed result."""
+        reporter = self._reporter(claim)
         try:
             if claim.kind == "trial":
                 return self.objective.run(claim, reporter, pause)
             return self._test_runs([claim], [reporter], pause)[0]
-        except DataError:
-            raise
-        except (DivergedError, InputError) as error:
-            return _failed(str(error), reporter)
-        except (HpoError, StorageError):
-            raise
-        except (Exception, SystemExit, KeyboardInterrupt):  # noqa: BLE001
-            # A user's network may raise anything. hpo's signal handlers raise nothing.
-            return _failed(traceback.format_exc(), reporter)
+        except BaseException as error:  # noqa: BLE001  a user's network may raise anything
+            return _failed(self._failure_of(error), reporter)
+
+    def _reporter(self, claim: Claim) -> Reporter:
+        return Reporter(self.db, claim, own(self.retry))
+
+    def _failure_of(self, error: BaseException) -> str:
+        """Why work failed; raises hpo's own errors, and an error if a signal asked to stop."""
+        failure = failure_of(error)
+        self.stop.check()  # the signal may have reached processes of the network first
+        return failure
 
     def _test_runs(
         self, claims: Sequence[Claim], reporters: Sequence[Reporter], pause: Callable[[], None]
     ) -> list[Result]:
         """The results of test runs of one trial, which are trained together."""
         protocol, trial = self.study.protocol, claims[0].trial
-        params = protocol.search_space.decode(
-            self.retry(lambda: studies.parameters(self.db, self.study.id)[trial])
-        )
-        seeds = [claim.seed for claim in claims]
+        read = own(lambda: self.retry(lambda: studies.parameters(self.db, self.study.id)[trial]))
+        params = protocol.search_space.decode(read())
+        draw = own(repeated_seeds.draw_split, (DataError,))  # other errors fail the test run
+        splits = {claim.seed: draw(protocol, claim.seed, self.device) for claim in claims}
         trainings: list[Training] = []
-        for trainings in repeated_seeds.run_together(protocol, trial, params, seeds, self.device):
+        for trainings in repeated_seeds.run_together(protocol, trial, params, splits, self.device):
             pause()
             for reporter in reporters:
                 reporter.advance(len(trainings[0].curve))

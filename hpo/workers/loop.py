@@ -10,13 +10,15 @@ from typing import TypeVar
 
 from hpo import events
 from hpo.errors import HpoError, InputError
+from hpo.failures import last_line
 from hpo.machine import find_device
-from hpo.reports.formatting import last_line
 from hpo.studies.checks import check_machine, check_own_code
 from hpo.studies.lifecycle import Study, StudyKey
 from hpo.studies.status import check_has_result, show
 from hpo.subprocesses.stop import Stop
 from hpo.training.fit import repeatable
+from hpo.training.sharing import SharedNetworkError
+from hpo.workers.boundary import own
 from hpo.workers.execution import Executor
 from hpo.workers.limits import Limits
 from hpo.workers.objective import Objective
@@ -66,8 +68,8 @@ class Worker:
         """Work on the named study until it is complete; without a name, on the least done ones.
 
         Raises:
-            HpoError: a study is complete without a complete trial, or too many trials failed in a
-                row.
+            HpoError: a study is complete without a complete trial or test run, or too many trials
+                failed in a row.
             InputError: this machine lacks what the study needs; without a name, what every study
                 needs.
             StudyMissingError: the database has no study of this name.
@@ -99,7 +101,11 @@ class Worker:
                 executor = self._prepare(study, picker)
                 if executor is not None:
                     worked_on[study.key] = study
-                    self._work_on(executor, picker)
+                    try:
+                        self._work_on(executor, picker)
+                    except SharedNetworkError as error:
+                        picker.refused(study, error)
+                        del worked_on[study.key]
             elif self.limits.wait:
                 self._poll_later()
             else:
@@ -117,7 +123,8 @@ class Worker:
                 check_own_code(protocol.architecture, protocol.dataset)
             check_machine(protocol)
             vectorized = self._is_vectorizing
-            objective = Objective(self.db, study, self.device, self._retry, vectorized=vectorized)
+            retry = own(self._retry)
+            objective = Objective(self.db, study, self.device, retry, vectorized=vectorized)
         except InputError as error:
             picker.refused(study, error)
             return None

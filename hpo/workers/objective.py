@@ -1,6 +1,7 @@
 """Running one trial: sample a configuration, cross-validate it, report its errors, prune it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from hpo import machine
 from hpo.architectures import count_parameters
 from hpo.datasets import load_dataset
+from hpo.datasets.draws import draw_search
 from hpo.evaluation.cross_validation import CrossValidation
 from hpo.registry import user_code
 from hpo.search.pruners import Curves, ForgivingPruning, Pruning, make_pruning
@@ -17,9 +19,11 @@ from hpo.search.samplers import make_sampler
 from hpo.search.suggest import suggest
 from hpo.seeds import derive
 from hpo.statistics import mean
+from hpo.studies.checks import N_TRIED, trial_split
 from hpo.studies.lifecycle import Study
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import Training
+from hpo.training.independence import error_of_new_network
 from hpo.training.metrics import error_function
 from hpo.training.optimization import warm_up
 from hpo.workers.reporter import Reporter, Retry
@@ -47,13 +51,15 @@ class Objective:
             InputError: the data set cannot be loaded or drawn from.
         """
         warm_up()
-        self._db, self._study, self._retry = db, study, retry
+        self._db, self._study, self._device, self._retry = db, study, device, retry
         protocol = study.protocol
         self._space = protocol.search_space
         self._distributions = self._space.distributions()
         with user_code(f"data set {protocol.dataset} cannot be drawn from"):
             data = load_dataset(protocol.dataset)
-            examples = data.draw_train(protocol.train_size, derive("search", protocol.seed))
+            examples = draw_search(data, protocol)
+        self._few = trial_split(protocol, examples, data, device)
+        self._is_checked = False
         self._folds = CrossValidation(
             examples,
             protocol.folds,
@@ -72,10 +78,12 @@ class Objective:
         Raises:
             LeaseLostError: another worker has the trial now.
             DivergedError: the loss of a fold is not finite.
+            SharedNetworkError: the networks of the architecture are not independent.
         """
         study, first_name, params = self._retry(lambda: self._sampled(claim))
         protocol = self._study.protocol
         config = TrainingConfig.of(protocol, self._space.decode(params))
+        self._check_networks(config)
         seed = ("trial", protocol.seed, claim.trial)
         n_unpruned, n_total = len(protocol.first), protocol.folds * config.epochs
         pruning = make_pruning(protocol, config.epochs, first_name)
@@ -93,6 +101,15 @@ class Objective:
                 outcome = "pruned"
                 break
         return make_result(outcome, trainings, reporter)
+
+    def _check_networks(self, config: TrainingConfig) -> None:
+        """Check once that networks are independent, within a claim: the network may do anything.
+
+        Studies of older versions were created without this check.
+        """
+        if not self._is_checked:
+            error_of_new_network(replace(config, batch_size=N_TRIED), self._few, self._device)
+            self._is_checked = True
 
     def _stops(
         self,
