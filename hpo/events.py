@@ -86,22 +86,28 @@ class TextHandler(logging.Handler):
     """Prints the messages of events on stderr, one line each.
 
     Every worker of a command reports the same database outage. Consecutive reports of the same
-    storage event are printed once.
+    storage event are printed once. Every worker reports the failed test runs of a study, which are
+    also printed once.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self._last_storage_event = ""
+        self._printed_failures: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         message, event = " ".join(_message_of(record).split()), event_of(record)
-        if not message or self._is_repeated(event):
+        if not message or self._is_repeated(event, message):
             return
         line = f"warning: {message}" if record.levelno >= logging.WARNING else message
         with suppress(OSError):  # nobody reads stderr any more; the program goes on
             print(line, file=sys.stderr, flush=True)
 
-    def _is_repeated(self, event: str) -> bool:
+    def _is_repeated(self, event: str, message: str) -> bool:
+        if event == "test_runs_failed":
+            is_repeated = message in self._printed_failures
+            self._printed_failures.add(message)
+            return is_repeated
         if not event.startswith("storage_"):
             return False
         is_repeated = event == self._last_storage_event

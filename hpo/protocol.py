@@ -1,7 +1,7 @@
 """The protocol of a study: the settings that are fixed when the study is created.
 
-A worker needs only the protocol, the storage URL and the study's name. The number of trials is not
-part of the protocol, because `hpo study extend` raises it. It is stored beside the protocol.
+A worker needs only the protocol, the storage URL and the study's name. The present number of trials
+is stored beside the protocol, because `hpo study extend` raises it.
 """
 
 from typing import Annotated, Any, Literal
@@ -21,6 +21,7 @@ from hpo.settings import (
     Repeats,
     Seed,
     Size,
+    Trials,
     defaults,
     out_of_range,
     settings,
@@ -32,12 +33,13 @@ from search_spaces.space import SearchSpace
 MAX_REASON_LENGTH = 200
 """Maximum characters of the reason in an error about an unreadable protocol; the rest is cut."""
 
-VERSION: Literal[4] = 4
+VERSION: Literal[5] = 5
 """The version of new protocols. Each version added settings:
 
 - 2: training hyperparameters besides learning rate, weight decay and auxiliary weight
 - 3: the precision, and pruners that train the folds one after another
 - 4: the centre of the search space as one of the first trials
+- 5: the number of trials at the creation; no configuration is tried again while others are left
 """
 
 Name = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
@@ -48,13 +50,14 @@ class Protocol(BaseModel):
     """The fixed settings of one study; durations are in seconds, sizes in examples.
 
     `space` and `known` have the form of a recipe (see `search_spaces`). `fingerprint` identifies
-    the content of the data set. The default of a field below holds for protocols of versions that
-    did not store the field. The defaults of new studies are in `hpo.settings`.
+    the content of the data set. `initial_trials` is the number of trials at the creation. The
+    default of a field below holds for protocols of versions that did not store the field. The
+    defaults of new studies are in `hpo.settings`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1, 2, 3, 4] = VERSION
+    version: Literal[1, 2, 3, 4, 5] = VERSION
     architecture: Name
     dataset: Name
     fingerprint: str
@@ -74,6 +77,17 @@ class Protocol(BaseModel):
     pruner: str
     seed: Seed
     lease_s: LeaseSeconds
+    initial_trials: Trials | None = None
+
+    @property
+    def avoids_repeats(self) -> bool:
+        """Whether the search tries new configurations while there are any.
+
+        Then a sampler that draws a configuration that has an outcome draws again, a countable
+        search space limits the number of trials, and trials with equal configurations are one
+        candidate for the choice. Studies of older versions continue as they began.
+        """
+        return self.version >= 5
 
     @property
     def frozen(self) -> dict[str, Any]:

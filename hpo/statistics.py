@@ -11,7 +11,8 @@ class Summary:
     """The mean, spread and confidence interval of `n` repeated measurements.
 
     `std` is the sample standard deviation (divisor n - 1). `ci95` is the 95 % confidence interval
-    of the mean by Student's t. Both are None if n is 1.
+    of the mean by Student's t. Both are None if n is 1. `seeds` are the seeds of the measurements,
+    in the order of `values`.
     """
 
     mean: float
@@ -19,6 +20,7 @@ class Summary:
     n: int
     ci95: tuple[float, float] | None
     values: tuple[float, ...]
+    seeds: tuple[int, ...]
 
 
 def mean(values: Iterable[float]) -> float:
@@ -26,17 +28,18 @@ def mean(values: Iterable[float]) -> float:
     return statistics.fmean(values)
 
 
-def summarize(values: Sequence[float]) -> Summary | None:
-    """The summary of `values`; None if `values` is empty."""
+def summarize(values: Sequence[float], seeds: Sequence[int] | None = None) -> Summary | None:
+    """The summary of `values`, measured with `seeds`, else 0, 1, 2, ...; None without values."""
     if not values:
         return None
     center, n = mean(values), len(values)
-    if n == 1:
-        return Summary(mean=center, std=None, n=1, ci95=None, values=tuple(values))
-    std = statistics.stdev(values)
-    half_width = t_quantile(0.975, n - 1) * std / math.sqrt(n)
-    interval = (center - half_width, center + half_width)
-    return Summary(mean=center, std=std, n=n, ci95=interval, values=tuple(values))
+    std, interval = None, None
+    if n > 1:
+        std = statistics.stdev(values)
+        half_width = t_quantile(0.975, n - 1) * std / math.sqrt(n)
+        interval = (center - half_width, center + half_width)
+    of_values = tuple(range(n) if seeds is None else seeds)
+    return Summary(mean=center, std=std, n=n, ci95=interval, values=tuple(values), seeds=of_values)
 
 
 def t_quantile(probability: float, degrees: int) -> float:

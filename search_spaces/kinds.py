@@ -53,6 +53,10 @@ class Kind(ABC):
         """The Optuna form to store, if several Optuna forms decode to the same value."""
         return values
 
+    def key(self, values: Values) -> tuple[str, ...]:
+        """Equal for equal values in Optuna's form, and for floats that differ by rounding."""
+        return tuple(map(repr, self.canonical(values)))
+
     @property
     @abstractmethod
     def centre(self) -> Any:
@@ -122,6 +126,12 @@ class FloatRange(Kind):
             if abs(n_steps - round(n_steps)) >= 1e-8:  # Optuna's tolerance
                 raise RecipeError(_off_grid_message(checked, self))
         return (checked,)
+
+    def key(self, values: Values) -> tuple[str, ...]:
+        value = float(number(values[0]))
+        if self.step is None:
+            return (f"{value:.12g}",)
+        return (str(round((value - self.low) / self.step)),)
 
     def decode(self, values: Values) -> Any:
         return float(number(values[0]))

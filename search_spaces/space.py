@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from search_spaces import checks
 from search_spaces.errors import RecipeError, at
@@ -21,6 +21,9 @@ from search_spaces.kinds import Choice, Fixed, FloatRange, IntRange, Kind, Value
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+
+Key: TypeAlias = tuple[tuple[str, ...], ...]
+"""What identifies a configuration: equal for equal configurations of one search space."""
 
 MAX_POINTS = 1_000_000
 """Largest number of configurations of a grid; a larger grid is an error."""
@@ -132,6 +135,29 @@ class SearchSpace:
             with at(f"parameter {name}"):
                 stored.update(zip(kind.optuna_names(name), kind.canonical(values), strict=True))
         return stored
+
+    def key(self, optuna_params: Mapping[str, Any]) -> Key:
+        """What identifies a configuration in Optuna's form.
+
+        Floats that differ by a rounding error are equal.
+
+        Raises:
+            RecipeError: a parameter is missing or unknown, or a value has the wrong type.
+        """
+        return tuple(kind.key(values) for _, kind, values in self._grouped(optuna_params))
+
+    def key_of(self, params: Mapping[str, object]) -> Key:
+        """What identifies a configuration in the recipe's form.
+
+        Raises:
+            RecipeError: a parameter is missing, unknown or outside its range.
+        """
+        return self.key(self.encode(params))
+
+    @property
+    def is_countable(self) -> bool:
+        """Whether the number of configurations is finite."""
+        return not self._uncountable
 
     @property
     def centre(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ now. In this time a living worker renews it by the new clock, and a dead worker'
 
 import enum
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from storage import optuna_tables
+from storage.choice import Candidate, best_of
 from storage.engine import Database
 from storage.errors import StudyBusyError, StudyMissingError
 from storage.leases import Claim, WorkKind, finish_trial
@@ -56,12 +57,15 @@ class Plan:
     n_repeats: the number of test runs of the chosen trial.
     max_attempts: attempts before work whose workers crash counts as failed.
     lease_s: the length of a lease in seconds.
+    key: what identifies a configuration, given its parameters by Optuna's names. Trials with the
+        same key are one candidate for the choice. None makes each trial a candidate.
     """
 
     planned: Sequence[Mapping[str, Any]]
     n_repeats: int
     max_attempts: int
     lease_s: float
+    key: Callable[[Mapping[str, Any]], Hashable] | None = None
 
 
 class Idle(enum.Enum):
@@ -283,18 +287,31 @@ class _LockedStudy:
         )
 
     def _best(self) -> AnyRow | None:
-        """The chosen trial; before the choice, the complete trial with the lowest error."""
+        """The chosen trial; before the choice, the complete trial that is to be chosen."""
         complete = (
             hpo_claims.c.study_id == self.study.study_id,
             hpo_claims.c.kind == "trial",
             hpo_claims.c.state == "complete",
         )
-        query = sa.select(hpo_claims.c.trial, hpo_claims.c.trial_id).where(*complete)
+        columns = (hpo_claims.c.trial, hpo_claims.c.trial_id, hpo_claims.c.error)
+        query = sa.select(*columns).where(*complete)
         if self.study.choice is not None:
             chosen = query.where(hpo_claims.c.trial == self.study.choice)
             return self.connection.execute(chosen).one()
-        best = query.order_by(hpo_claims.c.error, hpo_claims.c.trial).limit(1)
-        return self.connection.execute(best).first()
+        trials = {row.trial: row for row in self.connection.execute(query)}
+        keys = self._keys()
+        choice = best_of(
+            Candidate(row.trial, row.error, keys.get(row.trial, row.trial))
+            for row in trials.values()
+        )
+        return None if choice is None else trials[choice.trial]
+
+    def _keys(self) -> dict[int, Hashable]:
+        """What identifies the configurations, by the trial's number; empty without `plan.key`."""
+        if (key := self.plan.key) is None:
+            return {}
+        trials = self.db.optuna.get_all_trials(self.study.study_id, deepcopy=False)
+        return {trial.number: key(trial.params) for trial in trials if trial.values}
 
     def _is_live(self, kind: WorkKind | None = None) -> bool:
         """Whether any work of this kind has no outcome yet."""

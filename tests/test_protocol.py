@@ -62,7 +62,7 @@ def stored(name: str) -> dict[str, Any]:
 
 def test_a_new_study_is_of_the_newest_version(tmp_path: Path) -> None:
     hpo.create_study("siamese", name="new", space=write_recipe(tmp_path, RECIPE), **TINY)
-    assert stored("new")["version"] == protocol.VERSION == 4
+    assert stored("new")["version"] == protocol.VERSION == 5
 
 
 def test_a_study_of_the_first_version_goes_on_to_its_end() -> None:
@@ -79,16 +79,16 @@ def test_a_study_of_the_first_version_goes_on_to_its_end() -> None:
 def test_all_versions_mean_the_same_study() -> None:
     first, *later = (
         protocol.read(json.dumps(first_version() | {"version": number}), "of some version")
-        for number in (1, 2, 3, 4)
+        for number in (1, 2, 3, 4, 5)
     )
     for each in later:
         assert each.model_dump(exclude={"version"}) == first.model_dump(exclude={"version"})
-    assert [each.version for each in (first, *later)] == [1, 2, 3, 4]
+    assert [each.version for each in (first, *later)] == [1, 2, 3, 4, 5]
     assert first.precision == "float32"
     assert first.first == list(first.known), "no centre: it was created without"
 
 
-@pytest.mark.parametrize("change", [{"version": 5}, {"version": "2"}, {"colour": "red"}])
+@pytest.mark.parametrize("change", [{"version": 6}, {"version": "2"}, {"colour": "red"}])
 def test_what_a_newer_hpo_stored_is_not_guessed_at(change: dict[str, Any]) -> None:
     says = r"^the stored protocol of study 'new' cannot be read .* newer hpo or was changed by hand"
     with pytest.raises(HpoError, match=says):

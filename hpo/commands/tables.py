@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hpo.reproduction.reproduce import Reproduction
     from hpo.search.boundary_check import CrowdedEdge
     from hpo.studies.lifecycle import Study
-    from hpo.studies.status import Status
+    from hpo.studies.status import Best, Status
 
 
 def say(message: str) -> None:
@@ -82,7 +82,7 @@ def _study_rows(study: "Study") -> Iterable[tuple[str, str]]:
 
 def print_studies(studies: "list[Status]", as_json: bool) -> None:
     """Print studies as JSON, or as a table with one row for each study."""
-    from hpo.reports.formatting import percent, summary
+    from hpo.reports.formatting import percent
 
     if as_json:
         print_json([status.to_json() for status in studies])
@@ -97,11 +97,20 @@ def print_studies(studies: "list[Status]", as_json: bool) -> None:
                 _state(status),
                 f"{status.trials.finished}/{status.trials.target}",
                 percent(status.best.validation_error if status.best else None),
-                summary(status.best.test_error if status.best else None),
+                _test_error(status.best),
             )
             for status in studies
         ),
     )
+
+
+def _test_error(best: "Best | None") -> str:
+    """The summary of the test runs, and how many of them failed; `-` before the first one."""
+    from hpo.reports.formatting import summary
+
+    n_failed = len(best.failed_test_runs) if best else 0
+    measured = summary(best.test_error if best else None)
+    return f"{measured}, {n_failed} failed" if n_failed else measured
 
 
 def _state(status: "Status") -> str:
@@ -143,7 +152,8 @@ def _edge_text(edge: "CrowdedEdge") -> str:
 
 
 def _status_rows(status: "Status") -> Iterable[tuple[str, str]]:
-    from hpo.reports.formatting import interval, percent, summary, value
+    from hpo.reports.formatting import interval, percent, value
+    from hpo.studies.results import reasons_of
 
     yield "study", f"{status.name}: {status.architecture} on {status.dataset}"
     yield "state", _state(status)
@@ -154,10 +164,11 @@ def _status_rows(status: "Status") -> Iterable[tuple[str, str]]:
     yield from ((f"  {name}", value(parameter)) for name, parameter in best.params.items())
     yield "parameters", str(best.n_parameters)
     yield "validation error", percent(best.validation_error)
-    yield "test error", summary(best.test_error)
+    yield "test error", _test_error(best)
     yield "95 % interval", interval(best.test_error)
     values = best.test_error.values if best.test_error else ()
     yield "each test run", ", ".join(percent(error) for error in values) or "-"
+    yield from (("failed test runs", reason) for reason in reasons_of(best.failed_test_runs))
 
 
 def print_trials(trials: list[dict[str, Any]], as_json: bool) -> None:

@@ -133,10 +133,10 @@ def headline(status: Status, study: Study) -> str:
     if status.best is not None:
         parts.append(f"best {percent(status.best.validation_error)} (trial {status.best.trial})")
         if status.state != "searching":
-            test_error = status.best.test_error
-            parts.append(
-                f"{test_error.n if test_error else 0} of {study.protocol.repeats} test runs"
-            )
+            best = status.best
+            n_failed = len(best.failed_test_runs)
+            parts.append(f"{best.n_tested - n_failed} of {study.protocol.repeats} test runs")
+            parts += [f"{n_failed} test runs failed"] if n_failed else []
     return " · ".join(parts)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 from hpo import protocol as protocols
 from hpo.architectures import count_parameters
 from hpo.errors import HpoError
+from hpo.failures import describe, is_interrupt
 from hpo.protocol import Protocol
 from hpo.statistics import Summary, mean, summarize
 from hpo.training.config import TrainingConfig
@@ -46,19 +47,21 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Repeats:
-    """The runs of one configuration with different seeds, ordered by seed."""
+    """The runs of one configuration with the seeds 0, 1, 2, ..."""
 
     runs: tuple[Run, ...]
 
     @classmethod
     def of(cls, runs: Mapping[int, Run]) -> Self:
-        """The repeats with the given runs, which are in any order and keyed by seed."""
+        """The repeats with the given runs, which are in any order and keyed by seed from 0."""
         return cls(tuple(runs[seed] for seed in sorted(runs)))
 
     @property
     def measured(self) -> Summary | None:
         """The summary of the errors after the last epoch; None if every run failed."""
-        return summarize([run.curve[-1] for run in self.runs if run.failure is None])
+        runs = enumerate(self.runs)
+        errors = {seed: run.curve[-1] for seed, run in runs if run.failure is None}
+        return summarize([*errors.values()], [*errors])
 
     @property
     def train_s(self) -> float | None:
@@ -142,9 +145,9 @@ def finish(trainings: Iterable[Training]) -> Run:
                 pass
     except DivergedError as error:
         failure = str(error)
-    except HpoError:
-        raise
-    except Exception as error:  # noqa: BLE001  one network's bug must not end the others' runs
-        failure = f"{type(error).__name__}: {error}"
+    except BaseException as error:  # one network's bug must not end the others' runs
+        if isinstance(error, HpoError) or is_interrupt(error):
+            raise
+        failure = describe(error)
     curve, train_s = (tuple(last.curve), last.train_s) if last is not None else ((), 0.0)
     return Run(curve=curve, train_s=train_s, failure=failure)

@@ -19,7 +19,6 @@ from hpo.protocol import Protocol
 from hpo.registry import Registry
 from hpo.search.cma_es import CmaEs
 from hpo.seeds import derive, derive_32
-from search_spaces.space import SearchSpace
 
 
 Space: TypeAlias = Mapping[str, BaseDistribution]
@@ -56,12 +55,16 @@ samplers.add("gp", lambda seed, space: GPSampler(seed=seed))
 samplers.add("cmaes", lambda seed, space: CmaEs(seed))
 
 
-def make_sampler(protocol: Protocol, trial: int) -> BaseSampler:
-    """A new sampler for one trial, seeded by the study's seed and the trial's number."""
+def make_sampler(protocol: Protocol, trial: int, draw: int = 0) -> BaseSampler:
+    """A new sampler for one draw, seeded by the study's seed and the trial's number.
+
+    `draw` counts the draws for this trial; the first one is number 0.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         make = samplers.get(protocol.sampler)
-        seed = derive_32("sampler", protocol.seed, trial)
+        purpose = ("sampler", protocol.seed, trial)
+        seed = derive_32(*purpose, "draw", draw) if draw else derive_32(*purpose)
         return make(seed, protocol.search_space.distributions())
 
 
@@ -80,13 +83,20 @@ def planned_trials(protocol: Protocol) -> list[dict[str, Any]]:
     return planned
 
 
-def count_configurations(sampler: str, space: SearchSpace) -> int | None:
-    """The number of different configurations that the sampler can draw; None without a limit.
+def max_trials(protocol: Protocol) -> int | None:
+    """The number of configurations that a study can try; None without a limit.
+
+    A configuration that the recipe names as known several times counts as often.
 
     Raises:
         RecipeError: the sampler is the grid, and the values of a parameter are not countable or
             the grid has too many points.
     """
-    if sampler == "grid":
+    space = protocol.search_space
+    if protocol.sampler == "grid":
         return len(space.points())
-    return 1 if not space.distributions() else None
+    if not space.distributions():
+        return 1
+    if not (protocol.avoids_repeats and space.is_countable):
+        return None
+    return space.n_points + len(protocol.known) - len(set(map(space.key_of, protocol.known)))

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+from hpo import events
 from hpo import protocol as protocols
 from hpo.architectures import architectures
 from hpo.datasets import DataSet, fingerprint
 from hpo.errors import InputError
 from hpo.protocol import Protocol
-from hpo.search.samplers import count_configurations
+from hpo.search.samplers import max_trials
 from hpo.settings import DEFAULT_TRIALS, StudySettings, given
 from hpo.studies import checks
 from hpo.studies.names import checked_name, default_name
@@ -48,10 +49,11 @@ def draft_study(architecture: str, **settings: Unpack[StudySettings]) -> Draft:
     )
     checks.check(protocol, entry, data)
     name = user_settings.get("name")
+    n_trials = _n_trials(protocol, user_settings.get("trials"))
     return Draft(
         name=checked_name(default_name(architecture) if name is None else name),
-        protocol=protocol,
-        n_trials=_n_trials(protocol, user_settings.get("trials")),
+        protocol=protocol.model_copy(update={"initial_trials": n_trials}),
+        n_trials=n_trials,
     )
 
 
@@ -97,9 +99,16 @@ def _n_trials(protocol: Protocol, trials: int | None) -> int:
     Raises:
         InputError: the recipe has more known configurations than the study has trials.
     """
-    most = count_configurations(protocol.sampler, protocol.search_space)
-    requested = trials or most or DEFAULT_TRIALS
+    most = max_trials(protocol)
+    is_exhaustive = protocol.sampler == "grid" or most == 1
+    requested = trials or (most if is_exhaustive else None) or DEFAULT_TRIALS
     n_trials = requested if most is None else min(requested, most)
+    if n_trials < requested:
+        message = (
+            f"the search space has only {most} configuration{'' if most == 1 else 's'}, so the "
+            f"study has {n_trials} trial{'' if n_trials == 1 else 's'} instead of {requested}"
+        )
+        events.inform("trials_limited", message, n_trials=n_trials)
     if n_trials < len(protocol.known):
         raise InputError(
             f"trials: {n_trials} is fewer than the {len(protocol.known)} known configurations of "

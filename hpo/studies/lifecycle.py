@@ -155,9 +155,9 @@ def _extend(db: Database, study: Study, trials: int) -> Study:
             f"trials: {trials} is not allowed; the new total should be from the present "
             f"{study.n_trials} to {MAX_COUNT}"
         )
-    from hpo.search.samplers import count_configurations
+    from hpo.search.samplers import max_trials
 
-    most = count_configurations(study.protocol.sampler, study.protocol.search_space)
+    most = max_trials(study.protocol)
     if most is not None and trials > most:
         raise ConflictError(
             f"the search space has only {most} configurations; choose at most that many trials"

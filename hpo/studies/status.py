@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from hpo import events
-from hpo.errors import HpoError
 from hpo.search.boundary_check import CrowdedEdge, crowded_edges
 from hpo.statistics import Summary, mean, summarize
 from hpo.studies.lifecycle import Study, all_studies, open_database, open_study
 from storage import studies
+from storage.choice import Candidate, best_of
 from storage.engine import Database
 from storage.errors import EmptyStorageError
 from storage.studies import WorkRow
@@ -41,14 +41,31 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FailedTestRun:
+    """A test run that failed: its seed, and why in full."""
+
+    seed: int
+    failure: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Best:
-    """The chosen trial, or the best trial so far; errors are fractions from 0 to 1."""
+    """The chosen trial, or the best trial so far; errors are fractions from 0 to 1.
+
+    `validation_error` is the mean over the complete trials with the same configuration.
+    """
 
     trial: int
     params: dict[str, Any]
     n_parameters: int | None
     validation_error: float
     test_error: Summary | None
+    failed_test_runs: list[FailedTestRun] = field(default_factory=list)
+
+    @property
+    def n_tested(self) -> int:
+        """The number of test runs that have an outcome."""
+        return len(self.failed_test_runs) + (self.test_error.n if self.test_error else 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,23 +224,35 @@ def _epochs_left(rows: Sequence[WorkRow], target: int, epochs: float) -> float:
 
 def _best(db: Database, study: Study, work: Sequence[WorkRow], choice: int | None) -> Best | None:
     """The chosen trial; before the choice, the trial that would be chosen now."""
-    completed = [w for w in work if w.kind == "trial" and w.state == "complete"]
-    if not completed:
+    complete = {w.trial: w for w in work if w.kind == "trial" and w.state == "complete"}
+    params, space = studies.parameters(db, study.id), study.protocol.search_space
+    keys = {t: space.key(params[t]) if study.protocol.avoids_repeats else t for t in complete}
+    best = best_of(
+        Candidate(trial, recorded_error(row), keys[trial])
+        for trial, row in complete.items()
+        if choice not in keys or keys[trial] == keys[choice]
+    )
+    if best is None:
         return None
-    best = min(completed, key=lambda w: (w.trial != choice, w.error, w.trial))
-    params = studies.parameters(db, study.id)[best.trial]
+    trial = best.trial if choice is None or choice not in keys else choice
+    tested, failed = test_runs(work, trial), _tested(work, trial, "failed")
     return Best(
-        trial=best.trial,
-        params=study.protocol.search_space.decode(params),
-        n_parameters=best.n_parameters,
-        validation_error=recorded_error(best),
-        test_error=summarize([recorded_error(w) for w in test_runs(work, best.trial)]),
+        trial=trial,
+        params=space.decode(params[trial]),
+        n_parameters=complete[trial].n_parameters,
+        validation_error=best.error,
+        test_error=summarize([recorded_error(w) for w in tested], [w.seed for w in tested]),
+        failed_test_runs=[FailedTestRun(seed=w.seed, failure=w.failure or "") for w in failed],
     )
 
 
 def test_runs(work: Sequence[WorkRow], trial: int) -> list[WorkRow]:
     """The complete test runs of a trial, ordered by seed."""
-    tested = [w for w in work if w.kind == "test" and w.trial == trial and w.state == "complete"]
+    return _tested(work, trial, "complete")
+
+
+def _tested(work: Sequence[WorkRow], trial: int, state: str) -> list[WorkRow]:
+    tested = [w for w in work if w.kind == "test" and w.trial == trial and w.state == state]
     return sorted(tested, key=lambda w: w.seed)
 
 
@@ -328,16 +357,3 @@ def study_trials(name: str, storage: str | None = None) -> list[dict[str, Any]]:
     """
     with closing(open_database(storage)) as db:
         return list_trials(db, open_study(db, name))
-
-
-def check_has_result(status: Status) -> None:
-    """Check that a complete study has a result.
-
-    Raises:
-        HpoError: every trial of the study failed.
-    """
-    if status.is_complete and status.best is None:
-        raise HpoError(
-            f"no trial of study {status.name!r} is complete: {status.trials.failed} failed; "
-            f"see why with: hpo study trials {status.name}"
-        )

@@ -13,8 +13,9 @@ from hpo.errors import HpoError, InputError
 from hpo.failures import last_line
 from hpo.machine import find_device
 from hpo.studies.checks import check_machine, check_own_code
-from hpo.studies.lifecycle import Study, StudyKey
-from hpo.studies.status import check_has_result, show
+from hpo.studies.lifecycle import Study, StudyKey, open_study
+from hpo.studies.results import check_has_result, reasons_of
+from hpo.studies.status import show
 from hpo.subprocesses.stop import Stop
 from hpo.training.fit import repeatable
 from hpo.training.sharing import SharedNetworkError
@@ -84,11 +85,14 @@ class Worker:
 
     def _run(self, study_name: str | None) -> None:
         if study_name is not None:
-            named = NamedStudy(self.db, self._retry, study_name, for_new_work=self.limits.wait)
-            self._work_on_all(named)
+            self._work_on_all(NamedStudy(self.db, self._retry, study_name))
+            self._check_result(self._retry(partial(open_study, self.db, study_name)))
             return
         least_done = LeastDoneStudies(self.db, self._retry)
         worked_on = self._work_on_all(least_done)
+        for study in worked_on.values():
+            with suppress(StudyMissingError):
+                self._check_result(study)
         if least_done.left_out and not worked_on:
             raise next(iter(least_done.left_out.values()))
 
@@ -110,10 +114,21 @@ class Worker:
                 self._poll_later()
             else:
                 break
-        for study in worked_on.values():
-            with suppress(StudyMissingError):
-                check_has_result(self._retry(partial(show, self.db, study)))
         return worked_on
+
+    def _check_result(self, study: Study) -> None:
+        """Check that the study has a result if it is complete; warn of failed test runs.
+
+        Raises:
+            HpoError: the study is complete, and every trial or every test run failed.
+        """
+        status = self._retry(partial(show, self.db, study))
+        check_has_result(status)
+        if status.best is not None and (failed := status.best.failed_test_runs):
+            reasons = "; ".join(reasons_of(failed))
+            n = f"{len(failed)} of {status.best.n_tested}"
+            message = f"{n} test runs of study {study.name} failed: {reasons}"
+            events.warn("test_runs_failed", message, study=study.name, n=len(failed))
 
     def _prepare(self, study: Study, picker: Picker) -> Executor | None:
         """The executor of a study's work; None if this machine lacks what the study needs."""

@@ -16,8 +16,7 @@ from hpo.evaluation.cross_validation import CrossValidation
 from hpo.registry import user_code
 from hpo.search.pruners import Curves, ForgivingPruning, Pruning, make_pruning
 from hpo.search.samplers import make_sampler
-from hpo.search.suggest import suggest
-from hpo.seeds import derive
+from hpo.search.suggest import suggest_new
 from hpo.statistics import mean
 from hpo.studies.checks import N_TRIED, trial_split
 from hpo.studies.lifecycle import Study
@@ -152,8 +151,7 @@ class Objective:
             return dict(trial.params)
         params, notes = trial.system_attrs.get(PLANNED_PARAMETERS), dict[str, Any]()
         if params is None:
-            drawn, notes = suggest(study, trial, self._distributions)
-            params = self._space.canonical(drawn)
+            params, notes = suggest_new(study, trial, self._study.protocol)
         values = {
             name: (params[name], distribution) for name, distribution in self._distributions.items()
         }

@@ -8,7 +8,7 @@ from hpo import events
 from hpo.errors import HpoError
 from hpo.studies import lifecycle
 from hpo.studies.lifecycle import Study, StudyKey
-from hpo.studies.status import Status, check_has_result, show
+from hpo.studies.status import Status, show
 from hpo.workers.reporter import Retry
 from storage.claims import Idle
 from storage.engine import Database
@@ -38,10 +38,8 @@ class Picker(Protocol):
 class NamedStudy:
     """Picks one study by its name. The worker stays until the study is complete."""
 
-    def __init__(self, db: Database, retry: Retry[Any], name: str, *, for_new_work: bool) -> None:
-        """With `for_new_work` the worker stays when the study is complete."""
+    def __init__(self, db: Database, retry: Retry[Any], name: str) -> None:
         self._db, self._retry, self._name = db, retry, name
-        self._for_new_work = for_new_work
         self._is_pause_reported = False
 
     def next(self) -> Study | None:
@@ -49,12 +47,9 @@ class NamedStudy:
 
         Raises:
             StudyMissingError: the database has no study of this name.
-            HpoError: the study is complete, but none of its trials is.
         """
         study: Study = self._retry(partial(lifecycle.open_study, self._db, self._name))
         status: Status = self._retry(partial(show, self._db, study))
-        if not self._for_new_work:
-            check_has_result(status)
         return None if status.is_complete else study
 
     def refused(self, study: Study, error: HpoError) -> None:

@@ -12,4 +12,5 @@ def make_plan(protocol: Protocol) -> Plan:
         n_repeats=protocol.repeats,
         max_attempts=protocol.max_attempts,
         lease_s=protocol.lease_s,
+        key=protocol.search_space.key if protocol.avoids_repeats else None,
     )
