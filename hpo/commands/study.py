@@ -26,7 +26,8 @@ def study_create(
     if_not_exists: Annotated[
         bool,
         option(
-            "Keep an existing study of this name unchanged, and report no error.", "--if-not-exists"
+            "Keep an existing study of this name. It is an error if its settings differ.",
+            "--if-not-exists",
         ),
     ] = False,
     dry_run: Annotated[

@@ -6,9 +6,9 @@ every study in the database.
 
 import math
 import os
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from hpo import protocol as protocols
 from hpo.errors import ConflictError, HpoError, InputError
@@ -18,6 +18,10 @@ from hpo.studies.names import checked_name
 from storage import renaming, studies
 from storage.engine import Database
 from storage.errors import StudyExistsError, StudyMissingError
+
+
+if TYPE_CHECKING:
+    from hpo.studies.draft import Draft
 
 
 DEFAULT_STORAGE = "sqlite:///hpo.db"
@@ -79,21 +83,42 @@ def create_study(
     """Create a study of an architecture; a missing setting gets its default.
 
     `architecture` is a name that `hpo architectures` lists, or `package.module:attribute`. With
-    `if_not_exists`, an existing study of the same name is returned unchanged.
+    `if_not_exists`, an existing study of the same name and settings is returned unchanged. Its
+    number of trials may have been extended since its creation.
 
     Raises:
         InputError: a setting is wrong; nothing was written.
         RecipeError: the recipe is wrong; nothing was written.
         StudyExistsError: the name is taken, and `if_not_exists` is false.
+        ConflictError: the existing study has other settings; the message names them.
         StorageError: the database cannot be used.
     """
     from hpo.studies.draft import draft_study  # loads torch
 
     draft = draft_study(architecture, **settings)
     with closing(open_database(storage, create=True)) as db:
-        with suppress(StudyExistsError) if if_not_exists else nullcontext():
+        try:
             studies.add(db, draft.name, draft.protocol.model_dump_json(), draft.n_trials)
+        except StudyExistsError:
+            if not if_not_exists:
+                raise
+            _check_same(open_study(db, draft.name), draft)
         return open_study(db, draft.name)
+
+
+def _check_same(study: Study, draft: "Draft") -> None:
+    """Check that an existing study has the settings that are asked for.
+
+    Raises:
+        ConflictError: a setting differs.
+    """
+    from hpo.studies.differences import differences  # loads torch
+
+    if found := differences(study, draft):
+        raise ConflictError(
+            f"the study {study.name!r} exists with other settings: {'; '.join(found)}; choose "
+            "another name, or ask for the settings of the study (hpo study extend adds trials)"
+        )
 
 
 def open_study(db: Database, name: str) -> Study:

@@ -197,7 +197,7 @@ class TestCreate:
     def test_if_not_exists_keeps_a_study_as_it_is(self) -> None:
         create(trials=2)
         before = show()
-        again = json.loads(create("--if-not-exists", "--json", trials=9, folds=3))
+        again = json.loads(create("--if-not-exists", "--json", trials=2))
         assert (again["n_trials"], again["folds"]) == (2, 2)
         assert show() == before
 
@@ -227,6 +227,14 @@ class TestCreate:
         grid = "{architecture: siamese, parameters: {dropout: {values: [0.1, 0.2, 0.3]}}}"
         flags = ["--space", str(write_recipe(Path(), grid, "grid.yaml")), "--sampler", "grid"]
         assert json.loads(create(*flags, "--json"))["n_trials"] == 3
+
+    def test_a_countable_space_has_no_more_trials_than_points(self) -> None:
+        text = "{architecture: siamese, parameters: {dropout: {values: [0.1, 0.2, 0.3]}}}"
+        flags = ["--space", str(write_recipe(Path(), text, "three.yaml")), "--json"]
+        done = hpo(*shlex.split(CREATE), *tiny_flags(trials=6), *flags)
+        assert json.loads(done.out)["n_trials"] == 3
+        assert "the search space has only 3 configurations, so the study has 3 trials" in done.err
+        assert hpo("study extend tiny --trials 4").code == 5
 
     def test_the_environment_names_the_storage(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
