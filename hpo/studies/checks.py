@@ -140,16 +140,19 @@ def check_draws(protocol: Protocol, data: DataSet) -> Examples:
     The examples of the search are drawn twice, those of the first test run once.
 
     Raises:
-        InputError: drawing fails, the examples are malformed, or two draws with one seed differ.
+        InputError: drawing fails, the examples are malformed, two draws with one seed differ, or
+            there are too few examples for the folds.
     """
     what = f"data set {protocol.dataset}"
     with user_code(f"{what} cannot be drawn from"):
         train, again = (draw_search(data, protocol) for _ in range(2))
-        draw_test_run(data, protocol, 0)
     if not (torch.equal(train.inputs, again.inputs) and torch.equal(train.targets, again.targets)):
         raise InputError(
             f"{what}: two draws of one size and seed differ, so no result would repeat"
         )
+    fold_indices(train, protocol.folds, protocol.seed)
+    with user_code(f"{what} cannot be drawn from"):
+        draw_test_run(data, protocol, 0)
     return train
 
 

@@ -11,6 +11,7 @@ import torch
 from hpo.datasets import load_dataset
 from hpo.evaluation.cross_validation import CrossValidation
 from hpo.protocol import Protocol
+from hpo.registry import user_code
 from hpo.search.samplers import planned_trials
 from hpo.seeds import derive
 from hpo.settings import StudySettings
@@ -48,7 +49,8 @@ def estimate(architecture: str, **settings: Unpack[StudySettings]) -> Cost:
     """
     draft = draft_study(architecture, **settings)
     protocol = draft.protocol
-    with repeatable():
+    what = f"{protocol.architecture} cannot be trained on {protocol.dataset}"
+    with user_code(what), repeatable():
         seconds = _fold_epoch_s(protocol)
     fold_epochs = draft.n_trials * protocol.folds * protocol.epochs
     test_epochs = protocol.repeats * protocol.epochs

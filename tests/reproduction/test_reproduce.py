@@ -145,7 +145,7 @@ class TestTheResult:
         small = records(reproduced.out)["mine:small"]
         assert " ".join(small["reported"]) == "test_error std n n_parameters train_s source"
         assert list(small["reported"].values()) == [0.25, 0.3, 2, None, 9.5, "a report"]
-        assert set(small["measured"]) == {"mean", "std", "n", "ci95", "values"}
+        assert set(small["measured"]) == {"mean", "std", "n", "ci95", "values", "seeds"}
         assert small["measured"]["n"] == 2
         assert (small["failures"], small["agrees"], small["verdict"]) == ([], True, "yes")
         assert small["n_parameters"] > 0

@@ -33,7 +33,7 @@ EDITED: dict[str, tuple[Callable[[str], str], str]] = {
     "nothing in it": (lambda stored: "{}", "architecture: "),
     "too deep": (lambda stored: '{"space":' + "[" * 100_000, ""),
     "a number without end": (lambda stored: stored.replace('"seed":0', '"seed":' + "9" * 5000), ""),
-    "a newer version": (edited(version=5), "version: "),
+    "a newer version": (edited(version=99), "version: "),
     "an unknown setting": (edited(colour="red"), "colour: "),
     "an unknown setting that a terminal would obey": (edited(**{"\x1b[2J": 1}), "x1b"),
     "no folds": (edited(folds=0), "folds: "),
@@ -73,14 +73,14 @@ def test_what_is_wrong_is_named(change: Callable[[str], str], says: str) -> None
 
 
 def test_other_studies_can_still_be_used() -> None:
-    store(edited(version=5))
+    store(edited(version=99))
     must("study show fixed")
     must("study delete made --yes")
     must("study list")
 
 
 def test_the_list_shows_the_others() -> None:
-    store(edited(version=5))
+    store(edited(version=99))
     done = hpo("study list --json")
     assert [each["name"] for each in json.loads(done.out)] == ["fixed"]
     assert done.err.startswith("warning: study made is left out: the stored protocol of study")
@@ -88,7 +88,7 @@ def test_the_list_shows_the_others() -> None:
 
 
 def test_a_worker_of_any_study_does_the_others() -> None:
-    store(edited(version=5))
+    store(edited(version=99))
     done = hpo("worker --processes 1")
     assert done.code == 0
     assert done.err.count("warning: study made is left out here: the stored protocol of") == 1
@@ -97,12 +97,12 @@ def test_a_worker_of_any_study_does_the_others() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_names_it(command: str) -> None:
-    store(edited(version=5))
+    store(edited(version=99))
     check_refused(command, 1, UNREADABLE.format("version: "))
 
 
 def test_doctor_finds_it() -> None:
-    store(edited(version=5))
+    store(edited(version=99))
     done = hpo("doctor")
     assert (done.code, done.err) == (1, "")
     assert "study 'made' cannot be read" in " ".join(done.out.split())
