@@ -22,7 +22,7 @@ from hpo.export.load import load
 from hpo.export.state import describe
 from hpo.registry import user_code
 from hpo.subprocesses import fresh
-from hpo.training.fit import EVALUATION_BATCH, images_last, outputs_of, repeatable
+from hpo.training.fit import EVALUATION_BATCH, batch_sizes, images_last, outputs_of, repeatable
 
 
 EXPORT, WEIGHTS, INPUTS, REPLY = "export", "weights", "inputs", "reply"
@@ -83,7 +83,8 @@ def answers(model: nn.Module, inputs: Tensor) -> list[Tensor]:
     """
     model.eval()
     with repeatable(), _seeded(), torch.inference_mode():
-        pieces = [outputs_of(model, piece) for piece in torch.split(inputs, EVALUATION_BATCH)]
+        sizes = batch_sizes(len(inputs), EVALUATION_BATCH)  # none has one example, as in training
+        pieces = [outputs_of(model, piece) for piece in torch.split(inputs, sizes)]
     fields = [field for field in zip(*pieces, strict=True) if field[0] is not None]
     return [torch.cat(field) for field in fields]
 

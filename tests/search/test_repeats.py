@@ -94,7 +94,7 @@ def test_draws_of_one_trial_have_seeds_of_their_own(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(suggesting, "_finished", lambda *arguments: Everything())
     trial = study._storage.get_trial(study._storage.create_new_trial(study._study_id))
     params, notes = suggest_new(study, trial, of)
-    assert len({str(each) for each in drawn}) == len(drawn) == suggesting.MAX_DRAWS
+    assert len({str(each) for each in drawn}) == len(drawn) == suggesting.MAX_DRAWS == 20
     assert params == drawn[-1]
     assert notes == {GENERATION: 0, "draw": suggesting.MAX_DRAWS}
 
