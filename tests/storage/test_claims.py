@@ -105,22 +105,6 @@ def test_a_worker_waits_while_another_holds_the_last_test_run(db: Database) -> N
     assert claim(db, study_id, PLAN, "idle") is Idle.COMPLETE
 
 
-def test_trials_with_one_configuration_are_one_candidate(sqlite_db: Database) -> None:
-    """The first two are repeats: the lucky one of them is no better than the third trial."""
-    same = {"x": 0.5, "y": 0.5}
-    plan = make_plan(planned=(same, same, {"x": 0.25, "y": 0.75}))
-    by_axis = dataclasses.replace(plan, key=lambda params: params["x"])
-    chosen = {}
-    for name, of in (("each", plan), ("by axis", by_axis)):
-        study_id = new_study(sqlite_db, 3)
-        for error in (0.4, 0.1, 0.2):
-            held = must_claim(sqlite_db, study_id, of)
-            give_parameters(sqlite_db, held)
-            record(sqlite_db, held, finished(error))
-        chosen[name] = must_claim(sqlite_db, study_id, of).trial
-    assert chosen == {"each": 1, "by axis": 2}
-
-
 def test_a_stale_worker_writes_nothing(db: Database, other: Database) -> None:
     study_id = new_study(db, 1)
     stale = must_claim(db, study_id, SILENT, "stale")
