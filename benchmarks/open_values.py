@@ -46,7 +46,6 @@ from hpo.training.config import DURATION, TrainingConfig
 from hpo.training.fit import Training
 from hpo.training.metrics import error_function
 from hpo.training.split import Split
-from search_spaces import RecipeError
 
 
 PURPOSE = "open values"
@@ -189,5 +188,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (HpoError, RecipeError, OSError, yaml.YAMLError) as error:
+    except (HpoError, OSError, yaml.YAMLError) as error:
         sys.exit(f"error: {error}")

@@ -2,13 +2,16 @@
 
 HpoError                 1  the work failed
 ├── InputError           2  a value, an option or a file is wrong
-│   └── DataError        2  a data file is missing, damaged or has the wrong content
+│   ├── DataError        2  a data file is missing, damaged or has the wrong content
+│   └── RecipeError      2  a recipe is invalid, or a configuration does not fit its search space
+├── StorageError         4  the database cannot be used; `storage.errors` has more kinds
 ├── NotFoundError        3  no study, trial or file has that name
 ├── ConflictError        5  the name is taken, or the request contradicts what is recorded
 └── StoppedError   130, 143  a signal asked the program to stop
 
-The packages `storage` and `search_spaces` define their own errors, also with an `exit_code`:
-`storage.errors` (4, storage unreachable or out of date) and `search_spaces.RecipeError` (2).
+Whatever hpo raises for a mistake of its user is an `HpoError`. `RecipeError` is defined in
+`search_spaces` and `StorageError` in `storage`. Of `hpo` these two packages import only this
+module, which imports nothing.
 An error message is one line that says what is wrong, where it is wrong, and what to do.
 """
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hpo.errors import InputError
 
-class RecipeError(Exception):
+
+class RecipeError(InputError):
     """A recipe is invalid, or a configuration does not fit its search space.
 
     The message is one line.
     """
-
-    exit_code = 2
 
 
 @contextmanager

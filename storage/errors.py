@@ -13,11 +13,13 @@ StorageError               4  the database cannot be used
 ├── CopyError              1  a copy differs from its source
 └── LeaseLostError         1  another worker has the work now
 
-A message never contains a password.
+A message never contains a password. Like every error that hpo reports, each is an `HpoError`.
 """
 
+from hpo.errors import HpoError
 
-class StorageError(Exception):
+
+class StorageError(HpoError):
     """The database cannot be used."""
 
     exit_code = 4

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hpo import events, files
+from hpo.arguments import checked
 from hpo.errors import HpoError, InputError
 from hpo.export.formats import document, formats
 from hpo.files import Output
@@ -35,6 +36,7 @@ class Recorded(NamedTuple):
     first_run: WorkRow | None
 
 
+@checked
 def export_study(
     name: str,
     *,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hpo.architectures import architectures
+from hpo.arguments import checked
 from hpo.errors import InputError
 from hpo.registry import unknown
 from hpo.training.config import TrainingConfig, hyperparameters
@@ -15,6 +16,7 @@ from hpo.training.split import Standardize
 from search_spaces import RecipeError, yaml_file
 
 
+@checked
 def load(path: Path | str) -> nn.Module:
     """Build the network of an export, in evaluation mode.
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from hpo import events
 from hpo import protocol as protocols
+from hpo.arguments import checked
 from hpo.errors import HpoError
 from hpo.studies.lifecycle import lease_s, open_database, storage_url
 from hpo.studies.names import checked_name
@@ -73,6 +74,7 @@ class Copied:
     n_rows: int
 
 
+@checked
 def check_storage(storage: str | None = None) -> Check:
     """Check a database and audit each of its studies, without changing anything.
 
@@ -137,6 +139,8 @@ def _audit(db: Database, row: StudyRow) -> Iterator[Finding]:
         differences = audit.differences(db, row.study_id, n_folds=n_folds)
     except StudyMissingError:
         return
+    except StorageError:
+        raise  # the database failed, not the study
     except HpoError as error:
         differences = [str(error)]
     repair = f"no worker writes that: restore a backup, or run hpo study delete {row.name} --yes"
@@ -155,6 +159,7 @@ def _shortened(problems: list[str]) -> str:
     return "; ".join(problems[:MAX_LISTED]) + (f"; and {n_more} more" if n_more > 0 else "")
 
 
+@checked
 def upgrade_storage(storage: str | None = None) -> tuple[Tables, Tables]:
     """Upgrade hpo's and Optuna's tables to the versions that this program needs.
 
@@ -169,6 +174,7 @@ def upgrade_storage(storage: str | None = None) -> tuple[Tables, Tables]:
     return health.upgrade(storage_url(storage))
 
 
+@checked
 def copy_study(
     name: str,
     to: str,

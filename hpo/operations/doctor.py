@@ -10,7 +10,7 @@ from hpo.machine import count_cores
 from hpo.operations.databases import Finding, findings_of
 from hpo.studies.lifecycle import all_studies, open_database, storage_url
 from storage import health
-from storage.errors import EmptyStorageError, StorageError
+from storage.errors import EmptyStorageError
 
 
 def examine(storage: str | None = None) -> list[Finding]:
@@ -46,7 +46,7 @@ def _storage(storage: str | None) -> Iterator[Finding]:
             yield Finding(what=f"study {study.name}", verdict="bad", words=str(study.error))
     except EmptyStorageError as error:
         yield Finding(what="storage", verdict="note", words=str(error))
-    except (StorageError, HpoError) as error:
+    except HpoError as error:
         yield Finding(what="storage", verdict="bad", words=str(error))
 
 

@@ -11,7 +11,6 @@ from hpo.errors import InputError
 from hpo.registry import origin, user_code
 from hpo.studies.recipes import own_recipe
 from hpo.training.config import TrainingConfig
-from search_spaces import RecipeError
 from search_spaces.recipe import Reported
 
 
@@ -51,7 +50,7 @@ def _offered() -> Iterator[Entry]:
                     f"hpo has an architecture {name}; use the name {points[0].value} for this one"
                 )
             yield _offered_entry(name, points[0])
-        except (InputError, RecipeError) as error:
+        except InputError as error:
             packages = " and ".join(origin(point) for point in points)
             events.warn("architecture_left_out", f"{packages}: {error}", architecture=name)
 

@@ -21,7 +21,6 @@ from hpo.studies import lifecycle
 from hpo.studies.lifecycle import Study
 from hpo.studies.status import Status, WorkerStatus, show
 from storage.engine import Database
-from storage.errors import StorageError
 
 
 REFRESH_S = 0.5
@@ -97,7 +96,7 @@ class StudyProgress:
             else:
                 studies, _ = lifecycle.all_studies(self._db)
             statuses = [(study, show(self._db, study)) for study in studies]
-        except (StorageError, HpoError):
+        except HpoError:
             return []
         self._shown_names |= {
             study.name for study, status in statuses if self._name or status.workers

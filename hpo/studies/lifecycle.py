@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from hpo import protocol as protocols
+from hpo.arguments import checked
 from hpo.errors import ConflictError, HpoError, InputError
 from hpo.protocol import Protocol
 from hpo.settings import MAX_COUNT, StudySettings
@@ -73,6 +74,7 @@ def storage_url(storage: str | None = None) -> str:
     return storage or os.environ.get("HPO_STORAGE") or DEFAULT_STORAGE
 
 
+@checked
 def create_study(
     architecture: str,
     *,
@@ -162,6 +164,7 @@ def _study(row: studies.StudyRow) -> Study:
     )
 
 
+@checked
 def extend_study(name: str, trials: int, storage: str | None = None) -> Study:
     """Raise a study's total number of trials to `trials`.
 
@@ -194,6 +197,7 @@ def _extend(db: Database, study: Study, trials: int) -> Study:
     return open_study(db, study.name)
 
 
+@checked
 def pause_study(name: str, storage: str | None = None) -> Study:
     """Pause a study: until it is resumed, workers start none of its work.
 
@@ -205,6 +209,7 @@ def pause_study(name: str, storage: str | None = None) -> Study:
     return _set_paused(name, storage, is_paused=True)
 
 
+@checked
 def resume_study(name: str, storage: str | None = None) -> Study:
     """Resume a paused study: workers start its work again.
 
@@ -220,6 +225,7 @@ def _set_paused(name: str, storage: str | None, *, is_paused: bool) -> Study:
         return open_study(db, name)
 
 
+@checked
 def rename_study(name: str, new_name: str, storage: str | None = None) -> None:
     """Give a study another name, or take up its records after another program renamed it.
 
@@ -243,6 +249,7 @@ def lease_s(db: Database, name: str) -> float:
         return math.inf
 
 
+@checked
 def delete_study(name: str, storage: str | None = None) -> None:
     """Delete a study and all its records.
 

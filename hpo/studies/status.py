@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from hpo import events
+from hpo.arguments import checked
 from hpo.search.boundary_check import CrowdedEdge, crowded_edges
 from hpo.statistics import Summary, mean, summarize
 from hpo.studies.lifecycle import Study, all_studies, open_database, open_study
@@ -320,6 +321,7 @@ def _trial(
     }
 
 
+@checked
 def list_studies(storage: str | None = None) -> list[Status]:
     """The status of every study in a database; empty if the database does not exist yet.
 
@@ -339,6 +341,7 @@ def list_studies(storage: str | None = None) -> list[Status]:
         return []
 
 
+@checked
 def show_study(name: str, storage: str | None = None) -> Status:
     """The present status of the study with the given name.
 
@@ -349,6 +352,7 @@ def show_study(name: str, storage: str | None = None) -> Status:
         return _show_with_edges(db, open_study(db, name))
 
 
+@checked
 def study_trials(name: str, storage: str | None = None) -> list[dict[str, Any]]:
     """The started trials of the study with the given name, ordered by trial number.
 

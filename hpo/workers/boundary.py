@@ -13,7 +13,6 @@ from hpo.errors import HpoError, InputError
 from hpo.failures import is_interrupt, message_of, traceback_of
 from hpo.training.fit import DivergedError
 from hpo.training.sharing import SharedNetworkError
-from storage.errors import StorageError
 
 
 P = ParamSpec("P")
@@ -29,7 +28,7 @@ class InterruptionError(BaseException):
 
 
 def own(
-    call: Callable[P, T], errors: tuple[type[Exception], ...] = (HpoError, StorageError)
+    call: Callable[P, T], errors: tuple[type[Exception], ...] = (HpoError,)
 ) -> Callable[P, T]:
     """The same call, made by hpo itself: its `errors` pass the boundary."""
 

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from hpo import events
+from hpo.arguments import checked
 from hpo.errors import InputError
 from hpo.events import LOG_FORMATS
 from hpo.machine import DEVICES, count_cores
@@ -24,6 +25,7 @@ from hpo.workers.supervisor import Assignment, Supervisor
 from storage.engine import Database
 
 
+@checked
 def run_worker(
     study: str | None = None,
     *,

@@ -20,7 +20,7 @@ from hpo.workers.objective import Objective, make_result
 from hpo.workers.reporter import Reporter, Retry
 from storage import leases, studies
 from storage.engine import Database
-from storage.errors import LeaseLostError, StudyMissingError, UnreachableError
+from storage.errors import LeaseLostError, StorageError, StudyMissingError, UnreachableError
 from storage.leases import Claim, Heartbeat, Result
 
 
@@ -84,6 +84,8 @@ class Executor:
             if not self.release_all(unfinished):
                 raise StoppedError(error.signal_number, NOT_GIVEN_BACK) from error
             raise
+        except StorageError:
+            raise  # the database cannot be used, so nothing can be given back either
         except HpoError:
             self.release_all(unfinished)
             raise

@@ -28,7 +28,7 @@ from hpo.workers.plan import make_plan
 from storage import claims
 from storage.claims import Idle, Plan
 from storage.engine import Database
-from storage.errors import StorageError, StudyMissingError
+from storage.errors import StudyMissingError
 from storage.leases import Claim, Result
 
 
@@ -186,7 +186,7 @@ class Worker:
                 further = self._claim(executor.study, plan)
             except StudyMissingError:
                 break  # the work on the first claim finds out, too
-            except (HpoError, StorageError):
+            except HpoError:
                 executor.release_all(claimed)
                 raise
             if not isinstance(further, Claim):

@@ -21,10 +21,9 @@ from hpo.errors import NOT_GIVEN_BACK, HpoError, StoppedError
 from hpo.subprocesses.spawn import SPAWN, leave_with_parent, signals_blocked
 from hpo.subprocesses.stop import Stop
 from hpo.workers.limits import Limits
-from search_spaces import RecipeError
 from storage import leases
 from storage.engine import Database
-from storage.errors import StorageError, UnreachableError
+from storage.errors import UnreachableError
 
 
 FAILURE_LOGGED_AFTER_S = 5.0
@@ -256,7 +255,7 @@ def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> No
             _work(index, assignment, stop)
         with suppress(BrokenPipeError):
             pipe.send(DONE)
-    except (HpoError, StorageError, RecipeError) as error:
+    except HpoError as error:
         with suppress(BrokenPipeError):  # the supervisor was killed
             pipe.send(Failure(error.exit_code, str(error), has_crashed=False))
         sys.exit(error.exit_code)
