@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -12,6 +11,7 @@ from hpo.commands.operate import operate_app
 from hpo.commands.run import run_app, worker
 from hpo.commands.study import study_app
 from hpo.events import attached, printer
+from hpo.machine import __version__
 from hpo.stdout import reserved
 
 
@@ -55,7 +55,7 @@ reserve_stdout(app)
 def print_version(is_wanted: bool) -> None:
     """Print the version and exit if the option `--version` is given."""
     if is_wanted:
-        print(f"hpo {version('hpo')}")
+        print(f"hpo {__version__}")
         raise typer.Exit
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hpo.errors import HpoError
     from hpo.export.export import export_study
     from hpo.export.load import load
+    from hpo.machine import __version__
     from hpo.operations.databases import check_storage, copy_study, upgrade_storage
     from hpo.studies.lifecycle import (
         create_study,
@@ -46,6 +47,7 @@ __all__ = [
     "Examples",
     "HpoError",
     "Outputs",
+    "__version__",
     "check_storage",
     "copy_study",
     "create_study",
@@ -68,6 +70,7 @@ _PUBLIC_NAMES = {
     "errors": ("HpoError",),
     "export.export": ("export_study",),
     "export.load": ("load",),
+    "machine": ("__version__",),
     "operations.databases": ("check_storage", "copy_study", "upgrade_storage"),
     "studies.lifecycle": (
         "create_study",
@@ -87,3 +90,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(f"hpo.{module}"), name)
     raise AttributeError(f"module 'hpo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,4 @@
-"""The software versions, processor cores and torch devices of this machine."""
+"""The version of hpo, and the software versions, processor cores and torch devices of a machine."""
 
 import json
 import platform
@@ -12,16 +12,19 @@ from hpo.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+__version__ = "0.4.0"
+"""The version of hpo. `pyproject.toml` takes it from here."""
+
 DEVICES = ("auto", "cpu", "cuda")
 
-PACKAGES = ("hpo", "torch", "optuna", "numpy", "scikit-learn")
-"""The packages whose version can change a result."""
+PACKAGES = ("torch", "optuna", "numpy", "scikit-learn")
+"""The packages besides hpo whose version can change a result."""
 
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions of Python and of `PACKAGES`, and the processor type as `machine`."""
-    packages = {name: version(name) for name in PACKAGES}
+    """The versions of Python, hpo and `PACKAGES`, and the processor type as `machine`."""
+    packages = {"hpo": __version__} | {name: version(name) for name in PACKAGES}
     return {"python": platform.python_version(), **packages, "machine": platform.machine()}
 
 

@@ -249,8 +249,8 @@ def _make_engine(url: URL, backend: Backend) -> sa.Engine:
         raise unusable_url(error, url.password) from error
     except ModuleNotFoundError as error:
         raise StorageError(
-            f"the package {error.name} is missing; install it with: "
-            f"pip install 'hpo[{backend.extra}]'"
+            f"the package {error.name} is missing; install it with: pip install "
+            f"'.[{backend.extra}]' in your copy of hpo's repository"
         ) from error
     sa.event.listen(engine, "do_connect", _connect)
     return engine

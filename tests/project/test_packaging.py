@@ -12,11 +12,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import hpo
 from tests.support.commands import clean_environment
 from tests.support.sources import ROOT, imports, sources
 
 
 SHIPPED = ("cli.py", "hpo", "search_spaces", "storage")
+NAME = "fair-hpo"
+"""The name of the distribution; on the public index `hpo` is somebody else's."""
 
 
 def source_files() -> set[str]:
@@ -47,6 +50,23 @@ def test_the_changelog_tells_of_the_version_that_is_shipped(wheel: zipfile.ZipFi
     headings = re.findall(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     (metadata,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
     assert f"\nVersion: {headings[0]}\n" in wheel.read(metadata).decode()
+    assert headings[0] == hpo.__version__
+
+
+def test_the_wheel_has_a_name_of_its_own(wheel: zipfile.ZipFile) -> None:
+    (metadata,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    assert f"\nName: {NAME}\n" in wheel.read(metadata).decode()
+
+
+PAGES = (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md"))
+INSTALLING = (*PAGES, ROOT / "Dockerfile", ROOT / "Makefile", *ROOT.glob("storage/**/*.py"))
+
+
+@pytest.mark.parametrize("path", INSTALLING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_is_told_to_install_hpo_from_the_public_index(path: Path) -> None:
+    installed = re.findall(r"pip install ([^\n#`]*)", path.read_text())
+    names = [word for line in installed for word in re.findall(r"[\w.-]+", line)]
+    assert not {"hpo", NAME}.intersection(names)
 
 
 def test_the_wheel_runs_without_the_repository(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
@@ -92,7 +112,7 @@ def test_every_requirement_has_a_tested_pin_within_its_range() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
     for requirement in requirements():
-        if requirement.name != "hpo":
+        if requirement.name != NAME:
             assert requirement.specifier.contains(pins[requirement.name.lower()]), requirement
 
 
