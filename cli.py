@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand
 
+from hpo.commands.hints import hint
 from hpo.commands.operate import operate_app
 from hpo.commands.run import run_app, worker
 from hpo.commands.study import study_app
@@ -110,6 +111,8 @@ def error_message(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     if context is None:
         return message
+    if (use := hint(message)) is not None:
+        message = f"{message.partition(' (')[0].partition(' Did')[0].rstrip('.')}; {use}"
     return f"{message.rstrip('.?')}; see: {context.command_path} --help"
 
 

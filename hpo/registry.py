@@ -10,7 +10,7 @@ import difflib
 import importlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -203,9 +203,16 @@ def _public_names(owner: object) -> list[str]:
     ]
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for an unknown name: it suggests similar known names, or else lists them all."""
+def unknown(
+    kind: str, name: str, known: Iterable[str], synonyms: Mapping[str, str] | None = None
+) -> str:
+    """The message for an unknown name: it suggests similar known names, or else lists them all.
+
+    If `synonyms` has the name of one of the known ones for it, the message suggests only that one.
+    """
     names = list(known)
+    if (synonym := (synonyms or {}).get(name)) in names:
+        return f"no {kind} named {name!r}; hpo calls it {synonym}"
     similar = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(similar)}?" if similar else f"known: {', '.join(names)}"
     return f"no {kind} named {name!r}; {hint}"

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from hpo.errors import InputError
 from hpo.registry import unknown
+from hpo.words import SETTINGS
 
 
 DEFAULT_TRIALS = 50
@@ -155,7 +156,7 @@ def given(values: Mapping[str, Any]) -> StudySettings:
     checked: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:
-            raise InputError(unknown("setting", name, hints))
+            raise InputError(unknown("setting", name, hints, SETTINGS))
         if value is None:
             continue
         try:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from search_spaces.errors import RecipeError, at
+from search_spaces.words import KEYS
 
 
 Scalar = str | bool | int | float | None
@@ -38,9 +39,16 @@ def listed(values: Iterable[object]) -> str:
     return ", ".join(value if isinstance(value, str) else shown(value) for value in values)
 
 
-def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """The error message for an unknown name: the nearest known names, then all known names."""
+def unknown(
+    kind: str, name: object, known: Iterable[str], synonyms: Mapping[str, str] | None = None
+) -> str:
+    """The error message for an unknown name: the nearest known names, then all known names.
+
+    If `synonyms` says what to write in place of the name, the message says only that.
+    """
     names = list(known)
+    if (instead := (synonyms or {}).get(str(name).lower())) is not None:
+        return f"unknown {kind} {shown(name)}; write {instead}"
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return f"unknown {kind} {shown(name)}; {hint}allowed: {listed(names) or 'none'}"
@@ -56,9 +64,10 @@ def mapping(value: object) -> Written:
 def only_keys(written: Written, allowed: Iterable[str]) -> None:
     """Check that every key of the map is in `allowed`."""
     names = tuple(allowed)
+    synonyms = {word: key for word, key in KEYS.items() if key in names}
     for key in written:
         if key not in names:
-            raise RecipeError(unknown("key", key, names))
+            raise RecipeError(unknown("key", key, names, synonyms))
 
 
 def entry(written: Written, key: object, read: Callable[[object], T]) -> T:

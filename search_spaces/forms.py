@@ -25,6 +25,7 @@ from search_spaces.kinds import (
     n_steps,
     on_grid,
 )
+from search_spaces.words import TYPES
 
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def read_kind(written: object) -> Kind:
         raise RecipeError(f"type is missing; allowed: {checks.listed(READERS)}")
     kind = written["type"]
     if not isinstance(kind, str) or kind not in READERS:
-        raise RecipeError(checks.unknown("type", kind, READERS))
+        raise RecipeError(checks.unknown("type", kind, READERS, TYPES))
     return READERS[kind](written)
 
 

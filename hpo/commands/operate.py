@@ -6,6 +6,7 @@ import typer
 
 from hpo.commands import tables
 from hpo.commands.options import Json, Storage, option
+from hpo.commands.waiting import explained
 
 
 operate_app = typer.Typer()
@@ -21,9 +22,11 @@ def architectures(as_json: Json = False) -> None:
 
     Example: hpo architectures --json
     """
-    from hpo.reports.architectures import list_architectures
+    with explained("building every network to count its parameters; this loads torch"):
+        from hpo.reports.architectures import list_architectures
 
-    tables.print_architectures(list_architectures(), as_json)
+        entries = list_architectures()
+    tables.print_architectures(entries, as_json)
 
 
 @data_app.command("fetch")
@@ -76,9 +79,10 @@ def storage_check(storage: Storage = None, as_json: Json = False) -> None:
 
     Example: hpo storage check
     """
-    from hpo.operations.databases import check_storage
+    with explained("checking the database and each study"):
+        from hpo.operations.databases import check_storage
 
-    check = check_storage(storage)
+        check = check_storage(storage)
     tables.print_findings(check.findings, as_json)
     if check.unusable is not None:
         raise check.unusable
@@ -125,9 +129,10 @@ def doctor(storage: Storage = None, as_json: Json = False) -> None:
 
     Example: hpo doctor
     """
-    from hpo.operations.doctor import examine
+    with explained("checking this machine and the database; this loads torch"):
+        from hpo.operations.doctor import examine
 
-    findings = examine(storage)
+        findings = examine(storage)
     tables.print_findings(findings, as_json)
     if any(finding.verdict == "bad" for finding in findings):
         raise typer.Exit(1)

@@ -35,7 +35,8 @@ def option(help_text: str, *names: str, **more: Any) -> Any:
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Replace the parameter `**settings` of a command by one option for each setting of a study.
 
-    The command is called with the settings that the user gave.
+    In the help these options stand before the command's keyword-only parameters. The command is
+    called with the settings that the user gave.
     """
 
     @functools.wraps(command)
@@ -43,14 +44,10 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         left_out = [name for name in StudySettings.__annotations__ if values[name] is None]
         command(**{name: value for name, value in values.items() if name not in left_out})
 
-    parameters = [
-        parameter
-        for parameter in inspect.signature(command).parameters.values()
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
-    required = [each for each in parameters if each.default is inspect.Parameter.empty]
-    optional = [each for each in parameters if each not in required]
-    signature = inspect.Signature([*required, *_settings_parameters(), *optional])
+    parameters = inspect.signature(command).parameters.values()
+    first = [each for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    last = [each for each in parameters if each.kind is each.KEYWORD_ONLY]
+    signature = inspect.Signature([*first, *_settings_parameters(), *last])
     wrapper.__signature__ = signature  # type: ignore[attr-defined]
     wrapper.__annotations__ = {
         name: parameter.annotation for name, parameter in signature.parameters.items()

@@ -8,6 +8,7 @@ import typer
 from hpo.commands import tables
 from hpo.commands.completion import architecture_names, study_names
 from hpo.commands.options import Json, Storage, StudyName, option
+from hpo.commands.waiting import explained
 from hpo.stdout import write_data
 
 
@@ -123,7 +124,8 @@ def reproduce(
 
     Example: hpo reproduce siamese --repeats 5
     """
-    from hpo.reproduction.reproduce import reproduce as run_again
+    with explained("loading torch and the reports' configurations"):
+        from hpo.reproduction.reproduce import reproduce as run_again
 
     outcome = run_again(
         names or (),
@@ -160,8 +162,9 @@ def export(
 
     Example: hpo export siamese -o best.yaml --weights best.safetensors
     """
-    from hpo.export.export import export_study
-    from hpo.files import STDOUT, Output, check_distinct
+    with explained("loading what reads and exports studies"):
+        from hpo.export.export import export_study
+        from hpo.files import STDOUT, Output, check_distinct
 
     if output is None and weights is not None:
         check_distinct([Output(STDOUT), Output(weights)])

@@ -8,6 +8,7 @@ import typer
 from hpo.commands import tables
 from hpo.commands.completion import architecture_names
 from hpo.commands.options import Json, Storage, StudyName, option, with_settings
+from hpo.commands.waiting import explained
 
 
 study_app = typer.Typer(help="Create, list, show, extend, rename, pause, copy and delete studies.")
@@ -16,13 +17,23 @@ study_app = typer.Typer(help="Create, list, show, extend, rename, pause, copy an
 @study_app.command("create")
 @with_settings
 def study_create(
+    positional: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ARCHITECTURE",
+            help="Architecture, in place of --architecture.",
+            show_default=False,
+            autocompletion=architecture_names,
+        ),
+    ] = None,
     architecture: Annotated[
-        str,
+        str | None,
         option(
             "Architecture: a name listed by `hpo architectures`, or package.module:factory.",
             autocompletion=architecture_names,
         ),
-    ],
+    ] = None,
+    *,
     if_not_exists: Annotated[
         bool,
         option(
@@ -39,18 +50,38 @@ def study_create(
 ) -> None:
     """Create a study and fix its search space, data, folds, number of trials and seeds.
 
-    Example: hpo study create --architecture siamese --trials 50
+    Example: hpo study create siamese --trials 50
     """
+    name = _one_architecture(positional, architecture)
     if dry_run:
-        from hpo.studies.cost import estimate
+        with explained("checking the study and timing an epoch; this loads torch"):
+            from hpo.studies.cost import estimate
 
-        tables.print_record(asdict(estimate(architecture, **settings)), as_json)
+            cost = estimate(name, **settings)
+        tables.print_record(asdict(cost), as_json)
         return
-    from hpo.studies.lifecycle import create_study
+    with explained("checking the study: its settings, data and network; this loads torch"):
+        from hpo.studies.lifecycle import create_study
 
-    study = create_study(architecture, storage=storage, if_not_exists=if_not_exists, **settings)
+        study = create_study(name, storage=storage, if_not_exists=if_not_exists, **settings)
     tables.print_study(study, as_json)
     tables.say(f"next: hpo worker --study {study.name}")
+
+
+def _one_architecture(positional: str | None, architecture: str | None) -> str:
+    from hpo.errors import InputError
+
+    if positional is not None and architecture is not None:
+        raise InputError(
+            f"the architecture is given twice: {positional} and --architecture {architecture}; "
+            "leave one out"
+        )
+    name = architecture if positional is None else positional
+    if name is None:
+        raise InputError(
+            "name an architecture, as in: hpo study create siamese; hpo architectures lists them"
+        )
+    return name
 
 
 @study_app.command("list")

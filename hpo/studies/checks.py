@@ -23,6 +23,7 @@ from hpo.training.fit import outputs_of
 from hpo.training.independence import error_of_new_network
 from hpo.training.metrics import error_function
 from hpo.training.split import Split
+from hpo.words import PARAMETERS
 from search_spaces.space import SearchSpace
 
 
@@ -88,7 +89,7 @@ def check_names(space: SearchSpace, entry: Architecture) -> None:
     known = hyperparameters(entry)
     for name in space.names:
         if name not in known:
-            raise InputError(unknown(f"parameter of {entry.name}", name, known))
+            raise InputError(unknown(f"parameter of {entry.name}", name, known, PARAMETERS))
     for name in (*optimization.defaults(), *DURATION):
         if name in entry.hyperparameters or name in entry.augmentations:
             raise InputError(
