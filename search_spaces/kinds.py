@@ -121,11 +121,9 @@ class FloatRange(Kind):
     def encode(self, value: object) -> Values:
         checked = float(number(value))
         _check_bounds(checked, self)
-        if self.step is not None:
-            n_steps = (checked - self.low) / self.step
-            if abs(n_steps - round(n_steps)) >= 1e-8:  # Optuna's tolerance
-                raise RecipeError(_off_grid_message(checked, self))
-        return (checked,)
+        if self.step is not None and self._nearest_step(checked) is None:
+            raise RecipeError(_off_grid_message(checked, self))
+        return (self.decode((checked,)),)
 
     def key(self, values: Values) -> tuple[str, ...]:
         value = float(number(values[0]))
@@ -134,7 +132,21 @@ class FloatRange(Kind):
         return (str(round((value - self.low) / self.step)),)
 
     def decode(self, values: Values) -> Any:
-        return float(number(values[0]))
+        """The float; with a step, without the rounding error of Optuna's 0.30000000000000004."""
+        value = float(number(values[0]))
+        index = self._nearest_step(value)
+        return value if index is None else on_grid(self.low, self.step or 0.0, index)
+
+    def canonical(self, values: Values) -> Values:
+        return (self.decode(values),)
+
+    def _nearest_step(self, value: float) -> int | None:
+        """The number of steps from low to `value`; None without a step and between two steps."""
+        if self.step is None:
+            return None
+        n_steps = (value - self.low) / self.step
+        nearest = round(n_steps)
+        return nearest if abs(n_steps - nearest) < 1e-8 else None  # Optuna's tolerance
 
     @property
     def centre(self) -> float:
@@ -310,6 +322,9 @@ def on_grid(low: float, step: float, index: int) -> float:
 def _middle(bounds: FloatRange | IntRange) -> float:
     low, high = float(bounds.low), float(bounds.high)
     middle = math.sqrt(low) * math.sqrt(high) if bounds.log else low / 2 + high / 2
+    plain = float(f"{middle:.12g}")
+    if math.isclose(plain, middle, rel_tol=1e-15):
+        middle = plain  # 0.1, not 0.09999999999999999
     return min(max(middle, low), high)  # rounding can move the middle outside the range
 
 

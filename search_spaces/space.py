@@ -125,7 +125,7 @@ class SearchSpace:
         return decoded
 
     def canonical(self, optuna_params: Mapping[str, Any]) -> dict[str, Any]:
-        """The Optuna form to store: the same configuration with the indexes of channels sorted.
+        """The Optuna form to store: indexes of channels sorted, no rounding errors on a grid.
 
         Raises:
             RecipeError: a parameter is missing or unknown, or an index is outside the choices.

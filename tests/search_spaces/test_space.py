@@ -214,6 +214,30 @@ def test_decode_and_canonical_sort_the_indexes() -> None:
     assert made.canonical(made.canonical(sampled)) == made.canonical(sampled)
 
 
+@pytest.mark.parametrize(("drawn", "stored"), [(0.1 + 0.2, 0.3), (0.3, 0.3), (7 * 0.1, 0.7)])
+def test_what_a_sampler_draws_from_a_grid_is_stored_without_rounding_errors(
+    drawn: float, stored: float
+) -> None:
+    made = space(rate={"type": "float", "low": 0.0, "high": 0.9, "step": 0.1})
+    assert made.canonical({"rate": drawn}) == {"rate": stored}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log", "middle"),
+    [
+        (0.05, 0.2, True, 0.1),
+        (1e-5, 1e-3, True, 1e-4),
+        (0.1, 0.7, False, 0.4),
+        (1e-4, 1e-1, True, 1e-4**0.5 * 1e-1**0.5),
+    ],
+)
+def test_the_centre_has_no_rounding_error(
+    low: float, high: float, log: bool, middle: float
+) -> None:
+    made = space(rate={"type": "float", "low": low, "high": high, "log": log})
+    assert made.centre == {"rate": middle}
+
+
 def test_a_rounding_error_outside_the_range_is_still_decoded() -> None:
     made = space(rate={"type": "float", "low": 0.0, "high": 0.3})
     assert made.decode({"rate": 0.30000000000000004}) == {"rate": 0.30000000000000004}
@@ -259,7 +283,7 @@ def test_encode_refuses_what_the_space_does_not_hold(change: dict[str, Any], sai
 
 def test_a_float_between_two_steps_is_refused() -> None:
     made = space(rate={"type": "float", "low": 0.1, "high": 0.9, "step": 0.2})
-    assert made.encode({"rate": 0.1 + 0.2}) == {"rate": 0.1 + 0.2}  # a rounding error is none
+    assert made.encode({"rate": 0.1 + 0.2}) == {"rate": 0.3}  # a rounding error is none
     with pytest.raises(RecipeError, match=r"rate: 0.4 is not 0.1 plus a whole number of steps"):
         made.encode({"rate": 0.4})
 
