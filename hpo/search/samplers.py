@@ -17,7 +17,6 @@ from optuna.trial import FrozenTrial
 
 from hpo.protocol import Protocol
 from hpo.registry import Registry
-from hpo.search.cma_es import CmaEs
 from hpo.seeds import derive, derive_32
 
 
@@ -47,12 +46,18 @@ class Tpe(TPESampler):
         return dict(self._searched)
 
 
+def _cma_es(seed: int, space: Space) -> BaseSampler:
+    from hpo.search.cma_es import CmaEs  # loads scipy.stats, which takes a second
+
+    return CmaEs(seed)
+
+
 samplers: Registry[Callable[[int, Space], BaseSampler]] = Registry("sampler")
 samplers.add("tpe", Tpe)
 samplers.add("random", lambda seed, space: RandomSampler(seed=seed))
 samplers.add("grid", samplers.get("random"))  # never draws: all trials of a grid are planned
 samplers.add("gp", lambda seed, space: GPSampler(seed=seed))
-samplers.add("cmaes", lambda seed, space: CmaEs(seed))
+samplers.add("cmaes", _cma_es)
 
 
 def make_sampler(protocol: Protocol, trial: int, draw: int = 0) -> BaseSampler:
