@@ -11,8 +11,8 @@ class Summary:
     """The mean, spread and confidence interval of `n` repeated measurements.
 
     `std` is the sample standard deviation (divisor n - 1). `ci95` is the 95 % confidence interval
-    of the mean by Student's t. Both are None if n is 1. `seeds` are the seeds of the measurements,
-    in the order of `values`.
+    of the mean by Student's t, as far as errors can lie in it. Both are None if n is 1. `seeds` are
+    the seeds of the measurements, in the order of `values`.
     """
 
     mean: float
@@ -28,8 +28,23 @@ def mean(values: Iterable[float]) -> float:
     return statistics.fmean(values)
 
 
-def summarize(values: Sequence[float], seeds: Sequence[int] | None = None) -> Summary | None:
-    """The summary of `values`, measured with `seeds`, else 0, 1, 2, ...; None without values."""
+def are_fractions(errors: Iterable[float], n_examples: int) -> bool:
+    """Whether each error is a share of `n_examples` examples, so that no error can exceed 1.
+
+    A share is a whole number of examples. Other errors, such as a mean distance, are not, but for
+    unlikely chances; they have no upper limit.
+    """
+    counts = [error * n_examples for error in errors]
+    return all(0 <= n <= n_examples and abs(n - round(n)) < 1e-6 for n in counts)
+
+
+def summarize(
+    values: Sequence[float], seeds: Sequence[int] | None = None, *, highest: float = math.inf
+) -> Summary | None:
+    """The summary of errors, which can lie between 0 and `highest`; None if there are none.
+
+    They were measured with `seeds`, else with 0, 1, 2, ...
+    """
     if not values:
         return None
     center, n = mean(values), len(values)
@@ -37,7 +52,7 @@ def summarize(values: Sequence[float], seeds: Sequence[int] | None = None) -> Su
     if n > 1:
         std = statistics.stdev(values)
         half_width = t_quantile(0.975, n - 1) * std / math.sqrt(n)
-        interval = (center - half_width, center + half_width)
+        interval = (max(0.0, center - half_width), min(highest, center + half_width))
     of_values = tuple(range(n) if seeds is None else seeds)
     return Summary(mean=center, std=std, n=n, ci95=interval, values=tuple(values), seeds=of_values)
 

@@ -7,7 +7,7 @@ import scipy.stats
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hpo.statistics import mean, summarize, t_quantile
+from hpo.statistics import are_fractions, mean, summarize, t_quantile
 
 
 errors = st.lists(st.floats(0.0, 1.0, allow_subnormal=False), min_size=2, max_size=30)
@@ -31,8 +31,39 @@ def test_any_runs_agree_with_scipy(values: list[float]) -> None:
     assert found.mean == pytest.approx(sum(values) / len(values))
     assert found.std == pytest.approx(scipy.stats.tstd(values), abs=1e-12)
     error = scipy.stats.sem(values)
-    interval = scipy.stats.t.interval(0.95, len(values) - 1, found.mean, error)
-    assert found.ci95 == pytest.approx(interval, abs=1e-9)
+    low, high = scipy.stats.t.interval(0.95, len(values) - 1, found.mean, error)
+    assert found.ci95 == pytest.approx((max(0.0, low), high), abs=1e-9)
+
+
+def test_an_interval_ends_where_errors_end() -> None:
+    low, high = interval([0.0, 0.0, 0.01], highest=1.0)
+    assert low == 0.0 < high < 1.0
+    low, high = interval([1.0, 1.0, 0.97], highest=1.0)
+    assert 0.0 < low < high == 1.0
+    _, high = interval([0.9, 1.1])
+    assert high > 2.2
+
+
+def interval(errors: list[float], highest: float = math.inf) -> tuple[float, float]:
+    found = summarize(errors, highest=highest)
+    assert found is not None
+    assert found.ci95 is not None
+    return found.ci95
+
+
+@pytest.mark.parametrize(
+    ("values", "n", "expected"),
+    [
+        ([0.05, 0.35, 1.0], 20, True),
+        ([7 / 290, 11 / 290], 290, True),
+        ([0.05, 0.351], 20, False),  # not a whole number of examples
+        ([0.05, 1.05], 20, False),  # above 1
+    ],
+)
+def test_errors_are_fractions_if_they_count_examples(
+    values: list[float], n: int, expected: bool
+) -> None:
+    assert are_fractions(values, n) is expected
 
 
 def test_equal_runs_have_no_spread() -> None:

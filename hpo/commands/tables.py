@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpo.stdout import data_stream, write_data
 
 
 if TYPE_CHECKING:
     from hpo.operations.databases import Finding
+    from hpo.protocol import Protocol
     from hpo.reports.architectures import Entry
     from hpo.reproduction.reproduce import Reproduction
     from hpo.search.boundary_check import CrowdedEdge
@@ -39,21 +40,65 @@ def print_record(record: dict[str, Any], as_json: bool) -> None:
         print_table(("", ""), ((key, str(value)) for key, value in record.items()))
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table on stdout; cells are plain text, never interpreted as rich's markup."""
+def print_table(
+    head: Sequence[str], rows: Iterable[Sequence[Any]], optional: Sequence[str] = ()
+) -> None:
+    """Print a table on stdout; cells are plain text, never interpreted as rich's markup.
+
+    No name and no number is cut. If the terminal is narrow, the cells of the last column are
+    wrapped between words. If that is not enough, the columns `optional` are left out, in this
+    order. A table that is still too wide runs on over the terminal's edge.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*head, box=None, show_header=any(head), pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+    rows = list(rows)
     stream = data_stream()
     is_terminal = stream is not None and stream.isatty()
-    console = Console(file=stream, width=None if is_terminal else 200)
+    # Without a height, rich takes a dumb terminal to be 80 columns wide.
+    console = Console(file=stream, width=None if is_terminal else 200, height=25)
+    columns = [Column(name, [str(row[n]) for row in rows]) for n, name in enumerate(head)]
+    columns = _that_fit(columns, optional, console.width)
+    console.width = max(console.width, _width(columns))
+    table = Table(box=None, show_header=any(head), pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.name, no_wrap=column is not columns[-1], overflow="fold")
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*map(Text, row))
     with console.capture() as capture:
         console.print(table)
     write_data("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+
+class Column(NamedTuple):
+    """A column of a table: its name in the head, and its cells."""
+
+    name: str
+    cells: list[str]
+
+    def least_width(self, *, wraps: bool) -> int:
+        """The least width in which nothing is cut; if it `wraps`, it breaks between words."""
+        from rich.cells import cell_len
+
+        texts = (self.name, *self.cells)
+        parts = [part for text in texts for part in (text.split() if wraps else text.splitlines())]
+        return max(map(cell_len, parts), default=0)
+
+
+def _width(columns: Sequence[Column]) -> int:
+    """The least width of a table in which nothing is cut; two spaces separate the columns."""
+    *others, last = columns
+    least = [*(column.least_width(wraps=False) for column in others), last.least_width(wraps=True)]
+    return sum(least) + 2 * len(others)
+
+
+def _that_fit(columns: list[Column], optional: Sequence[str], width: int) -> list[Column]:
+    """The columns without as many of the `optional` ones as the width has no room for."""
+    for name in optional:
+        if _width(columns) > width:
+            columns = [column for column in columns if column.name != name]
+    return columns
 
 
 def print_study(study: "Study", as_json: bool) -> None:
@@ -68,16 +113,24 @@ def print_study(study: "Study", as_json: bool) -> None:
 def _study_rows(study: "Study") -> Iterable[tuple[str, str]]:
     """The rows for a new study: a summary, then each setting."""
     protocol = study.protocol
-    space, n_known, n_first = protocol.search_space, len(protocol.known), len(protocol.first)
+    n_known, n_first = len(protocol.known), len(protocol.first)
     centre = ", 1 the space's centre" if n_first > n_known else ""
     yield "study", f"{study.name}: {protocol.architecture} on {protocol.dataset}"
     yield "fingerprint", protocol.fingerprint[:12]
-    yield "parameters", ", ".join(space.names)
+    yield "parameters", ", ".join(protocol.search_space.names)
     yield "trials", f"{study.n_trials}, {n_known} of them known configurations{centre}"
+    yield from _settings(protocol)
+
+
+def _settings(protocol: "Protocol") -> Iterable[tuple[str, str]]:
+    """The name and the value of each setting in a protocol, but for the data set."""
+    from hpo.settings import settings
+
     for name, value in protocol.frozen.items():
-        if name not in ("dataset", "centre"):
-            prefix = "up to " if name in space.names else ""
-            yield name.replace("_", " "), f"{prefix}{value}"
+        if name != "dataset":
+            prefix = "up to " if name in protocol.search_space.names else ""
+            shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+            yield settings()[name].flag.replace("-", " "), f"{prefix}{shown}"
 
 
 def print_studies(studies: "list[Status]", as_json: bool) -> None:
@@ -101,6 +154,7 @@ def print_studies(studies: "list[Status]", as_json: bool) -> None:
             )
             for status in studies
         ),
+        optional=("architecture", "data", "validation error"),
     )
 
 
@@ -158,6 +212,7 @@ def _status_rows(status: "Status") -> Iterable[tuple[str, str]]:
     yield "study", f"{status.name}: {status.architecture} on {status.dataset}"
     yield "state", _state(status)
     yield "trials", ", ".join(f"{n} {state}" for state, n in asdict(status.trials).items())
+    yield "protocol", ", ".join(f"{name} {value}" for name, value in _settings(status.protocol))
     if (best := status.best) is None:
         return
     yield "best trial", str(best.trial)
@@ -184,8 +239,8 @@ def print_trials(trials: list[dict[str, Any]], as_json: bool) -> None:
         (
             (
                 trial["number"],
-                trial["state"],
-                percent(trial["validation_error"]),
+                _trial_state(trial),
+                percent(None if trial["state"] == "pruned" else trial["validation_error"]),
                 trial["n_epochs"],
                 trial["n_attempts"],
                 duration(trial["train_s"]),
@@ -193,7 +248,19 @@ def print_trials(trials: list[dict[str, Any]], as_json: bool) -> None:
             )
             for trial in trials
         ),
+        optional=("attempts", "time", "epochs"),
     )
+
+
+def _trial_state(trial: dict[str, Any]) -> str:
+    """The state of a trial; for a pruned one, how far it came and its error until there."""
+    from hpo.reports.formatting import percent
+
+    if (after := trial["pruned_after"]) is None:
+        return str(trial["state"])
+    fold = "all folds" if after["fold"] is None else f"fold {after['fold']}"
+    partial = percent(trial["validation_error"])
+    return f"pruned after epoch {after['epoch']} of {fold}, at {partial}"
 
 
 def print_architectures(entries: "list[Entry]", as_json: bool) -> None:
@@ -204,7 +271,7 @@ def print_architectures(entries: "list[Entry]", as_json: bool) -> None:
         print_json([asdict(entry) for entry in entries])
         return
     print_table(
-        ("architecture", "task", "shared", "aux. loss", "parameters", "source", "reported"),
+        ("architecture", "task", "shared", "aux. loss", "parameters", "reported", "source"),
         (
             (
                 entry.name,
@@ -212,11 +279,12 @@ def print_architectures(entries: "list[Entry]", as_json: bool) -> None:
                 "yes" if entry.weight_sharing else "no",
                 "yes" if entry.auxiliary_loss else "no",
                 f"{entry.n_parameters:,}",
-                entry.source,
                 percent(entry.reported["test_error"] if entry.reported else None),
+                entry.source,
             )
             for entry in entries
         ),
+        optional=("source", "task", "aux. loss", "shared"),
     )
 
 
@@ -229,6 +297,8 @@ REPRODUCTION_HEAD = (
     "seconds reported / measured",
     "agrees",
 )
+LEAST_OF_REPRODUCTION = REPRODUCTION_HEAD[5:2:-1]
+"""The columns of a reproduction that a narrow terminal does without, the first one first."""
 
 
 def print_reproduction(results: "list[Reproduction]", as_json: bool) -> None:
@@ -237,7 +307,7 @@ def print_reproduction(results: "list[Reproduction]", as_json: bool) -> None:
     if as_json:
         print_json(records)
     else:
-        print_table(REPRODUCTION_HEAD, map(reproduction_row, records))
+        print_table(REPRODUCTION_HEAD, map(reproduction_row, records), LEAST_OF_REPRODUCTION)
 
 
 def reproduction_row(record: dict[str, Any]) -> tuple[str, ...]:

@@ -15,11 +15,11 @@ from rich.text import Text
 
 from hpo import events
 from hpo.errors import HpoError
-from hpo.reports.formatting import duration, percent
+from hpo.reports.formatting import duration, percent, summary
 from hpo.reports.run_progress import QUIET_S
 from hpo.studies import lifecycle
 from hpo.studies.lifecycle import Study
-from hpo.studies.status import Status, WorkerStatus, show
+from hpo.studies.status import Best, Status, WorkerStatus, show
 from storage.engine import Database
 
 
@@ -38,7 +38,8 @@ class StudyProgress:
 
     `name` selects one study. If it is None, all studies that have workers are shown, also after the
     workers have left. If stderr is not a terminal, a study's line is logged as an event when it
-    changes, and at the latest after `QUIET_S` seconds.
+    changes, and at the latest after `QUIET_S` seconds. If the block ends without an error, the
+    result of each complete study is logged with the commands that come next.
     """
 
     def __init__(self, db: Database, name: str | None) -> None:
@@ -54,9 +55,13 @@ class StudyProgress:
         self._thread.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._done.set()
         self._thread.join(CLOSING_S)  # the thread may wait for a database that does not answer
+        if error is None and not self._thread.is_alive():
+            for _study, status in self._read():
+                if status.is_complete and status.best is not None:
+                    events.inform("result", result(status, status.best), study=status.name)
 
     def _run(self) -> None:
         if self._console.is_terminal:
@@ -124,6 +129,15 @@ class StudyProgress:
         return Group(head, Text(f"  {_left(self._left_s(status), status)}"), workers)
 
 
+def result(status: Status, best: Best) -> str:
+    """The test error of a complete study, and the commands that show and export its result."""
+    name = status.name
+    return (
+        f"{name}: test error {summary(best.test_error)}; next: hpo study show {name}, or "
+        f"hpo export {name} -o best.yaml"
+    )
+
+
 def headline(status: Status, study: Study) -> str:
     """The progress of a study in one line: its trials, its best error, its test runs."""
     counts = status.trials
@@ -164,4 +178,4 @@ def epochs(worker: WorkerStatus, study: Study) -> str:
 def _left(left_s: float | None, status: Status) -> str:
     if status.state == "complete":
         return "complete"
-    return "about ? left" if left_s is None else f"about {duration(left_s)} left"
+    return "estimating" if left_s is None else f"about {duration(left_s)} left"

@@ -58,10 +58,10 @@ class Repeats:
 
     @property
     def measured(self) -> Summary | None:
-        """The summary of the errors after the last epoch; None if every run failed."""
+        """The summary of the errors after the last epoch, fractions; None if every run failed."""
         runs = enumerate(self.runs)
         errors = {seed: run.curve[-1] for seed, run in runs if run.failure is None}
-        return summarize([*errors.values()], [*errors])
+        return summarize([*errors.values()], [*errors], highest=1.0)
 
     @property
     def train_s(self) -> float | None:

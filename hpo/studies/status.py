@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from hpo import events
 from hpo.arguments import checked
+from hpo.protocol import Protocol
 from hpo.search.boundary_check import CrowdedEdge, crowded_edges
-from hpo.statistics import Summary, mean, summarize
+from hpo.statistics import Summary, are_fractions, mean, summarize
 from hpo.studies.lifecycle import Study, all_studies, open_database, open_study
 from storage import studies
 from storage.choice import Candidate, best_of
@@ -111,6 +112,7 @@ class Status:
     name: str
     architecture: str
     dataset: str
+    protocol: Protocol
     state: StudyState
     paused: bool
     trials: Counts
@@ -125,8 +127,11 @@ class Status:
         return self.state == "complete"
 
     def to_json(self) -> dict[str, Any]:
-        """The status as plain values, in the form that `hpo study show --json` prints."""
-        return asdict(self)
+        """The status as plain values, in the form that `hpo study show --json` prints.
+
+        The protocol is given by its settings, without the search space.
+        """
+        return asdict(self) | {"protocol": self.protocol.frozen}
 
 
 def show(db: Database, study: Study) -> Status:
@@ -143,6 +148,7 @@ def show(db: Database, study: Study) -> Status:
         name=study.name,
         architecture=study.protocol.architecture,
         dataset=study.protocol.dataset,
+        protocol=study.protocol,
         state=_state(counts, work, row.choice, study.protocol.repeats),
         paused=row.is_paused,
         trials=counts,
@@ -242,9 +248,15 @@ def _best(db: Database, study: Study, work: Sequence[WorkRow], choice: int | Non
         params=space.decode(params[trial]),
         n_parameters=complete[trial].n_parameters,
         validation_error=best.error,
-        test_error=summarize([recorded_error(w) for w in tested], [w.seed for w in tested]),
+        test_error=_test_error(tested, study.protocol.test_size),
         failed_test_runs=[FailedTestRun(seed=w.seed, failure=w.failure or "") for w in failed],
     )
+
+
+def _test_error(runs: Sequence[WorkRow], test_size: int) -> Summary | None:
+    errors = [recorded_error(run) for run in runs]
+    highest = 1.0 if are_fractions(errors, test_size) else math.inf
+    return summarize(errors, [run.seed for run in runs], highest=highest)
 
 
 def test_runs(work: Sequence[WorkRow], trial: int) -> list[WorkRow]:
@@ -286,9 +298,14 @@ def list_trials(db: Database, study: Study) -> list[dict[str, Any]]:
     curves: dict[int, list[studies.Curve]] = {}
     for curve in studies.curves(db, study.id):
         curves.setdefault(curve.claim_id, []).append(curve)
-    space = study.protocol.search_space
+    space, folds = study.protocol.search_space, study.protocol.folds
     return [
-        _trial(trial, space.decode(p) if (p := params.get(trial.trial)) else space.fixed, curves)
+        _trial(
+            trial,
+            space.decode(p) if (p := params.get(trial.trial)) else space.fixed,
+            curves.get(trial.id, []),
+            folds,
+        )
         for trial in trials
     ]
 
@@ -304,14 +321,14 @@ def _trial_state(work: WorkRow) -> str:
 
 
 def _trial(
-    work: WorkRow, params: dict[str, Any], curves: dict[int, list[studies.Curve]]
+    work: WorkRow, params: dict[str, Any], fold_curves: list[studies.Curve], folds: int
 ) -> dict[str, Any]:
-    fold_curves = curves.get(work.id, [])
     return {
         "number": work.trial,
         "state": _trial_state(work),
         "params": params,
         "validation_error": work.error,
+        "pruned_after": _pruned_after(fold_curves, folds) if work.state == "pruned" else None,
         "fold_errors": [curve.error for curve in fold_curves],
         "n_epochs": work.n_epochs,
         "n_attempts": work.n_attempts,
@@ -322,6 +339,17 @@ def _trial(
 
 
 @checked
+def _pruned_after(fold_curves: list[studies.Curve], folds: int) -> dict[str, int | None] | None:
+    """The fold, from 1, and its epoch after which a trial was pruned; None without curves.
+
+    The fold is None if all `folds` were trained side by side.
+    """
+    if not fold_curves:
+        return None
+    fold = len(fold_curves) if len(fold_curves) < folds else None
+    return {"fold": fold, "epoch": len(fold_curves[-1].curve)}
+
+
 def list_studies(storage: str | None = None) -> list[Status]:
     """The status of every study in a database; empty if the database does not exist yet.
 

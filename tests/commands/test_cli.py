@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hpo.settings import settings
 from storage import studies
 from storage.engine import Database
 from tests.support.commands import run_hpo
@@ -116,6 +117,8 @@ class TestTheLifeOfAStudy:
         }
         assert shown["best"] is None
         assert shown["workers"] == []
+        assert shown["protocol"].keys() == settings().keys() - {"name", "trials", "space"}
+        assert shown["protocol"]["folds"] == 2
 
     def check_complete(self, shown: dict[str, Any], n: int) -> None:
         assert (shown["name"], shown["architecture"], shown["dataset"], shown["state"]) == (
@@ -164,6 +167,16 @@ class TestTheLifeOfAStudy:
         shown = must("study show tiny")
         assert f"{best['validation_error']:.2%}".replace("%", " %") in shown
         assert f"{best['test_error']['mean']:.2%}".replace("%", "") in shown
+        assert "protocol  " in shown
+        for setting in (
+            "folds 2",
+            "epochs 2",
+            "batch size 100",
+            "sampler tpe",
+            "centre yes",
+            "seed 0",
+        ):
+            assert setting in shown
         assert "complete" in must("study trials tiny")
         assert "1/1" in must("study list")
 

@@ -70,9 +70,15 @@ def test_a_log_gets_one_plain_line_for_each_change(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "\x1b" not in done.err
     assert len(lines) == len(set(lines))
-    assert lines[-1].startswith("siamese complete: 4 of 4 trials · best ")
-    assert lines[-1].endswith("2 of 2 test runs · complete")
+    assert lines[-2].startswith("siamese complete: 4 of 4 trials · best ")
+    assert lines[-2].endswith("2 of 2 test runs · complete")
     assert done.out == ""
+    best = hpo.show_study("siamese", f"sqlite:///{tmp_path / 'hpo.db'}").best
+    assert best is not None
+    assert best.test_error is not None
+    error = f"{100 * best.test_error.mean:.2f} ± {100 * (best.test_error.std or 0):.2f} %"
+    commands = "next: hpo study show siamese, or hpo export siamese -o best.yaml"
+    assert lines[-1] == f"siamese: test error {error} (n = 2); {commands}"
 
 
 def test_the_work_left_counts_test_runs_and_ends_at_zero(tmp_path: Path) -> None:

@@ -216,6 +216,8 @@ def test_folds_trained_in_turn_have_the_same_curves(
         ends = {"complete": [[4, 4, 4]], "pruned": [[1], [2], [4], [4, 4]]}
         assert done in ends[trial["state"]]
         assert trial["n_epochs"] == sum(done) // 3
+        after = {"fold": len(done), "epoch": done[-1]}
+        assert trial["pruned_after"] == (after if trial["state"] == "pruned" else None)
         assert trial["validation_error"] == mean(curve[-1] for curve in curves)
         told = enumerate(errors_in_turn(curves), start=1)
         assert reported(tmp_path / "turn")[number] == dict(told)
@@ -241,6 +243,9 @@ def test_stacked_folds_are_judged_by_the_first(
         else:
             assert tuple(told.values()) == own[0]
         assert done in (stopped_after if trial["state"] == "pruned" else [[4, 4, 4]])
+        if trial["state"] == "pruned":
+            fold = 1 if len(done) == 1 else None
+            assert trial["pruned_after"] == {"fold": fold, "epoch": done[0]}
         assert trial["validation_error"] == mean(curve[-1] for curve in own)
         assert trial["n_epochs"] == sum(done) // 3
 
