@@ -140,6 +140,10 @@ def test_a_public_name_is_no_module_that_hides_it(name: str) -> None:
         assert not isinstance(getattr(hpo, name), ModuleType)
 
 
+def test_the_public_names_are_listed() -> None:
+    assert dir(hpo) == sorted(hpo.__all__)
+
+
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
 
 
