@@ -1,5 +1,6 @@
 """The functions of `import hpo` raise one exception for all mistakes of their user."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,17 @@ def test_a_mistake_raises_hpos_error(code: int, call: Callable[[], object]) -> N
     assert raised.value.exit_code == code
     assert len(str(raised.value).splitlines()) == 1
     assert contents(Path.cwd()) == before
+
+
+FUNCTIONS = [name for name in hpo.__all__ if inspect.isfunction(getattr(hpo, name))]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_public_function_checks_its_arguments(name: str) -> None:
+    function = getattr(hpo, name)
+    first = next(iter(inspect.signature(function).parameters))
+    with pytest.raises(hpo.HpoError, match=f"^{first}: should be .*, but it is <object"):
+        function(object(), *["x"] * (name in ("extend_study", "copy_study")))
 
 
 def test_a_wrong_argument_is_named_with_what_it_should_be() -> None:

@@ -18,7 +18,7 @@ from hpo.settings import MAX_COUNT, StudySettings
 from hpo.studies.names import checked_name
 from storage import renaming, studies
 from storage.engine import Database
-from storage.errors import StudyExistsError, StudyMissingError
+from storage.errors import StorageError, StudyExistsError, StudyMissingError
 
 
 if TYPE_CHECKING:
@@ -245,7 +245,11 @@ def lease_s(db: Database, name: str) -> float:
     """The length of the study's leases in seconds; infinite if its protocol cannot be read."""
     try:
         return open_study(db, name).protocol.lease_s
-    except (HpoError, StudyMissingError):
+    except StudyMissingError:
+        return math.inf
+    except StorageError:
+        raise  # the database failed, not the study
+    except HpoError:
         return math.inf
 
 

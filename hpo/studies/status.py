@@ -338,7 +338,6 @@ def _trial(
     }
 
 
-@checked
 def _pruned_after(fold_curves: list[studies.Curve], folds: int) -> dict[str, int | None] | None:
     """The fold, from 1, and its epoch after which a trial was pruned; None without curves.
 
@@ -350,6 +349,7 @@ def _pruned_after(fold_curves: list[studies.Curve], folds: int) -> dict[str, int
     return {"fold": fold, "epoch": len(fold_curves[-1].curve)}
 
 
+@checked
 def list_studies(storage: str | None = None) -> list[Status]:
     """The status of every study in a database; empty if the database does not exist yet.
 
