@@ -27,9 +27,7 @@ class InterruptionError(BaseException):
         self.error = error
 
 
-def own(
-    call: Callable[P, T], errors: tuple[type[Exception], ...] = (HpoError,)
-) -> Callable[P, T]:
+def own(call: Callable[P, T], errors: tuple[type[Exception], ...] = (HpoError,)) -> Callable[P, T]:
     """The same call, made by hpo itself: its `errors` pass the boundary."""
 
     @functools.wraps(call)
