@@ -4,16 +4,18 @@ The export is loaded in a new process. In this one, values that the trained netw
 its weights would still be there.
 """
 
+import json
 import random
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypedDict
 
 import numpy as np
 import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from hpo import events
@@ -25,7 +27,8 @@ from hpo.subprocesses import fresh
 from hpo.training.fit import EVALUATION_BATCH, batch_sizes, images_last, outputs_of, repeatable
 
 
-EXPORT, WEIGHTS, INPUTS, REPLY = "export", "weights", "inputs", "reply"
+EXPORT, WEIGHTS, INPUTS = "export", "weights", "inputs"
+ANSWERS, REPLY = "answers", "reply"
 """The files by which this process and the new one speak to each other."""
 
 NOT_LOADED = "the export cannot be loaded in a new process"
@@ -128,9 +131,9 @@ def _ask(text: str, weights: bytes, inputs: Tensor) -> Reply:
             folder = Path(name)
             (folder / EXPORT).write_text(text, encoding="utf-8")
             (folder / WEIGHTS).write_bytes(weights)
-            _write(folder / INPUTS, inputs)
+            _write_tensors(folder / INPUTS, [inputs])
             fresh.call(f"{__name__}:answer", name, failure=NOT_LOADED)
-            return _read_reply(folder / REPLY)
+            return _read_reply(folder)
     except OSError as error:
         raise HpoError(
             f"the export cannot be compared with the trained network: {error.strerror} "
@@ -138,16 +141,27 @@ def _ask(text: str, weights: bytes, inputs: Tensor) -> Reply:
         ) from error
 
 
-def _write(file: Path, value: object) -> None:
-    buffer = BytesIO()  # torch would raise a RuntimeError if the disk is full
-    torch.save(value, buffer)
-    file.write_bytes(buffer.getvalue())
+def _write_tensors(file: Path, tensors: Sequence[Tensor]) -> None:
+    named = {str(number): tensor.contiguous() for number, tensor in enumerate(tensors)}
+    file.write_bytes(save(named))
 
 
-def _read_reply(file: Path) -> Reply:
-    if not file.exists():
+def _read_tensors(file: Path) -> list[Tensor]:
+    tensors = load_tensors(file.read_bytes())
+    return [tensors[str(number)] for number in range(len(tensors))]
+
+
+def _write_reply(folder: Path, reply: Reply) -> None:
+    _write_tensors(folder / ANSWERS, reply["answers"] or [])
+    facts = reply | {"answers": None}
+    (folder / REPLY).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _read_reply(folder: Path) -> Reply:
+    if not (folder / REPLY).exists():
         raise HpoError(f"{NOT_LOADED}: the process ended without an answer")
-    reply: Reply = torch.load(file, weights_only=True)
+    reply: Reply = json.loads((folder / REPLY).read_text(encoding="utf-8"))
+    reply["answers"] = _read_tensors(folder / ANSWERS) or None
     return reply
 
 
@@ -160,11 +174,12 @@ def answer(name: str) -> None:
         model = load(folder / EXPORT)
         images_last(model)  # as in training: in another order of memory, sums round differently
         reply["state"] = describe(model[1])  # type: ignore[index]
-        reply["answers"] = answers(model, torch.load(folder / INPUTS, weights_only=True))
+        (inputs,) = _read_tensors(folder / INPUTS)
+        reply["answers"] = answers(model, inputs)
     except (Exception, SystemExit) as error:  # noqa: BLE001  a network may raise anything
         kind = "" if isinstance(error, HpoError) else f"{type(error).__name__}: "
         reply["failure"] = f"{kind}{error}".replace(f"{folder}/", "")
-    _write(folder / REPLY, reply)
+    _write_reply(folder, reply)
 
 
 def unsaved_names(
