@@ -291,7 +291,7 @@ class Line(nn.Linear):
         super().__init__(3, 2)
 asked = itertools.count(1)
 def loss(outputs, batch):
-    if next(asked) == 7:
+    if next(asked) == 8:
         FAIL
     return outputs.logits.square().mean()
 NETWORK = Architecture(build=Line, loss=loss)
@@ -302,7 +302,7 @@ NETWORK = Architecture(build=Line, loss=loss)
 def test_what_was_measured_before_a_failure_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail: str
 ) -> None:
-    """The sixth step after the one that a new study tries: the third epoch of the second fold."""
+    """The sixth step after the two that check the network: the third epoch of the second fold."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("HPO_STORAGE", "sqlite:///hpo.db")
