@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import TypeVar
 
 from search_spaces.errors import RecipeError, at
@@ -25,7 +26,11 @@ MAX_WHOLE = 2**53
 
 Databases store a parameter as a double, which is exact for integers up to this size.
 """
-EXPONENT = re.compile(r"([-+]?\d+)(\.\d*)?[eE]([-+]?)(\d+)")
+EXPONENT = re.compile(r"([-+]?)(?=\.?\d)(\d*)(\.\d*)?[eE]([-+]?)(\d+)")
+"""A number with an exponent, which YAML 1.1 reads as a string if a point, sign or digit is missing.
+"""
+POINT_FIRST = re.compile(r"[-+]\.\d+")
+"""A number with a sign before the point, which YAML 1.1 reads as a string."""
 
 
 def shown(value: object) -> str:
@@ -142,7 +147,7 @@ def scalar(value: object) -> Scalar:
     """
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str) and not EXPONENT.fullmatch(value):
+    if isinstance(value, str) and not (EXPONENT.fullmatch(value) or POINT_FIRST.fullmatch(value)):
         return value
     if isinstance(value, (str, int, float)):
         return number(value)
@@ -175,10 +180,9 @@ def same(left: object, right: object) -> bool:
 def _number_hint(written: str) -> str:
     """How to write a number that was read as a string; empty if the string is no number."""
     if match := EXPONENT.fullmatch(written):
-        digits, point, sign, power = match.groups()
-        return (
-            f" (YAML wants a point and a sign): write {digits}{point or '.0'}e{sign or '+'}{power}"
-        )
+        minus, digits, point, sign, power = match.groups()
+        spelled = f"{minus}{digits or 0}{point or '.0'}e{sign or '+'}{power}"
+        return f" (YAML wants a point and a sign): write {spelled}"
     if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", written):
-        return f": write {written} without quotes"
+        return f": write {Decimal(written):f} without quotes"  # not 08, not -.5
     return ""

@@ -5,6 +5,7 @@ Files are limited in size and depth. Error messages are one line.
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from pathlib import Path
@@ -24,6 +25,20 @@ MAX_DEPTH = 20
 """Largest number of nested levels; deeper nesting is an error."""
 MAX_SCALAR = 1_000
 """Largest number of characters in a value; a longer value is an error."""
+
+MISREAD = {
+    "bool": "(?i:yes|no|on|off)",
+    "int": r"[-+]?0[0-9_]+|.*:.*",
+    "float": ".*:.*",
+    "timestamp": ".*",
+    "value": ".*",
+    "merge": ".*",
+}
+"""Plain values that YAML 1.1 reads as something else than they look like, by YAML's type.
+
+For example, `no` is false, `010` is 8, `1:30` is 90 and `2024-01-01` is a date. The newer YAML 1.2
+reads them as they look.
+"""
 
 
 def read(path: Path) -> object:
@@ -106,6 +121,22 @@ class _StrictLoader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        if node.style is None and (problem := self._misreading(node)):
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return node
+
+    def _misreading(self, node: yaml.ScalarNode) -> str | None:
+        """The problem with a value without quotes that YAML reads as something else; else None."""
+        written, kind = node.value, node.tag.rpartition(":")[2]
+        if kind not in MISREAD or not re.fullmatch(MISREAD[kind], written):
+            return None
+        if kind not in ("bool", "int", "float"):
+            return f"YAML does not read {shown(written)} as text without quotes; quote it"
+        value = shown(self.construct_object(node))
+        return f"YAML reads {written} as {value}; write {value}, or in quotes {shown(written)}"
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep=deep)

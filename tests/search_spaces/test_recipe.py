@@ -163,7 +163,7 @@ def test_own_known_configurations_are_not_thinned_out(tmp_path: Path) -> None:
         ("architectures: {a: }", "a", "architecture a: parameters is missing"),
         ("architectures: {}\nparameters: {}", "a", "architectures: the map is empty"),
         ("architectures: [a]\nparameters: {}", "a", "architectures: ['a'] is not a map"),
-        ("architectures: {no: {}}\nparameters: {}", "a", "false is not a line of text"),
+        ("architectures: {false: {}}\nparameters: {}", "a", "false is not a line of text"),
         (
             "architectures: {a: {known: [{x: 3}]}}\nparameters: {x: 2}",
             "a",
@@ -240,7 +240,6 @@ def test_a_family_is_refused_in_one_line(
         ("[[1], [2]]", "[1] is neither a string, a number, true, false nor null"),
         ("1e-4", "write 1.0e-4"),
         (".nan", "nan is not a finite number"),
-        ("2020-01-01", "is neither a string, a number, true, false nor null"),
     ],
 )
 def test_a_wrong_parameter_is_refused_with_its_name(
@@ -262,7 +261,7 @@ def test_a_wrong_parameter_is_refused_with_its_name(
         ("''", "'' is not a parameter's name"),
         ("größe", "is not a parameter's name"),
         ("a" * 101, "is not a parameter's name"),
-        ("yes", "true is not a parameter's name"),
+        ("true", "true is not a parameter's name"),
         ("3", "3 is not a parameter's name"),
         ("lambda", "parameters: lambda is a keyword of Python; choose another"),
     ],
@@ -371,7 +370,6 @@ def test_a_wrong_section_is_refused_with_its_place(tmp_path: Path, text: str, sa
         ("[" * 100_000, "line 1, column 21: nested more than 20 levels deep"),
         ("a: [" + "1, " * 20_000 + "]", "more than 10000 values"),
         ("a: " + "9" * 5_000, "line 1, column 4: a value is longer than 1000 characters"),
-        ("a: 2020-99-99\n", "not YAML: month must be in 1..12"),
         ("a: \x00\n", "not YAML: unacceptable character #x0000"),
     ],
 )
