@@ -18,6 +18,7 @@ from storage import optuna_tables, schema
 from storage.backends import Backend, parse_url
 from storage.backends.base import driver_errors, unusable_url
 from storage.errors import ReadOnlyError, StorageError, UnreachableError
+from storage.passwords import masked, passwords_of
 from storage.retry import Outages
 
 
@@ -45,8 +46,9 @@ def _pause(duration_s: float) -> None:
 class UncheckedDatabase:
     """A database whose tables are not checked: they may be missing or of any version.
 
-    `name` is the URL without the password. A database `is_read_only` if it is a file that this
-    process cannot write to.
+    `name` is the URL without the password. `url` names a file by its absolute path, so that code
+    that changes the working folder does not lead to another file. A database `is_read_only` if it
+    is a file that this process cannot write to.
     """
 
     def __init__(self, url: str, *, create: bool = False) -> None:
@@ -56,9 +58,10 @@ class UncheckedDatabase:
             StorageURLError: the URL cannot be read, or hpo does not know this kind of database.
             EmptyStorageError: the database's file does not exist and `create` is not set.
         """
-        self.url, self.backend = parse_url(url)
-        self.name = self.url.set(query={}).render_as_string(hide_password=True)
-        self.backend.check_file(self.url, create=create)
+        written, self.backend = parse_url(url)
+        self.name = written.set(query={}).render_as_string(hide_password=True)
+        self.backend.check_file(written, create=create)
+        self.url = self.backend.absolute(written)
         self.is_read_only = self.backend.is_read_only(self.url)
         self.engine = _make_engine(self.url, self.backend)
 
@@ -109,8 +112,7 @@ class UncheckedDatabase:
         if error.__cause__ is not None and not isinstance(error, sa.exc.DBAPIError):
             error = error.__cause__
         message = " ".join(str(getattr(error, "orig", None) or error).split())
-        password = self.url.password
-        return message.replace(str(password), "***") if password else message
+        return masked(message, passwords_of(self.url))
 
 
 class Database(UncheckedDatabase):
@@ -246,7 +248,7 @@ def _make_engine(url: URL, backend: Backend) -> sa.Engine:
     try:
         engine = sa.create_engine(url, **backend.engine_options(url) | {"poolclass": sa.NullPool})
     except (sa.exc.ArgumentError, TypeError, ValueError) as error:
-        raise unusable_url(error, url.password) from error
+        raise unusable_url(error, *passwords_of(url)) from error
     except ModuleNotFoundError as error:
         raise StorageError(
             f"the package {error.name} is missing; install it with: pip install "

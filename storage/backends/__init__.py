@@ -31,6 +31,7 @@ def parse_url(url: str) -> tuple[URL, Backend]:
             driver does not know an option of the URL.
     """
     try:
+        url.encode()  # a byte that is not UTF-8 raises a UnicodeEncodeError, a ValueError
         parsed = make_url(url)
     except (sa.exc.ArgumentError, ValueError) as error:
         raise StorageURLError(
@@ -44,6 +45,8 @@ def parse_url(url: str) -> tuple[URL, Backend]:
         raise StorageURLError(
             f"cannot store studies in {scheme!r}; use sqlite, postgresql or mysql (MariaDB)"
         )
+    if "@" in (parsed.host or ""):
+        raise StorageURLError("the storage URL has an @ in its password; write %40 instead of it")
     parsed = parsed.set(drivername=backend.driver)
     backend.check_url(parsed)
     return parsed, backend

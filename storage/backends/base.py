@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Dialect
 
 from storage.errors import StorageURLError
+from storage.passwords import masked
 
 
 SCHEMA_LOCK = "hpo schema"
@@ -51,14 +52,14 @@ def driver_errors(dialect: Dialect, options: Mapping[str, Any]) -> Iterator[None
     except dialect.loaded_dbapi.Error:
         raise
     except Exception as error:
-        raise unusable_url(error, options.get("password") or options.get("passwd")) from error
+        raise unusable_url(error, options.get("password"), options.get("passwd")) from error
 
 
-def unusable_url(error: Exception, password: object) -> StorageURLError:
-    """The error for a URL that a driver or SQLAlchemy cannot use, without the password."""
-    reason = f"{type(error).__name__}: {error}"
-    if password:
-        reason = reason.replace(str(password), "***")
+def unusable_url(error: Exception, *passwords: object) -> StorageURLError:
+    """The error for a URL that a driver or SQLAlchemy cannot use, without the passwords."""
+    reason = masked(f"{type(error).__name__}: {error}", passwords)
+    if isinstance(error, UnicodeError):  # its message shows a character, perhaps of a password
+        reason = "the driver cannot encode a character of it"
     return StorageURLError(
         f"the driver of the database cannot connect by the storage URL ({reason}); check its host "
         "and its options, which follow the ?"
@@ -108,6 +109,10 @@ class Backend(ABC):
     def is_read_only(self, url: URL) -> bool:
         """Whether the database is an existing file that this process cannot write to."""
         return False
+
+    def absolute(self, url: URL) -> URL:
+        """The URL with the absolute path of the database's file, if there is a file."""
+        return url
 
     def engine_options(self, url: URL) -> dict[str, Any]:
         """Keyword arguments for `sqlalchemy.create_engine` that claims and leases need."""

@@ -62,6 +62,15 @@ class SQLite(Backend):
         except OSError as error:
             raise StorageURLError(f"{path} cannot be a database: {error.strerror}") from error
 
+    def absolute(self, url: URL) -> URL:
+        try:
+            return url.set(database=str(Path(str(url.database)).absolute()))
+        except FileNotFoundError as error:
+            raise StorageURLError(
+                f"{url.database} cannot be a database: the working folder was deleted; start hpo "
+                "in another folder"
+            ) from error
+
     def file(self, url: URL) -> Path | None:
         return Path(str(url.database))
 
