@@ -11,12 +11,12 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
+from hpo import folders
 from hpo.errors import HpoError, InputError
 from hpo.failures import describe, is_interrupt, message_of
 
@@ -150,10 +150,9 @@ def user_code(failure: str) -> Iterator[None]:
 
 def _search_working_folder() -> None:
     """Let Python import modules from the working folder, which a script such as `hpo` does not."""
-    with suppress(FileNotFoundError):  # the folder was deleted
-        folder = str(Path.cwd())
-        if folder not in sys.path:
-            sys.path.append(folder)  # at the end, so that installed packages take precedence
+    folder = folders.working()
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.append(str(folder))  # at the end, so that installed packages take precedence
     importlib.invalidate_caches()  # a notebook may have written the file a moment ago
 
 

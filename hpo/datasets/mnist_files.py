@@ -10,6 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
+from hpo import folders
 from hpo.datasets.download import download
 from hpo.errors import DataError
 
@@ -39,7 +40,7 @@ def find(checksums: Mapping[str, str] = CHECKSUMS) -> Path:
         DataError: a file is missing, damaged or cannot be downloaded.
     """
     if data_dir := os.environ.get("HPO_DATA_DIR"):
-        return _checked_folder(Path(data_dir).expanduser(), checksums)
+        return _checked_folder(folders.found(Path(data_dir).expanduser()), checksums)
     mirror = os.environ.get("HPO_MNIST_MIRROR")
     return download(_cache(), checksums, (mirror,) if mirror else MIRRORS)
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hpo import events, files
+from hpo import events, files, folders
 from hpo.arguments import checked
 from hpo.errors import HpoError, InputError
 from hpo.export.formats import document, formats
@@ -37,6 +37,7 @@ class Recorded(NamedTuple):
 
 
 @checked
+@folders.kept()
 def export_study(
     name: str,
     *,

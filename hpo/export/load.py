@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hpo import folders
 from hpo.architectures import architectures
 from hpo.arguments import checked
 from hpo.errors import InputError
@@ -17,6 +18,7 @@ from search_spaces import RecipeError, yaml_file
 
 
 @checked
+@folders.kept()
 def load(path: Path | str) -> nn.Module:
     """Build the network of an export, in evaluation mode.
 
@@ -75,7 +77,7 @@ def _trained(model: nn.Module, path: Path, weights: Any) -> nn.Module:
 
     if not isinstance(weights, dict) or not isinstance(weights.get("file"), str):
         raise InputError(f"{path}: weights should name a file")
-    file = path.absolute().parent / weights["file"]
+    file = folders.found(path).absolute().parent / weights["file"]
     try:
         tensors = load_file(file)
         # The network has one mean for each feature or one for all, as the file shows.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from hpo import events
+from hpo import events, folders
 from hpo import protocol as protocols
 from hpo.architectures import architectures
 from hpo.datasets import DataSet, fingerprint
@@ -26,6 +26,7 @@ class Draft:
     n_trials: int
 
 
+@folders.kept()
 def draft_study(architecture: str, **settings: Unpack[StudySettings]) -> Draft:
     """Make a checked draft from the settings of a new study; writes nothing.
 

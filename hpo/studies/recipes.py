@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hpo import folders
 from hpo.architectures import Architecture
 from hpo.datasets import DataSet, load_dataset
 from hpo.errors import InputError
@@ -37,7 +38,7 @@ def find_recipe(entry: Architecture, space: Path | str | None) -> Recipe:
         InputError: no file is given, and the architecture has no recipe.
     """
     if space is not None:
-        return recipe.read(Path(space), entry.name)
+        return recipe.read(folders.found(space), entry.name)
     if (own := own_recipe(entry)) is None:
         raise InputError(f"there is no recipe for {entry.name}; give one with --space FILE")
     return own
