@@ -3,11 +3,15 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from types import FrameType
+from types import FrameType, ModuleType
+
+from hpo import folders
+from hpo.errors import InputError
 
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -49,6 +53,27 @@ def signals_blocked(*signals: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former_mask)
+
+
+@contextmanager
+def spawning() -> Iterator[None]:
+    """A context in which child processes are spawned; they do not import the main script.
+
+    multiprocessing imports it in each child, as a child may need what the script defines. Children
+    of hpo do not. Without `if __name__ == "__main__"` in the script, each child would run the whole
+    script again, and the script of a notebook or of stdin is no file that a child could import.
+
+    Raises:
+        InputError: the working folder, in which a child starts, was deleted.
+    """
+    if folders.working() is None:
+        raise InputError("the working folder was deleted; start hpo in another folder")
+    main_module = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main_module
 
 
 def leave_with_parent(signal_number: int) -> None:

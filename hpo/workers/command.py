@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
-from hpo import events
+from hpo import events, folders
 from hpo.arguments import checked
 from hpo.errors import InputError
 from hpo.events import LOG_FORMATS
@@ -26,6 +26,7 @@ from storage.engine import Database
 
 
 @checked
+@folders.kept()
 def run_worker(
     study: str | None = None,
     *,

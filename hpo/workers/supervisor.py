@@ -16,9 +16,9 @@ from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
 from typing import NamedTuple
 
-from hpo import events
+from hpo import events, folders, streams
 from hpo.errors import NOT_GIVEN_BACK, HpoError, StoppedError
-from hpo.subprocesses.spawn import SPAWN, leave_with_parent, signals_blocked
+from hpo.subprocesses.spawn import SPAWN, leave_with_parent, signals_blocked, spawning
 from hpo.subprocesses.stop import Stop
 from hpo.workers.limits import Limits
 from storage import leases
@@ -158,9 +158,8 @@ class Supervisor:
         if limits.timeout_s is not None:  # it counts from the start of the command
             left_s = limits.timeout_s - (time.monotonic() - self._started)
             assignment = replace(assignment, limits=replace(limits, timeout_s=max(0.0, left_s)))
-        with signals_blocked(
-            signal.SIGINT
-        ):  # Ctrl-C in a terminal is for this process, not for workers
+        # Ctrl-C in a terminal is for this process, not for workers.
+        with signals_blocked(signal.SIGINT), spawning():
             self._running.append(WorkerProcess(index, assignment, n_deaths))
 
     def _pass_stop_on(self) -> None:
@@ -245,6 +244,8 @@ def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> No
     group reaches a worker twice: from the sender and from the supervisor. To end a worker at once,
     the supervisor kills the worker.
     """
+    streams.protect()
+    sys.stdout = sys.stderr  # what a network prints is no data of a command
     stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda signal_number, frame: stop.request(signal_number))
@@ -263,6 +264,7 @@ def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> No
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a late signal must not kill it as it ends
 
 
+@folders.kept()
 def _work(index: int, assignment: Assignment, stop: Stop) -> None:
     from hpo.workers.loop import Worker  # imported late, because it loads torch
 
