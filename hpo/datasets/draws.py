@@ -57,8 +57,26 @@ def check_examples(what: str, examples: object, n: int) -> None:
             raise InputError(
                 f"{what} returns {name} of type {type(value).__name__}, not a torch tensor"
             )
+        if value is not None and (kind := _unusable_kind(value)):
+            raise InputError(
+                f"{what} returns {name} as a tensor that is {kind}; it should be an ordinary dense "
+                "tensor on the CPU"
+            )
     _check_shapes(what, examples, n)
     _check_values(what, examples)
+
+
+def _unusable_kind(tensor: torch.Tensor) -> str | None:
+    """The property of a tensor with which hpo cannot train; None for an ordinary dense tensor."""
+    if tensor.is_nested:
+        return "nested"
+    if tensor.layout is not torch.strided:
+        return f"sparse ({tensor.layout})"
+    if tensor.device.type != "cpu":
+        return f"on the device {tensor.device}"
+    if tensor.is_complex():
+        return "complex"
+    return "quantized" if tensor.is_quantized else None
 
 
 def _check_shapes(what: str, examples: Examples, n: int) -> None:
@@ -67,8 +85,9 @@ def _check_shapes(what: str, examples: Examples, n: int) -> None:
         raise InputError(
             f"{what} returns auxiliary labels {list(labels.shape)}; should be [{n}, P]"
         )
-    if not len(inputs) == len(targets) == n:
-        raise InputError(f"{what} returns {len(inputs)} inputs, {len(targets)} targets, not {n}")
+    n_inputs, n_targets = (len(each) if each.dim() else 0 for each in (inputs, targets))
+    if not n_inputs == n_targets == n:
+        raise InputError(f"{what} returns {n_inputs} inputs, {n_targets} targets, not {n}")
 
 
 def _check_values(what: str, examples: Examples) -> None:

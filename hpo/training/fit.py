@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hpo.architectures import Outputs
 from hpo.datasets import Examples
-from hpo.errors import HpoError
+from hpo.errors import HpoError, InputError
 from hpo.seeds import derive
 from hpo.settings import Precision
 from hpo.training.config import TrainingConfig
@@ -32,6 +32,10 @@ Measured: with nearly twice as many, a wide convolutional network takes 1.6 time
 each batch allocates memory that the operating system maps anew. With half as many, a small
 network takes 1.3 times as long.
 """
+
+SHOULD_RETURN = (
+    "it should return a torch tensor, or several tensors as hpo.Outputs(logits, auxiliary, swapped)"
+)
 
 
 class DivergedError(HpoError):
@@ -167,9 +171,29 @@ def images_last(model: nn.Module) -> None:
 
 
 def outputs_of(model: Callable[[Tensor], Any], inputs: Tensor) -> Outputs:
-    """The model's outputs for a batch of inputs; a plain tensor becomes `Outputs(logits)`."""
+    """The model's outputs for a batch of inputs; a plain tensor becomes `Outputs(logits)`.
+
+    Raises:
+        InputError: the model returns something else than a tensor or `Outputs` of tensors.
+    """
     outputs = model(inputs)
-    return outputs if isinstance(outputs, Outputs) else Outputs(outputs)
+    if isinstance(outputs, Tensor):
+        return Outputs(outputs)
+    if not isinstance(outputs, Outputs):
+        raise InputError(f"the network returns {_kind(outputs)}; {SHOULD_RETURN}")
+    for name, value in outputs._asdict().items():
+        if not isinstance(value, Tensor) and (value is not None or name == "logits"):
+            raise InputError(
+                f"the network returns hpo.Outputs whose {name} is {_kind(value)}; {SHOULD_RETURN}"
+            )
+    return outputs
+
+
+def _kind(value: object) -> str:
+    """The type of a network's answer, in words for a message."""
+    if not isinstance(value, tuple | list):
+        return "None" if value is None else f"a {type(value).__name__}"
+    return f"a {type(value).__name__} of {', '.join(type(part).__name__ for part in value[:5])}"
 
 
 def outputs_in(precision: Precision, model: Callable[[Tensor], Any], inputs: Tensor) -> Outputs:

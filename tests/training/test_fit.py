@@ -12,7 +12,7 @@ from hpo.errors import InputError
 from hpo.machine import find_device
 from hpo.settings import Precision
 from hpo.training.config import TrainingConfig
-from hpo.training.fit import DivergedError, Training, batches, evaluate, repeatable
+from hpo.training.fit import DivergedError, Training, batches, evaluate, outputs_of, repeatable
 from hpo.training.split import Split, Standardize
 
 
@@ -357,3 +357,23 @@ def test_trainings_leave_the_process_s_threads_as_they_were() -> None:
     assert torch.get_num_threads() == 2
     assert (smallest * 1).item() > 0.0
     torch.set_num_threads(before)
+
+
+ONE = torch.ones(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        ((ONE, ONE), "returns a tuple of Tensor, Tensor; it should return a torch tensor, or"),
+        ([ONE, None], "returns a list of Tensor, NoneType; "),
+        ({"answer": ONE}, "returns a dict; "),
+        (None, "returns None; "),
+        (ONE.numpy(), "returns a ndarray; .* as hpo.Outputs"),
+        (Outputs(ONE, auxiliary=(ONE, ONE)), "hpo.Outputs whose auxiliary is a tuple of Tensor, "),  # type: ignore[arg-type]
+        (Outputs(None), "hpo.Outputs whose logits is None; "),  # type: ignore[arg-type]
+    ],
+)
+def test_an_answer_of_another_type_is_refused(returned: Any, says: str) -> None:
+    with pytest.raises(InputError, match=f"the network returns .*{says.removeprefix('returns ')}"):
+        outputs_of(lambda inputs: returned, ONE)

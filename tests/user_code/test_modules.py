@@ -41,6 +41,8 @@ class Telling(nn.Module):
         answers = self.answer(images.flatten(1))
         of_parts = answers[:, None].repeat(1, 2, 5)  # logits [N, 2, 10]
         return Outputs(answers, **{self.also: of_parts if self.also == "auxiliary" else -answers})
+class Twofold(Telling):
+    def forward(self, images): return self.answer(images.flatten(1)), images
 def swapped(width=4):
     return Telling(also="swapped")
 def picky(width=4):
@@ -97,6 +99,10 @@ class FlatLabels(Labelled):
     def labels(self, targets): return targets
 class OneLabel(Labelled):
     def labels(self, targets): return targets[0]
+class Sparse(Odd):
+    def changed(self, e): return Examples(e.inputs.to_sparse(), e.targets)
+class NoNumber(Odd):
+    def changed(self, e): return Examples(e.inputs[0, 0], e.targets)
 class Pair(Odd):
     def changed(self, e): return e.inputs, e.targets
 class Random(Odd):
@@ -138,6 +144,7 @@ NETWORKS = {
     "nets:text": "the factory of nets:text returns no torch module; it should return an nn.Module",
     "nets:refusing": "nets:refusing cannot be built with .*: KeyError: 'no such width'",
     "nets:points": "nets:points cannot read its data with .*: RuntimeError: mat1 and mat2",
+    "nets:Twofold": "the network returns a tuple of Tensor, Tensor; .* hpo.Outputs",
     "nets:LOSSY": "nets:LOSSY cannot be trained on digits with .*: AttributeError: ",
     "nets:SHIFTED": "augment of nets:SHIFTED needs by: every parameter is a hyperparameter",
     "nets:HALVED": "augment of nets:HALVED makes 4 examples of 8; it should keep their number",
@@ -166,6 +173,8 @@ DATA_SETS = {
     "points:FewLabels": r"draw_train returns auxiliary labels \[3, 2\]; should be \[60, P\]",
     "points:FlatLabels": r"draw_train returns auxiliary labels \[60\]; should be \[60, P\]",
     "points:OneLabel": r"draw_train returns auxiliary labels \[\]; should be \[60, P\]",
+    "points:Sparse": r"inputs as a tensor that is sparse \(.*\); .* dense tensor on the CPU",
+    "points:NoNumber": "draw_train returns 0 inputs, 60 targets, not 60",
     "points:Pair": "draw_train returns a tuple; it should return hpo.Examples",
     "points:Random": "two draws of one size and seed differ",
     "points:Narrow": "points:Narrow cannot be drawn from: ValueError: Seed must be between",
