@@ -1,17 +1,22 @@
 """The command `hpo`: its command groups, its exit codes and its error messages."""
 
 import os
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand
 
+from hpo import streams
 from hpo.commands.hints import hint
 from hpo.commands.operate import operate_app
 from hpo.commands.run import run_app, worker
 from hpo.commands.study import study_app
-from hpo.events import attached, printer
+from hpo.errors import HpoError, InputError
+from hpo.events import attached, captured_warnings, printer
 from hpo.machine import __version__
 from hpo.stdout import reserved
 
@@ -76,33 +81,41 @@ def main() -> None:
     An error that hpo or Typer foresees is printed as one line on stderr and sets the exit code. Any
     other error is a bug: Python prints its traceback.
     """
+    streams.protect()
     arguments = sys.argv[1:] or ["--help"]
     try:
-        with attached(printer("text")):
+        check_encoding(arguments)
+        with attached(printer("text")), captured_warnings():
             code = app(arguments, prog_name="hpo", standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code)
     except BrokenPipeError:  # the program that reads stdout has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         code = getattr(error, "exit_code", None)
         if not isinstance(code, int):
             raise
         fail(error_message(error), code)
-    finally:
-        flush_stderr()
 
 
-def flush_stderr() -> None:
-    """Flush stderr; discard its text if nobody reads it.
+def check_encoding(arguments: list[str]) -> None:
+    """Check that the arguments and the variables `HPO_...` are UTF-8 text.
 
-    Otherwise Python's own flush at exit would fail and change the exit code.
+    No database can store other text, and JSON and YAML cannot hold it.
+
+    Raises:
+        InputError: one of them has a byte that is not UTF-8.
     """
-    try:
-        sys.stderr.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    for what, text in [*(("argument", text) for text in arguments), *_variables()]:
+        if any("\ud800" <= char <= "\udfff" for char in text):  # how Python decodes such a byte
+            raise InputError(f"the {what} {text!r} is not UTF-8 text; rename it or type it again")
+
+
+def _variables() -> Iterator[tuple[str, str]]:
+    """The environment variables that hpo reads: a name for messages, and the value."""
+    for name, value in os.environ.items():
+        if name.startswith("HPO_"):
+            yield f"value of {name}", value
 
 
 def error_message(error: Exception) -> str:
@@ -117,8 +130,15 @@ def error_message(error: Exception) -> str:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Print the error message as one line on stderr and exit with `code`."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    """Print the error message as one line on stderr and exit with `code`.
+
+    The message may repeat what the user typed, such as a storage URL in the wrong place. The
+    password in a URL is therefore masked.
+    """
+    without_password = re.sub(r"(://[^\s:/@]*):\S*@", r"\1:***@", message)
+    print(f"error: {streams.one_line(without_password)}", file=sys.stderr)
+    with suppress(HpoError, OSError):  # the exit code says already that the output is not whole
+        sys.stdout.flush()
     sys.exit(code)
 
 

@@ -3,7 +3,8 @@
 An event has a name and facts (plain values by name). Some events also have a message, which is one
 line for a person. `printer` makes the handler that prints events on stderr:
 
-- The format `text` prints only messages. A warning's line begins with `warning:`.
+- The format `text` prints only messages. A warning's line begins with `warning:`. Characters that
+  could change a terminal are printed as escapes such as `\\x1b`.
 - The format `json` prints every event as one JSON object on one line.
 
 The command line and `hpo.run_worker` attach a printer. Otherwise, in a program that imports hpo,
@@ -17,10 +18,13 @@ import multiprocessing
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
+
+from hpo.streams import one_line
 
 
 LOG_FORMATS = ("text", "json")
@@ -96,7 +100,7 @@ class TextHandler(logging.Handler):
         self._printed_failures: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        message, event = " ".join(_message_of(record).split()), event_of(record)
+        message, event = one_line(_message_of(record)), event_of(record)
         if not message or self._is_repeated(event, message):
             return
         line = f"warning: {message}" if record.levelno >= logging.WARNING else message
@@ -185,18 +189,25 @@ def _is_printer(handler: logging.Handler) -> bool:
 
 @contextmanager
 def captured_warnings() -> Iterator[None]:
-    """Send warnings of Python's module `warnings` to hpo's handlers until the block ends."""
-    warnings_logger = logging.getLogger("py.warnings")
-    handlers = logger.handlers[:]
-    for handler in handlers:
-        warnings_logger.addHandler(handler)
-    logging.captureWarnings(True)
+    """Log warnings of Python's module `warnings` as events `warning` until the block ends."""
+    former = warnings.showwarning
+    warnings.showwarning = _log_warning
     try:
         yield
     finally:
-        logging.captureWarnings(False)
-        for handler in handlers:
-            warnings_logger.removeHandler(handler)
+        warnings.showwarning = former
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Log a warning; the parameters are those of `warnings.showwarning`."""
+    warn("warning", f"{category.__name__}: {message} ({filename}, line {lineno})")
 
 
 @contextmanager

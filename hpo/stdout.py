@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TextIO
 
+from hpo import streams
+
 
 _data_stream: TextIO | None = None
 
@@ -41,18 +43,13 @@ def write_data(text: str) -> None:
     """Write data of a command to stdout.
 
     Raises:
-        OSError: stdout is full, or the program that reads it has ended.
+        BrokenPipeError: the program that reads stdout has ended.
+        OutputError: stdout is full or closed.
     """
     stream = data_stream()
-    if stream is None:
-        return
-    try:
+    if stream is not None:
         stream.write(text)
         stream.flush()
-    except OSError:
-        if stream.fileno() == descriptor(1):
-            _redirect(stream.fileno(), None)  # Python would try again when the program ends
-        raise
 
 
 def descriptor(number: int) -> int:
@@ -78,7 +75,7 @@ def _private_copy() -> TextIO:
     stdout.flush()
     copy = os.dup(1)
     _redirect(1, 2 if sys.__stderr__ is not None else None)
-    return os.fdopen(copy, "w", encoding=stdout.encoding, errors=stdout.errors)
+    return streams.for_data(copy, stdout)
 
 
 def _redirect(number: int, to: int | None) -> None:

@@ -6,7 +6,10 @@ import typer
 
 
 def study_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The studies whose names begin with `incomplete`; none if the database cannot be read."""
+    """The studies whose names begin with `incomplete`; none if the database cannot be read.
+
+    A name that could change the terminal is left out.
+    """
     from contextlib import closing
 
     from hpo.studies.lifecycle import open_database
@@ -15,7 +18,7 @@ def study_names(context: typer.Context, incomplete: str) -> list[str]:
 
     try:
         with closing(open_database(context.params.get("storage"))) as db:
-            names = [row.name for row in studies.all_studies(db)]
+            names = [row.name for row in studies.all_studies(db) if row.name.isprintable()]
     except StorageError:
         return []  # a shell shows no error while it completes a word
     return _beginning(incomplete, names)

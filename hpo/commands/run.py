@@ -68,9 +68,11 @@ def worker(
 
     Example: hpo worker --study siamese --processes 4
     """
+    from hpo import streams
     from hpo.events import final_error_logged
     from hpo.workers.command import run_worker
 
+    streams.protect(has_data=False)
     with final_error_logged(log_format):
         run_worker(
             study,

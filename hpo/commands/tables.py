@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpo.stdout import data_stream, write_data
+from hpo.streams import visible
 
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 def say(message: str) -> None:
     """Print a message on stderr, because stdout holds only data."""
-    print(message, file=sys.stderr)
+    print(visible(message), file=sys.stderr)
 
 
 def print_json(data: Any) -> None:
-    """Print data as JSON on stdout."""
+    """Print data as JSON on stdout, in ASCII: other characters are escapes such as `\\u00e9`."""
     write_data(json.dumps(data, indent=2) + "\n")
 
 
@@ -43,11 +44,12 @@ def print_record(record: dict[str, Any], as_json: bool) -> None:
 def print_table(
     head: Sequence[str], rows: Iterable[Sequence[Any]], optional: Sequence[str] = ()
 ) -> None:
-    """Print a table on stdout; cells are plain text, never interpreted as rich's markup.
+    """Print a table on stdout.
 
-    No name and no number is cut. If the terminal is narrow, the cells of the last column are
-    wrapped between words. If that is not enough, the columns `optional` are left out, in this
-    order. A table that is still too wide runs on over the terminal's edge.
+    Cells are plain text, never interpreted as rich's markup or by the terminal. No name and no
+    number is cut. If the terminal is narrow, the cells of the last column are wrapped between
+    words. If that is not enough, the columns `optional` are left out, in this order. A table that
+    is still too wide runs on over the terminal's edge.
     """
     from rich.console import Console
     from rich.table import Table
@@ -58,7 +60,7 @@ def print_table(
     is_terminal = stream is not None and stream.isatty()
     # Without a height, rich takes a dumb terminal to be 80 columns wide.
     console = Console(file=stream, width=None if is_terminal else 200, height=25)
-    columns = [Column(name, [str(row[n]) for row in rows]) for n, name in enumerate(head)]
+    columns = [Column(name, [visible(str(row[n])) for row in rows]) for n, name in enumerate(head)]
     columns = _that_fit(columns, optional, console.width)
     console.width = max(console.width, _width(columns))
     table = Table(box=None, show_header=any(head), pad_edge=False, header_style="bold")

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hpo.streams import visible
+
 
 PATIENCE_S = 1.5
 """Seconds that a terminal stays silent before it says what the command does."""
@@ -16,7 +18,8 @@ def explained(what: str) -> Iterator[None]:
 
     This holds for a terminal. Files and pipes get only results, warnings and errors.
     """
-    timer = threading.Timer(PATIENCE_S, print, (f"{what} ...",), {"file": sys.stderr})
+    line = f"{visible(what)} ..."
+    timer = threading.Timer(PATIENCE_S, print, (line,), {"file": sys.stderr})
     timer.daemon = True
     if sys.stderr is not None and sys.stderr.isatty():
         timer.start()

@@ -83,8 +83,8 @@ def _options(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _as_yaml(exported: dict[str, Any]) -> str:
-    # The width keeps the command on one line.
-    return yaml.safe_dump(exported, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+    # The width keeps the command on one line. The text is ASCII, which every stdout can encode.
+    return yaml.safe_dump(exported, sort_keys=False, width=sys.maxsize)
 
 
 def _as_json(exported: dict[str, Any]) -> str:

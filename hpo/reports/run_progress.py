@@ -6,6 +6,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hpo.streams import one_line
+
 
 QUIET_S = 60.0
 """Seconds without a printed line after which the next finished run prints the progress.
@@ -54,4 +56,4 @@ class RunProgress:
         """Print a line, on a terminal above the bar."""
         self._printed_at = time.monotonic()
         if not self._is_silent:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)

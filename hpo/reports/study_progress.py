@@ -17,6 +17,7 @@ from hpo import events
 from hpo.errors import HpoError
 from hpo.reports.formatting import duration, percent, summary
 from hpo.reports.run_progress import QUIET_S
+from hpo.streams import visible
 from hpo.studies import lifecycle
 from hpo.studies.lifecycle import Study
 from hpo.studies.status import Best, Status, WorkerStatus, show
@@ -121,7 +122,7 @@ class StudyProgress:
         total = status.effort.done + status.effort.left
         bar = ProgressBar(total=max(1, total), completed=status.effort.done, width=40)
         head = Table.grid(padding=(0, 1))
-        head.add_row(Text(status.name, "bold"), bar, Text(headline(status, study)))
+        head.add_row(Text(visible(status.name), "bold"), bar, Text(headline(status, study)))
         workers = Table.grid(padding=(0, 2))
         for worker in status.workers:
             since, silent = duration(worker.since_s), "silent" if worker.is_silent else ""

@@ -244,8 +244,7 @@ def _main(index: int, assignment: Assignment, pipe: connection.Connection) -> No
     group reaches a worker twice: from the sender and from the supervisor. To end a worker at once,
     the supervisor kills the worker.
     """
-    streams.protect()
-    sys.stdout = sys.stderr  # what a network prints is no data of a command
+    streams.protect(has_data=False)
     stop = Stop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda signal_number, frame: stop.request(signal_number))
