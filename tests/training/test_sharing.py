@@ -162,7 +162,7 @@ def config(build: Callable[[], nn.Module]) -> TrainingConfig:
     return TrainingConfig(architecture=entry, params={}, epochs=1, batch_size=8)
 
 
-@pytest.mark.parametrize(("build", "says"), SHARING.items(), ids=lambda each: str(each)[:30])
+@pytest.mark.parametrize(("build", "says"), SHARING.items(), ids=map(str, range(len(SHARING))))
 def test_networks_that_share_what_is_trained_are_refused(
     build: Callable[[], nn.Module], says: str, split: Split
 ) -> None:
