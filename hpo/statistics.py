@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,8 +12,8 @@ class Summary:
     """The mean, spread and confidence interval of `n` repeated measurements.
 
     `std` is the sample standard deviation (divisor n - 1). `ci95` is the 95 % confidence interval
-    of the mean by Student's t, as far as errors can lie in it. Both are None if n is 1. `seeds` are
-    the seeds of the measurements, in the order of `values`.
+    of the mean by Student's t, as far as errors can lie in it. Both are None if n is 1, or if they
+    are too large for a float. `seeds` are the seeds of the measurements, in the order of `values`.
     """
 
     mean: float
@@ -24,8 +25,12 @@ class Summary:
 
 
 def mean(values: Iterable[float]) -> float:
-    """The arithmetic mean."""
-    return statistics.fmean(values)
+    """The arithmetic mean; the sum of the values may be too large for a float."""
+    numbers = list(values)
+    try:
+        return statistics.fmean(numbers)
+    except OverflowError:
+        return float(statistics.mean(map(Fraction, numbers)))
 
 
 def are_fractions(errors: Iterable[float], n_examples: int) -> bool:
@@ -48,13 +53,32 @@ def summarize(
     if not values:
         return None
     center, n = mean(values), len(values)
-    std, interval = None, None
-    if n > 1:
-        std = statistics.stdev(values)
-        half_width = t_quantile(0.975, n - 1) * std / math.sqrt(n)
-        interval = (max(0.0, center - half_width), min(highest, center + half_width))
+    std = _stdev(values) if n > 1 else None
     of_values = tuple(range(n) if seeds is None else seeds)
-    return Summary(mean=center, std=std, n=n, ci95=interval, values=tuple(values), seeds=of_values)
+    return Summary(
+        mean=center,
+        std=std,
+        n=n,
+        ci95=None if std is None else _interval(center, std, n, highest),
+        values=tuple(values),
+        seeds=of_values,
+    )
+
+
+def _stdev(values: Sequence[float]) -> float | None:
+    """The sample standard deviation; None if it is too large for a float."""
+    try:
+        std = statistics.stdev(values)
+    except OverflowError:
+        return None
+    return std if math.isfinite(std) else None
+
+
+def _interval(center: float, std: float, n: int, highest: float) -> tuple[float, float] | None:
+    """The 95 % confidence interval from 0 to `highest`; None if it is too large for a float."""
+    half_width = t_quantile(0.975, n - 1) * std / math.sqrt(n)
+    high = min(highest, center + half_width)
+    return (max(0.0, center - half_width), high) if math.isfinite(high) else None
 
 
 def t_quantile(probability: float, degrees: int) -> float:

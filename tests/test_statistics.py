@@ -1,6 +1,7 @@
 """Mean, spread and interval of repeated runs, against values that are known."""
 
 import math
+import sys
 
 import pytest
 import scipy.stats
@@ -91,3 +92,19 @@ def test_quantiles_are_those_of_student(degrees: int) -> None:
 
 def test_a_mean_is_rounded_once() -> None:
     assert mean([0.1] * 10) == 0.1
+
+
+def test_numbers_whose_sum_is_too_large_have_a_mean() -> None:
+    most = sys.float_info.max
+    assert mean([most] * 4) == most
+    found = summarize([most] * 4)
+    assert found is not None
+    assert (found.mean, found.std, found.ci95) == (most, 0.0, (most, most))
+
+
+def test_an_interval_that_is_too_wide_for_numbers_is_none() -> None:
+    found = summarize([0.0, sys.float_info.max])
+    assert found is not None
+    assert found.mean == sys.float_info.max / 2
+    assert found.std == pytest.approx(sys.float_info.max / math.sqrt(2))
+    assert found.ci95 is None

@@ -1,21 +1,33 @@
 """Number formats for people. JSON and the database hold errors as fractions, times in seconds."""
 
+from decimal import Decimal
 from typing import Any
 
 from hpo.statistics import Summary
 
 
+HUGE = 1e6
+"""An error from which on a percentage is shown with an exponent."""
+
+
 def percent(fraction: float | None) -> str:
     """An error as a percentage with two decimals; `-` for None."""
-    return "-" if fraction is None else f"{100 * fraction:.2f} %"
+    return "-" if fraction is None else f"{_hundredfold(fraction)} %"
+
+
+def _hundredfold(fraction: float) -> str:
+    """The percentage with two decimals; with an exponent if the error is no fraction but huge."""
+    if abs(fraction) < HUGE:
+        return f"{100 * fraction:.2f}"
+    return f"{100 * Decimal(fraction):.2e}"
 
 
 def summary(measured: Summary | None) -> str:
     """The mean ± standard deviation in percent, with the number of runs; `-` for None."""
     if measured is None:
         return "-"
-    spread = "" if measured.std is None else f" ± {100 * measured.std:.2f}"
-    return f"{100 * measured.mean:.2f}{spread} % (n = {measured.n})"
+    spread = "" if measured.std is None else f" ± {_hundredfold(measured.std)}"
+    return f"{_hundredfold(measured.mean)}{spread} % (n = {measured.n})"
 
 
 def interval(measured: Summary | None) -> str:
@@ -23,7 +35,7 @@ def interval(measured: Summary | None) -> str:
     if measured is None or measured.ci95 is None:
         return "-"
     low, high = measured.ci95
-    return f"{100 * low:.2f} to {100 * high:.2f} %"
+    return f"{_hundredfold(low)} to {_hundredfold(high)} %"
 
 
 def duration(seconds: float) -> str:
