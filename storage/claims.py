@@ -287,7 +287,11 @@ class _LockedStudy:
         )
 
     def _best(self) -> AnyRow | None:
-        """The chosen trial; before the choice, the complete trial that is to be chosen."""
+        """The chosen trial; before the choice, the complete trial that is to be chosen.
+
+        Raises:
+            LookupError: the chosen trial is not complete, so the database is damaged.
+        """
         complete = (
             hpo_claims.c.study_id == self.study.study_id,
             hpo_claims.c.kind == "trial",
@@ -297,7 +301,10 @@ class _LockedStudy:
         query = sa.select(*columns).where(*complete)
         if self.study.choice is not None:
             chosen = query.where(hpo_claims.c.trial == self.study.choice)
-            return self.connection.execute(chosen).one()
+            row = self.connection.execute(chosen).first()
+            if row is None:
+                raise LookupError(f"the chosen trial {self.study.choice} is not complete")
+            return row
         trials = {row.trial: row for row in self.connection.execute(query)}
         keys = self._keys()
         choice = best_of(
@@ -354,5 +361,6 @@ class _LockedStudy:
             token=token,
             worker=self.worker,
             lease_s=self.plan.lease_s,
+            created_at=self.study.created_at,
             late_s=late_s,
         )

@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
-from storage import claims, optuna_tables, studies
+from storage import claims, digests, optuna_tables, studies
 from storage.backends import Backend
 from storage.engine import Database
 from storage.errors import CopyError
@@ -83,6 +84,7 @@ _DIRECTIONS = _StudyTable(optuna_tables.study_directions)
 _STUDY = _StudyTable(hpo_studies)
 _TRIALS = _StudyTable(optuna_tables.trials)
 _CLAIMS = _StudyTable(hpo_claims)
+_TRAININGS = _StudyTable(hpo_trainings, "claim_id", hpo_claims)
 _NOTES = _StudyTable(optuna_tables.study_system_attributes)
 STUDY_TABLES = (
     _DIRECTIONS,
@@ -97,7 +99,7 @@ STUDY_TABLES = (
     _of_trials(optuna_tables.trial_system_attributes),
     _of_trials(optuna_tables.trial_heartbeats),
     _CLAIMS,
-    _StudyTable(hpo_trainings, "claim_id", hpo_claims),
+    _TRAININGS,
 )
 """All tables with rows of a study. A table comes after those that its rows refer to."""
 
@@ -144,7 +146,8 @@ def put(
 
     Raises:
         StudyExistsError: the target has a study of this name.
-        CopyError: the rows read back differ from the rows written; the copy was discarded.
+        CopyError: the rows read back differ from the rows written, or from their digests; the copy
+            was discarded.
     """
     fitted = _fit(contents, name, db.backend)
     directions = [row["direction"] for row in fitted.rows[_DIRECTIONS]]
@@ -157,6 +160,28 @@ def put(
                     f"the copy in {db.name} differs from its source in the table "
                     f"{study_table.table.name}; the copy was discarded"
                 )
+        _check_digests(written)
+
+
+def _check_digests(contents: Contents) -> None:
+    """Check that the protocol and the trainings have the digests with which they were recorded.
+
+    Raises:
+        CopyError: a record differs from its digest.
+    """
+    (study,) = contents.rows[_STUDY]
+    is_same = study["digest"] in (None, digests.of_protocol(study["protocol"]))
+    damaged = [] if is_same else ["the protocol"]
+    for row in contents.rows[_TRAININGS]:
+        work = SimpleNamespace(created_at=study["created_at"], **row)
+        digest = digests.of_training(work, row["fold"], row["curve"], row["error"])
+        if row["digest"] not in (None, digest):
+            damaged.append(f"{row['kind']} {row['trial']}, fold {row['fold']}")
+    if damaged:
+        raise CopyError(
+            f"the source is damaged: {damaged[0]} differs from its digest; the copy was discarded; "
+            "see: hpo storage check"
+        )
 
 
 def _read(connection: sa.Connection, study_id: int) -> Contents:

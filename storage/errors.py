@@ -10,7 +10,7 @@ StorageError               4  the database cannot be used
 ├── StudyExistsError       5  the name of a new study is taken
 ├── StudyBusyError         5  workers work on a study that is to be copied or renamed
 ├── OrphanError            5  the name of a new study has records whose study in Optuna is gone
-├── CopyError              1  a copy differs from its source
+├── CopyError              1  a copy differs from its source, or the source is damaged
 └── LeaseLostError         1  another worker has the work now
 
 A message never contains a password. Like every error that hpo reports, each is an `HpoError`.
@@ -74,7 +74,7 @@ class OrphanError(StorageError):
 
 
 class CopyError(StorageError):
-    """The copy of a study differs from its source; nothing of the copy was kept."""
+    """The copy of a study differs from its source or its digests; nothing of it was kept."""
 
     exit_code = 1
 

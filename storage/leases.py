@@ -20,7 +20,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from storage import optuna_tables
+from storage import digests, optuna_tables
 from storage.engine import Database
 from storage.errors import LeaseLostError, UnreachableError
 from storage.tables import GIVEN_BACK, clock, hpo_claims, hpo_trainings
@@ -66,6 +66,7 @@ class Claim:
     trial_id: Optuna's id of the trial.
     token: the fencing token, which rises with each worker that holds the work.
     lease_s: the length of the lease in seconds.
+    created_at: the time of creation of the study, in seconds since 1970.
     late_s: seconds from the end of an earlier worker's lease to this claim; None if no worker held
         the work before, or if the earlier worker gave it back.
     """
@@ -79,6 +80,7 @@ class Claim:
     token: int
     worker: str
     lease_s: float
+    created_at: float
     late_s: float | None = None
 
     @property
@@ -251,11 +253,13 @@ def finish_trial(db: Database, trial_id: int, outcome: Outcome, error: float | N
 
 
 def _training_row(claim: Claim, training: TrainingRecord) -> dict[str, Any]:
+    curve = json.dumps(training.curve)
     return {
         "claim_id": claim.id,
         "fold": training.fold,
         "error": training.error,
-        "curve": json.dumps(training.curve),
+        "curve": curve,
+        "digest": digests.of_training(claim, training.fold, curve, training.error),
         "train_s": training.train_s,
         "token": claim.token,
         "worker": claim.worker,

@@ -7,6 +7,7 @@ uses is in this file, so that a new version of Optuna can break this file alone.
 """
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, TypeAlias
 
 import optuna
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.storages import RDBStorage, _rdb
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
@@ -184,6 +185,29 @@ def value_of(row: AnyRow) -> float | None:
     if row.value_type is None:
         return None
     return models.TrialValueModel.stored_repr_to_value(row.value, row.value_type)
+
+
+def parameter_of(row: AnyRow) -> Any:
+    """The value of a parameter, from its row in `trial_parameters`."""
+    return _distribution(row.distribution_json).to_external_repr(row.param_value)
+
+
+@functools.lru_cache(maxsize=1000)
+def _distribution(text: str) -> BaseDistribution:
+    return json_to_distribution(text)
+
+
+def delete_study(connection: Connection, study_id: int) -> None:
+    """Delete all rows of a study without reading them, as they may be damaged.
+
+    Optuna's own function reads every row and fails at a value that it does not know.
+    """
+    of_study = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
+    for table in reversed(models.BaseModel.metadata.sorted_tables):
+        if "study_id" in table.c:
+            connection.execute(sa.delete(table).where(table.c.study_id == study_id))
+        elif "trial_id" in table.c:
+            connection.execute(sa.delete(table).where(table.c.trial_id.in_(of_study)))
 
 
 def ids_by_number(connection: Connection, study_id: int) -> dict[int, int]:

@@ -8,9 +8,10 @@ which Optuna never gives out.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
+from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from storage import optuna_tables
@@ -18,6 +19,10 @@ from storage.engine import Database
 from storage.errors import OrphanError, StudyExistsError, StudyMissingError
 from storage.leases import OPTUNA_STATES
 from storage.tables import GIVEN_BACK, IN_OPTUNA, AnyRow, hpo_claims, hpo_studies, hpo_trainings
+
+
+Outcome: TypeAlias = tuple[TrialState, float | None]
+"""Optuna's state of a trial, and its error if it has one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,15 +180,30 @@ def _present_name(connection: Connection, orphan: AnyRow) -> str | None:
 
 
 def _has_same_trials(connection: Connection, orphan: AnyRow, study_id: int) -> bool:
-    """Whether a study of Optuna's has trials of the same numbers, states and errors."""
+    """Whether a study of Optuna's has trials of the same numbers, states and errors.
+
+    Trials that are damaged, so that they cannot be read, are not the same.
+    """
+    try:
+        return _recorded(connection, orphan) == _trials(connection, study_id)
+    except (AssertionError, LookupError):
+        return False
+
+
+def _recorded(connection: Connection, orphan: AnyRow) -> dict[int, Outcome]:
+    """The outcomes of the orphan's trials in hpo's tables, by number."""
     query = sa.select(hpo_claims.c.trial, hpo_claims.c.state, hpo_claims.c.error).where(
         hpo_claims.c.study_id == orphan.study_id, hpo_claims.c.kind == "trial"
     )
-    recorded = {
+    return {
         row.trial: (OPTUNA_STATES[row.state], None if row.state == "failed" else row.error)
         for row in connection.execute(query)
     }
-    return recorded == {
+
+
+def _trials(connection: Connection, study_id: int) -> dict[int, Outcome]:
+    """The outcomes of the trials of a study of Optuna's, by number."""
+    return {
         trial.number: (trial.state, optuna_tables.value_of(trial))
         for trial in optuna_tables.trials_of(connection, study_id)
     }

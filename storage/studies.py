@@ -1,7 +1,6 @@
 """The studies of a database: creating, reading, extending, pausing and deleting them."""
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 from optuna.study import StudyDirection
 from sqlalchemy.engine import Connection
 
-from storage import orphans
+from storage import digests, optuna_tables, orphans, values
 from storage.engine import Database
 from storage.errors import StudyExistsError, StudyMissingError
 from storage.leases import WorkKind
@@ -113,9 +112,9 @@ def add(db: Database, name: str, protocol: str, n_trials: int) -> int:
         StudyExistsError: a study of hpo or of another program has this name.
     """
     with creating(db, name, [StudyDirection.MINIMIZE]) as (connection, study_id):
-        row = {"study_id": study_id, "name": name, "protocol": protocol}
+        fixed = {"name": name, "protocol": protocol, "digest": digests.of_protocol(protocol)}
         budget = {"n_trials": n_trials, "n_started": 0, "created_at": clock()}
-        connection.execute(sa.insert(hpo_studies).values(row | budget))
+        connection.execute(sa.insert(hpo_studies).values(study_id=study_id, **fixed, **budget))
     return study_id
 
 
@@ -167,7 +166,11 @@ def all_studies(db: Database) -> list[StudyRow]:
 
 
 def work(db: Database, study_id: int) -> list[WorkRow]:
-    """All work of the study that was ever claimed: trials by number, then test runs by seed."""
+    """All work of the study that was ever claimed: trials by number, then test runs by seed.
+
+    Raises:
+        ValueError: a row is damaged.
+    """
     live = hpo_claims.c.state == "live"
     derived = (
         (clock() - hpo_claims.c.claimed_at).label("since_s"),
@@ -209,13 +212,18 @@ def census(db: Database) -> dict[tuple[str, WorkKind, str], int]:
 
 
 def _work(columns: dict[str, Any]) -> WorkRow:
+    values.check(values.WORK, columns)
     flags = {name: bool(columns[name]) for name in ("is_silent", "is_given_back")}
     since_s = max(0.0, columns["since_s"])  # below 0 after the database's clock was set back
     return WorkRow(**(columns | flags | {"since_s": since_s}))
 
 
 def curves(db: Database, study_id: int) -> list[Curve]:
-    """Every recorded training of the study, by piece of work and fold."""
+    """Every recorded training of the study, by piece of work and fold.
+
+    Raises:
+        ValueError: a row is damaged.
+    """
     columns = [hpo_trainings.c[name] for name in Curve.__dataclass_fields__]
     query = (
         sa.select(*columns)
@@ -225,11 +233,20 @@ def curves(db: Database, study_id: int) -> list[Curve]:
     )
     with db.reading() as connection:
         rows = connection.execute(query).all()
-    return [Curve(**(row._asdict() | {"curve": tuple(json.loads(row.curve))})) for row in rows]
+    return [_curve(row._asdict()) for row in rows]
+
+
+def _curve(columns: dict[str, Any]) -> Curve:
+    values.check(values.TRAINING, columns)
+    return Curve(**(columns | {"curve": values.parse_curve(columns["curve"])}))
 
 
 def best_curves(db: Database, study_id: int) -> list[tuple[float, ...]] | None:
-    """The error curve of each fold of the best complete trial; None if no trial is complete."""
+    """The error curve of each fold of the best complete trial; None if no trial is complete.
+
+    Raises:
+        ValueError: a curve is damaged.
+    """
     of_study = (hpo_claims.c.study_id == study_id, hpo_claims.c.kind == "trial")
     best = (
         sa.select(hpo_claims.c.id)
@@ -243,7 +260,7 @@ def best_curves(db: Database, study_id: int) -> list[tuple[float, ...]] | None:
         if claim_id is None:
             return None
         rows = connection.execute(folds.where(hpo_trainings.c.claim_id == claim_id))
-        return [tuple(json.loads(row.curve)) for row in rows]
+        return [values.parse_curve(row.curve) for row in rows]
 
 
 def parameters(db: Database, study_id: int) -> dict[int, dict[str, Any]]:
@@ -273,11 +290,11 @@ def extend(db: Database, name: str, n_trials: int) -> None:
         row = locked(connection, db, name)
         if n_trials < row.n_trials:
             raise ValueError(f"the number cannot be lowered; the study has {row.n_trials}")
-        values: dict[str, int | None] = {"n_trials": n_trials}
+        changes: dict[str, int | None] = {"n_trials": n_trials}
         if n_trials > row.n_trials:
-            values["choice"] = None
+            changes["choice"] = None
         is_this_study = hpo_studies.c.study_id == row.study_id
-        connection.execute(sa.update(hpo_studies).where(is_this_study).values(values))
+        connection.execute(sa.update(hpo_studies).where(is_this_study).values(changes))
 
 
 def set_paused(db: Database, name: str, is_paused: bool) -> None:
@@ -302,7 +319,8 @@ def delete(db: Database, name: str) -> None:
     with db.errors_translated(), db.transaction() as connection:
         study_id = locked(connection, db, name).study_id
         orphans.delete_rows(connection, study_id)
-        db.optuna.delete_study(study_id)
+        optuna_tables.delete_study(connection, study_id)
+    db.clear_cache()
 
 
 def locked(connection: Connection, db: Database, name: str) -> AnyRow:

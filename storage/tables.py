@@ -68,6 +68,7 @@ hpo_studies = sa.Table(
     sa.Column("choice", sa.Integer),  # the chosen trial, once the search is over
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("is_paused", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("digest", sa.String(64)),  # of the protocol; NULL if hpo 0.4.0 made the study
     **_OPTIONS,
 )
 
@@ -110,6 +111,7 @@ hpo_trainings = sa.Table(
     sa.Column("token", sa.Integer, nullable=False),
     sa.Column("worker", sa.String(200), nullable=False),
     sa.Column("versions", sa.String(500), nullable=False),  # JSON
+    sa.Column("digest", sa.String(64)),  # see storage.digests; NULL if hpo 0.4.0 wrote the row
     sa.UniqueConstraint("claim_id", "fold", name="uq_hpo_trainings_fold"),
     **_OPTIONS,
 )

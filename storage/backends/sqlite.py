@@ -24,6 +24,10 @@ Python handles no signal during the wait, so hpo waits only briefly and repeats 
 """
 
 
+_TEXT = partial(str, encoding="utf-8", errors="replace")
+"""Reads text that is no UTF-8, which only another program can write, instead of failing."""
+
+
 class SQLite(Backend):
     """A database in a file, in write-ahead-log mode."""
 
@@ -149,5 +153,6 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
 
 
 def _tune(connection: Any, record: Any) -> None:
+    connection.text_factory = _TEXT
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")

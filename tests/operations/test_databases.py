@@ -10,6 +10,7 @@ from alembic.config import Config
 from optuna.storages import RDBStorage
 
 from storage import audit, schema, studies
+from storage.audit import Rules
 from storage.engine import Database
 from storage.health import upgrade
 from tests.storage.test_schema import differences, plain_engine
@@ -38,7 +39,12 @@ NEWER = {OURS: "9999", OPTUNAS: "v9.9.9"}
 
 def step_back(url: str) -> None:
     """Make of the database what the first version of hpo and an older Optuna left."""
-    execute(url, "ALTER TABLE hpo_studies DROP COLUMN is_paused")
+    for table, column in (
+        ("hpo_studies", "is_paused"),
+        ("hpo_studies", "digest"),
+        ("hpo_trainings", "digest"),
+    ):
+        execute(url, f"ALTER TABLE {table} DROP COLUMN {column}")
     for table, number in OLDER.items():
         set_version(url, table, number)
 
@@ -94,7 +100,7 @@ class TestUpgrade:
         db = Database(database_url)
         assert not any(row.is_paused for row in studies.all_studies(db))
         play(db, begun, PLAN, "worker")
-        assert audit.differences(db, begun, n_folds=N_FOLDS) == []
+        assert audit.differences(db, begun, Rules(n_folds=N_FOLDS)) == []
         db.close()
 
     @pytest.mark.chaos
@@ -148,7 +154,7 @@ class TestUpgrade:
             worker.join(JOIN_S)
         assert [worker.exitcode for worker in workers] == [0, 0]
         assert n_then < 100, "the upgrade came too late to be one under work"
-        assert audit.differences(db, study_id, n_folds=N_FOLDS) == []
+        assert audit.differences(db, study_id, Rules(n_folds=N_FOLDS)) == []
         db.close()
 
     def test_the_command_says_from_which_version_to_which(self, sqlite_url: str) -> None:
@@ -158,13 +164,13 @@ class TestUpgrade:
         done = hpo("storage", "upgrade", *storage)
         assert (done.code, done.out) == (0, "")
         assert done.err.splitlines() == [
-            "tables of hpo: from version 0001 to 0002",
+            "tables of hpo: from version 0001 to 0003",
             "tables of Optuna: from version v3.0.0.d to v3.2.0.a",
         ]
         again = hpo("storage", "upgrade", *storage)
         assert (again.code, again.out) == (0, "")
         assert again.err.splitlines() == [
-            "tables of hpo: at version 0002 already",
+            "tables of hpo: at version 0003 already",
             "tables of Optuna: at version v3.2.0.a already",
         ]
         assert json.loads(must("study", "list", "--json", *storage)) == []

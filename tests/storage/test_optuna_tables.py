@@ -16,12 +16,19 @@ from tests.support.sources import ROOT, imports, sources
 
 COLUMNS = {
     "studies": {"study_id", "study_name"},
-    "study_directions": {"study_id", "direction"},
+    "study_directions": {"study_id", "direction", "objective"},
     "study_user_attributes": {"study_id", "key", "value_json"},
     "study_system_attributes": {"study_id", "key", "value_json"},
-    "trials": {"trial_id", "number", "study_id", "state"},
+    "trials": {
+        "trial_id",
+        "number",
+        "study_id",
+        "state",
+        "datetime_start",
+        "datetime_complete",
+    },
     "trial_params": {"trial_id", "param_name", "param_value", "distribution_json"},
-    "trial_values": {"trial_id", "value", "value_type"},
+    "trial_values": {"trial_id", "value", "value_type", "objective"},
     "trial_intermediate_values": {
         "trial_id",
         "step",

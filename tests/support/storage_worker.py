@@ -21,6 +21,7 @@ from storage.leases import Claim, Result, TrainingRecord, record, report, write_
 
 N_EPOCHS = 2
 N_FOLDS = 2
+N_PARAMETERS = 7
 PLANNED = ({"x": 0.25, "y": 0.75},)
 OVER_S = -1.0  # a lease that has run out when it begins
 PATIENCE_S = 300.0
@@ -116,6 +117,8 @@ def train(db: Database, held: Claim, x: float) -> Result:
     return Result(
         outcome="pruned" if pruned else "complete",
         error=curve[-1],
+        n_parameters=N_PARAMETERS,
+        n_epochs=len(curve),
         trainings=[training(fold, curve) for fold in range(N_FOLDS)],
     )
 
@@ -138,7 +141,13 @@ def judge_of(db: Database, held: Claim) -> Callable[[], bool]:
 def measure(held: Claim) -> Result:
     """The result of a test run."""
     curve = [error_of(0.0, held.token, epoch + 1) for epoch in range(N_EPOCHS)]
-    return Result(outcome="complete", error=curve[-1], trainings=[training(0, curve)])
+    return Result(
+        outcome="complete",
+        error=curve[-1],
+        n_parameters=N_PARAMETERS,
+        n_epochs=N_EPOCHS,
+        trainings=[training(0, curve)],
+    )
 
 
 def training(fold: int, curve: Sequence[float]) -> TrainingRecord:

@@ -10,6 +10,9 @@ from tests.storage.test_schema import plain_engine
 OURS, OPTUNAS = "hpo_alembic_version", "alembic_version"
 """The tables that hold the versions of hpo's and Optuna's tables."""
 
+ADDED = {"is_paused", "digest"}
+"""The columns that migrations added."""
+
 
 def execute(url: str, *statements: str) -> None:
     with plain_engine(url).begin() as connection:
@@ -35,7 +38,7 @@ def rows(url: str) -> dict[str, list[dict[str, Any]]]:
     with engine.connect() as connection:
         return {
             table.name: [
-                {key: value for key, value in row._mapping.items() if key != "is_paused"}
+                {key: value for key, value in row._mapping.items() if key not in ADDED}
                 for row in connection.execute(sa.select(table).order_by(*table.primary_key))
             ]
             for table in tables.sorted_tables
