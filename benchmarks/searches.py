@@ -23,7 +23,7 @@ import yaml
 
 from hpo.architectures import architectures
 from hpo.studies import lifecycle, recipes
-from hpo.studies.status import study_trials
+from hpo.studies.trials import study_trials
 from hpo.subprocesses.spawn import SIGNALS
 from search_spaces.recipe import Recipe
 

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
         pause_study,
         resume_study,
     )
-    from hpo.studies.status import list_studies, show_study, study_trials
+    from hpo.studies.status import list_studies, show_study
+    from hpo.studies.trials import study_trials
     from hpo.workers.command import run_worker
 
 __all__ = [
@@ -79,7 +80,8 @@ _PUBLIC_NAMES = {
         "pause_study",
         "resume_study",
     ),
-    "studies.status": ("list_studies", "show_study", "study_trials"),
+    "studies.status": ("list_studies", "show_study"),
+    "studies.trials": ("study_trials",),
     "workers.command": ("run_worker",),
 }
 """The public names of each module, by the module's name within `hpo`."""

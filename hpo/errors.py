@@ -5,6 +5,7 @@ HpoError                 1  the work failed
 │   ├── DataError        2  a data file is missing, damaged or has the wrong content
 │   └── RecipeError      2  a recipe is invalid, or a configuration does not fit its search space
 ├── StorageError         4  the database cannot be used; `storage.errors` has more kinds
+├── DamagedError         1  the records of a study are damaged
 ├── NotFoundError        3  no study, trial or file has that name
 ├── ConflictError        5  the name is taken, or the request contradicts what is recorded
 └── StoppedError   130, 143  a signal asked the program to stop
@@ -30,6 +31,10 @@ class InputError(HpoError):
 
 class DataError(InputError):
     """A data file is missing, damaged or has the wrong content."""
+
+
+class DamagedError(HpoError):
+    """The records of a study cannot be read or contradict each other."""
 
 
 class NotFoundError(HpoError):

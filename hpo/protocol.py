@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hpo.errors import HpoError
+from hpo.errors import DamagedError
 from hpo.settings import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_EPOCHS,
@@ -130,7 +130,7 @@ def read(text: str, study: str) -> Protocol:
     """Parse the stored protocol `text` of the study named `study`.
 
     Raises:
-        HpoError: the protocol is damaged or has a newer version; the message names the study.
+        DamagedError: the protocol is damaged or has a newer version; the message names the study.
     """
     try:
         stored = Protocol.model_validate_json(text)
@@ -146,12 +146,16 @@ def read(text: str, study: str) -> Protocol:
     return stored
 
 
-def _unreadable(study: str, reason: str) -> HpoError:
+def shortened(reason: str) -> str:
+    """The reason on one printable line of at most `MAX_REASON_LENGTH` characters."""
     line = " ".join(reason.split())
     line = line if line.isprintable() else ascii(line)
-    if len(line) > MAX_REASON_LENGTH:
-        line = f"{line[:MAX_REASON_LENGTH]}..."
-    return HpoError(
-        f"the stored protocol of study {study!r} cannot be read ({line}); it was made by a newer "
-        "hpo or was changed by hand: use that hpo, or remove the study with hpo study delete"
+    return line if len(line) <= MAX_REASON_LENGTH else f"{line[:MAX_REASON_LENGTH]}..."
+
+
+def _unreadable(study: str, reason: str) -> DamagedError:
+    return DamagedError(
+        f"the stored protocol of study {study!r} cannot be read ({shortened(reason)}); it was made "
+        "by a newer hpo or was changed by hand: use that hpo, or remove the study with hpo study "
+        "delete"
     )

@@ -112,7 +112,7 @@ def study_trials(name: StudyName, storage: Storage = None, as_json: Json = False
 
     Example: hpo study trials siamese --json
     """
-    from hpo.studies.status import study_trials as trials
+    from hpo.studies.trials import study_trials as trials
 
     tables.print_trials(trials(name, storage), as_json)
 

@@ -16,6 +16,7 @@ from hpo.arguments import checked
 from hpo.errors import HpoError, InputError
 from hpo.export.formats import document, formats
 from hpo.files import Output
+from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import Study, open_database, open_study
 from hpo.studies.status import Best, recorded_error, show, test_runs
 from storage import studies
@@ -113,10 +114,11 @@ def recorded_versions(db: Database, study: Study, trial: int) -> list[dict[str, 
 
     Each entry has the form of `hpo.machine.versions()`.
     """
-    claim_ids = {row.id for row in studies.work(db, study.id) if row.trial == trial}
-    curves = studies.curves(db, study.id)
-    recorded = dict.fromkeys(curve.versions for curve in curves if curve.claim_id in claim_ids)
-    return [json.loads(versions) for versions in recorded]
+    with damage_reported(study.name):
+        claim_ids = {row.id for row in studies.work(db, study.id) if row.trial == trial}
+        curves = studies.curves(db, study.id)
+        recorded = dict.fromkeys(curve.versions for curve in curves if curve.claim_id in claim_ids)
+        return [json.loads(versions) for versions in recorded]
 
 
 def _with_weights(recorded: Recorded, path: str, to_text: ToText) -> tuple[str, bytes]:

@@ -5,6 +5,8 @@ The display reads the database. It therefore shows all workers of a study on all
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Self
 
 from rich.console import Console, Group
@@ -14,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo import events
-from hpo.errors import HpoError
+from hpo.errors import DamagedError, HpoError
 from hpo.reports.formatting import duration, percent, summary
 from hpo.reports.run_progress import QUIET_S
 from hpo.streams import visible
@@ -101,13 +103,19 @@ class StudyProgress:
                 studies = [lifecycle.open_study(self._db, self._name)]
             else:
                 studies, _ = lifecycle.all_studies(self._db)
-            statuses = [(study, show(self._db, study)) for study in studies]
+            statuses = list(self._statuses(studies))
         except HpoError:
             return []
         self._shown_names |= {
             study.name for study, status in statuses if self._name or status.workers
         }
         return [(study, status) for study, status in statuses if study.name in self._shown_names]
+
+    def _statuses(self, studies: list[Study]) -> Iterator[tuple[Study, Status]]:
+        """The studies with their status, without damaged ones, which workers report."""
+        for study in studies:
+            with suppress(DamagedError):
+                yield study, show(self._db, study)
 
     def _left_s(self, status: Status) -> float | None:
         """Seconds until the study is complete, at the average speed since the display began.

@@ -7,16 +7,17 @@ every study in the database.
 import math
 import os
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from hpo import protocol as protocols
 from hpo.arguments import checked
-from hpo.errors import ConflictError, HpoError, InputError
+from hpo.errors import ConflictError, DamagedError, HpoError, InputError
 from hpo.protocol import Protocol
 from hpo.settings import MAX_COUNT, StudySettings
+from hpo.studies.damage import damage_reported
 from hpo.studies.names import checked_name
-from storage import renaming, studies
+from storage import renaming, studies, values
 from storage.engine import Database
 from storage.errors import StorageError, StudyExistsError, StudyMissingError
 
@@ -128,17 +129,17 @@ def open_study(db: Database, name: str) -> Study:
 
     Raises:
         StudyMissingError: no study has that name.
-        HpoError: the study's protocol cannot be read.
+        DamagedError: the study's row or protocol cannot be read.
     """
     return _study(studies.get(db, name))
 
 
 class Unreadable(NamedTuple):
-    """A study whose protocol cannot be read; `error` says why."""
+    """A study that cannot be read; `error` says why."""
 
     key: StudyKey
     name: str
-    error: HpoError
+    error: DamagedError
 
 
 def all_studies(db: Database) -> tuple[list[Study], list[Unreadable]]:
@@ -148,12 +149,14 @@ def all_studies(db: Database) -> tuple[list[Study], list[Unreadable]]:
     for row in studies.all_studies(db):
         try:
             readable.append(_study(row))
-        except HpoError as error:
+        except DamagedError as error:
             unreadable.append(Unreadable(StudyKey(row.study_id, row.created_at), row.name, error))
     return readable, unreadable
 
 
 def _study(row: studies.StudyRow) -> Study:
+    with damage_reported(row.name):
+        values.check(values.STUDY, asdict(row))
     return Study(
         id=row.study_id,
         name=row.name,

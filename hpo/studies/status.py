@@ -5,21 +5,23 @@ The state is never stored. The state is derived from the recorded trials and tes
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from hpo import events
 from hpo.arguments import checked
+from hpo.errors import DamagedError
 from hpo.protocol import Protocol
 from hpo.search.boundary_check import CrowdedEdge, crowded_edges
 from hpo.statistics import Summary, are_fractions, mean, summarize
+from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import Study, all_studies, open_database, open_study
 from storage import studies
 from storage.choice import Candidate, best_of
 from storage.engine import Database
-from storage.errors import EmptyStorageError
+from storage.errors import EmptyStorageError, StudyMissingError
 from storage.studies import WorkRow
 
 
@@ -139,7 +141,13 @@ def show(db: Database, study: Study) -> Status:
 
     Raises:
         StudyMissingError: the study was deleted.
+        DamagedError: the study's records are damaged.
     """
+    with damage_reported(study.name):
+        return _show(db, study)
+
+
+def _show(db: Database, study: Study) -> Status:
     row = studies.get(db, study.name)
     work = studies.work(db, study.id)
     counts = _counts(work, row.n_trials)
@@ -159,7 +167,8 @@ def show(db: Database, study: Study) -> Status:
 
 
 def _show_with_edges(db: Database, study: Study) -> Status:
-    return replace(show(db, study), edges=_edges(db, study))
+    with damage_reported(study.name):
+        return replace(_show(db, study), edges=_edges(db, study))
 
 
 def _edges(db: Database, study: Study) -> list[CrowdedEdge]:
@@ -273,7 +282,7 @@ def recorded_error(work: WorkRow) -> float:
     """The recorded error of work that is done and did not fail.
 
     Raises:
-        ValueError: the work has no recorded error, which is a mistake in the program.
+        ValueError: the work has no recorded error, so the database is damaged.
     """
     if work.error is None:
         raise ValueError(f"{work.kind} {work.trial} is {work.state} without an error")
@@ -290,65 +299,6 @@ def _worker(work: WorkRow) -> WorkerStatus:
     )
 
 
-def list_trials(db: Database, study: Study) -> list[dict[str, Any]]:
-    """The started trials by number, in the form that `hpo study trials --json` prints."""
-    trials = [row for row in studies.work(db, study.id) if row.kind == "trial"]
-    # Parameters are read second, so that a trial that has just started is listed with parameters.
-    params = studies.parameters(db, study.id)
-    curves: dict[int, list[studies.Curve]] = {}
-    for curve in studies.curves(db, study.id):
-        curves.setdefault(curve.claim_id, []).append(curve)
-    space, folds = study.protocol.search_space, study.protocol.folds
-    return [
-        _trial(
-            trial,
-            space.decode(p) if (p := params.get(trial.trial)) else space.fixed,
-            curves.get(trial.id, []),
-            folds,
-        )
-        for trial in trials
-    ]
-
-
-def _trial_state(work: WorkRow) -> str:
-    """The state of a trial in Optuna's terms.
-
-    A trial is "waiting" if its worker gave it back unfinished and no other worker has taken it.
-    """
-    if work.state != "live":
-        return work.state
-    return "running" if work.is_held else "waiting"
-
-
-def _trial(
-    work: WorkRow, params: dict[str, Any], fold_curves: list[studies.Curve], folds: int
-) -> dict[str, Any]:
-    return {
-        "number": work.trial,
-        "state": _trial_state(work),
-        "params": params,
-        "validation_error": work.error,
-        "pruned_after": _pruned_after(fold_curves, folds) if work.state == "pruned" else None,
-        "fold_errors": [curve.error for curve in fold_curves],
-        "n_epochs": work.n_epochs,
-        "n_attempts": work.n_attempts,
-        "train_s": round(sum(curve.train_s for curve in fold_curves), 3),
-        "worker": work.worker,
-        "failure": work.failure,
-    }
-
-
-def _pruned_after(fold_curves: list[studies.Curve], folds: int) -> dict[str, int | None] | None:
-    """The fold, from 1, and its epoch after which a trial was pruned; None without curves.
-
-    The fold is None if all `folds` were trained side by side.
-    """
-    if not fold_curves:
-        return None
-    fold = len(fold_curves) if len(fold_curves) < folds else None
-    return {"fold": fold, "epoch": len(fold_curves[-1].curve)}
-
-
 @checked
 def list_studies(storage: str | None = None) -> list[Status]:
     """The status of every study in a database; empty if the database does not exist yet.
@@ -362,11 +312,25 @@ def list_studies(storage: str | None = None) -> list[Status]:
         with closing(open_database(storage)) as db:
             readable, unreadable = all_studies(db)
             for left_out in unreadable:
-                message = f"study {left_out.name} is left out: {left_out.error}"
-                events.warn("study_left_out", message)
-            return [_show_with_edges(db, study) for study in readable]
+                _warn_left_out(left_out.name, left_out.error)
+            return list(_with_edges(db, readable))
     except EmptyStorageError:
         return []
+
+
+def _with_edges(db: Database, readable: Sequence[Study]) -> Iterator[Status]:
+    """The status of each study; a study that is damaged, or was deleted meanwhile, is left out."""
+    for study in readable:
+        try:
+            yield _show_with_edges(db, study)
+        except DamagedError as error:
+            _warn_left_out(study.name, error)
+        except StudyMissingError:
+            continue
+
+
+def _warn_left_out(name: str, error: DamagedError) -> None:
+    events.warn("study_left_out", f"study {name} is left out: {error}")
 
 
 @checked
@@ -378,14 +342,3 @@ def show_study(name: str, storage: str | None = None) -> Status:
     """
     with closing(open_database(storage)) as db:
         return _show_with_edges(db, open_study(db, name))
-
-
-@checked
-def study_trials(name: str, storage: str | None = None) -> list[dict[str, Any]]:
-    """The started trials of the study with the given name, ordered by trial number.
-
-    Raises:
-        StudyMissingError: no study has that name.
-    """
-    with closing(open_database(storage)) as db:
-        return list_trials(db, open_study(db, name))

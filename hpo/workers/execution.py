@@ -12,6 +12,7 @@ from hpo import events
 from hpo.errors import NOT_GIVEN_BACK, DataError, HpoError, InputError, StoppedError
 from hpo.evaluation import repeated_seeds
 from hpo.failures import last_line
+from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import Study
 from hpo.subprocesses.stop import Stop
 from hpo.training.fit import DivergedError, Training
@@ -160,8 +161,8 @@ class Executor:
     ) -> list[Result]:
         """The results of test runs of one trial, which are trained together."""
         protocol, trial = self.study.protocol, claims[0].trial
-        read = own(lambda: self.retry(lambda: studies.parameters(self.db, self.study.id)[trial]))
-        params = protocol.search_space.decode(read())
+        protocol, trial = self.study.protocol, claims[0].trial
+        params = own(self._configuration)(trial)
         draw = own(repeated_seeds.draw_split, (DataError,))  # other errors fail the test run
         splits = {claim.seed: draw(protocol, claim.seed, self.device) for claim in claims}
         trainings: list[Training] = []
@@ -171,6 +172,17 @@ class Executor:
                 reporter.advance(len(trainings[0].curve))
         pairs = zip(trainings, reporters, strict=True)
         return [make_result("complete", [training], reporter) for training, reporter in pairs]
+
+    def _configuration(self, trial: int) -> dict[str, Any]:
+        """The configuration of a trial, in the recipe's form.
+
+        Raises:
+            StudyMissingError: the study was deleted.
+            DamagedError: the parameters of the trial are damaged.
+        """
+        with damage_reported(self.study.name):
+            stored = self.retry(lambda: studies.parameters(self.db, self.study.id))
+            return self.study.protocol.search_space.decode(stored[trial])
 
     def release_all(self, claims: Sequence[Claim]) -> bool:
         """Give back every claim; False if the database did not answer for some claim."""

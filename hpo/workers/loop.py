@@ -3,16 +3,16 @@
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from hpo import events
-from hpo.errors import HpoError, InputError
+from hpo.errors import DamagedError, HpoError, InputError
 from hpo.failures import last_line
 from hpo.machine import find_device
 from hpo.studies.checks import check_machine, check_own_code
+from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import Study, StudyKey, open_study
 from hpo.studies.results import check_has_result, reasons_of
 from hpo.studies.status import show
@@ -91,8 +91,12 @@ class Worker:
         least_done = LeastDoneStudies(self.db, self._retry)
         worked_on = self._work_on_all(least_done)
         for study in worked_on.values():
-            with suppress(StudyMissingError):
+            try:
                 self._check_result(study)
+            except DamagedError as error:
+                least_done.refused(study, error)
+            except StudyMissingError:
+                continue
         if least_done.left_out and not worked_on:
             raise next(iter(least_done.left_out.values()))
 
@@ -103,13 +107,8 @@ class Worker:
             study = picker.next()
             if study is not None:
                 executor = self._prepare(study, picker)
-                if executor is not None:
+                if executor is not None and self._works_on(executor, picker):
                     worked_on[study.key] = study
-                    try:
-                        self._work_on(executor, picker)
-                    except SharedNetworkError as error:
-                        picker.refused(study, error)
-                        del worked_on[study.key]
             elif self.limits.wait:
                 self._poll_later()
             else:
@@ -145,6 +144,15 @@ class Worker:
             return None
         return Executor(self.db, study, objective, self.device, self.stop, self._retry)
 
+    def _works_on(self, executor: Executor, picker: Picker) -> bool:
+        """Work on one study; False if it cannot be worked on, so that the picker refuses it."""
+        try:
+            self._work_on(executor, picker)
+        except (DamagedError, SharedNetworkError) as error:
+            picker.refused(executor.study, error)
+            return False
+        return True
+
     def _work_on(self, executor: Executor, picker: Picker) -> None:
         """Claim and do the work of one study for as long as the picker stays with it."""
         study, plan, n_waits = executor.study, make_plan(executor.study.protocol), 0
@@ -168,9 +176,10 @@ class Worker:
 
     def _claim(self, study: Study, plan: Plan) -> Claim | Idle:
         created_at = study.created_at
-        return self._retry(
-            lambda: claims.claim(self.db, study.id, plan, self.name, created_at=created_at)
-        )
+        with damage_reported(study.name):
+            return self._retry(
+                lambda: claims.claim(self.db, study.id, plan, self.name, created_at=created_at)
+            )
 
     def _do(self, executor: Executor, claim: Claim, plan: Plan) -> None:
         """Do the claimed work, together with further test runs that can be trained as one model."""

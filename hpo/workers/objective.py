@@ -19,12 +19,14 @@ from hpo.search.samplers import make_sampler
 from hpo.search.suggest import suggest_new
 from hpo.statistics import mean
 from hpo.studies.checks import N_TRIED, trial_split
+from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import Study
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import Training
 from hpo.training.independence import error_of_new_network
 from hpo.training.metrics import error_function
 from hpo.training.optimization import warm_up
+from hpo.workers.boundary import own
 from hpo.workers.reporter import Reporter, Retry
 from storage import leases, renaming, studies
 from storage.engine import Database
@@ -122,13 +124,22 @@ class Objective:
         """Write the trial's errors to the database; whether the pruner then stops the trial."""
         if isinstance(pruning, ForgivingPruning):
             reporter.write()
-            best = self._retry(partial(studies.best_curves, self._db, self._study.id))
-            return best is not None and pruning.is_worse(curves, best, step)
+            return own(self._is_worse)(pruning, curves, step)
 
         def ask() -> bool:
             return pruning.pruner.prune(study, self._db.optuna.get_trial(claim.trial_id))
 
         return reporter.write(ask)
+
+    def _is_worse(self, pruning: ForgivingPruning, curves: Curves, step: int) -> bool:
+        """Whether a trial with these curves is clearly worse than the best one.
+
+        Raises:
+            DamagedError: the curves of the best trial are damaged.
+        """
+        with damage_reported(self._study.name):
+            best = self._retry(partial(studies.best_curves, self._db, self._study.id))
+            return best is not None and pruning.is_worse(curves, best, step)
 
     def _sampled(self, claim: Claim) -> tuple[optuna.Study, str, dict[str, Any]]:
         """Optuna's study, the name with which it was created, and the trial's parameters.

@@ -1,11 +1,10 @@
 """Choosing the study that a worker works on next: a named study, or the least done study."""
 
-from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
 from hpo import events
-from hpo.errors import HpoError
+from hpo.errors import DamagedError, HpoError
 from hpo.studies import lifecycle
 from hpo.studies.lifecycle import Study, StudyKey
 from hpo.studies.status import Status, show
@@ -26,7 +25,7 @@ class Picker(Protocol):
         """The study to work on now; None if no study has work."""
 
     def refused(self, study: Study, error: HpoError) -> None:
-        """Called when this machine cannot do the study: raise the error, or skip the study."""
+        """Called when the study cannot be worked on here: raise the error, or skip the study."""
 
     def deleted(self, error: StudyMissingError) -> None:
         """Called when the study was deleted: raise the error, or continue with another study."""
@@ -105,11 +104,15 @@ class LeastDoneStudies:
         return idle is Idle.WAIT and n_waits <= MAX_WAITS
 
     def _with_status(self, studies: list[Study]) -> list[tuple[Study, Status]]:
-        """The studies with their status, without those that were deleted meanwhile."""
+        """The studies with their status, without those that are damaged or were deleted."""
         with_status: list[tuple[Study, Status]] = []
         for study in studies:
-            with suppress(StudyMissingError):
+            try:
                 with_status.append((study, self._retry(partial(show, self._db, study))))
+            except DamagedError as error:
+                self._leave_out(study.key, study.name, error)
+            except StudyMissingError:
+                continue
         return with_status
 
     def _leave_out(self, key: StudyKey, name: str, error: HpoError) -> None:

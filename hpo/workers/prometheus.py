@@ -124,8 +124,8 @@ def _work(census: Mapping[tuple[str, WorkKind, str], int]) -> GaugeMetricFamily:
         "(its lease has run out) or waiting (given back).",
         labels=("study", "kind", "state"),
     )
-    for (study, kind, state), n in census.items():
-        work.add_metric((study, kind, state), n)
+    for labels, n in census.items():
+        work.add_metric([str(label) for label in labels], n)  # a damaged row may hold no text
     return work
 
 
@@ -134,7 +134,8 @@ def _budgets(rows: Iterable[studies.StudyRow]) -> GaugeMetricFamily:
         "hpo_trials_target", "Number of trials to start in all.", labels=("study",)
     )
     for row in rows:
-        budgets.add_metric((row.name,), row.n_trials)
+        if isinstance(row.n_trials, int):  # otherwise the row is damaged
+            budgets.add_metric((str(row.name),), row.n_trials)
     return budgets
 
 
