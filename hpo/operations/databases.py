@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from hpo import events
-from hpo import protocol as protocols
 from hpo.arguments import checked
-from hpo.errors import HpoError
+from hpo.operations.audit import problems
+from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import lease_s, open_database, storage_url
 from hpo.studies.names import checked_name
-from storage import audit, copying, health, orphans, studies
+from storage import copying, health, orphans, studies
+from storage.audit import dangling
 from storage.engine import Database
 from storage.errors import StorageError, StudyMissingError
 from storage.health import Health
@@ -88,6 +89,7 @@ def check_storage(storage: str | None = None) -> Check:
             findings += _damage(db)
             rows = studies.all_studies(db)
             findings.append(_finding("studies", str(len(rows))))
+            findings.append(_dangling(db))
             findings += [finding for row in rows for finding in _audit(db, row)]
             findings += [_lost(orphan) for orphan in orphans.all_orphans(db)]
     except StorageError as error:
@@ -132,19 +134,20 @@ def _damage(db: Database) -> Iterator[Finding]:
         yield _finding("integrity", "SQLite finds its file sound", problem)
 
 
+def _dangling(db: Database) -> Finding:
+    found = dangling(db)
+    problem = f"{_shortened(found)}; no worker writes that: restore a backup" if found else None
+    return _finding("rows", "each belongs to a study", problem)
+
+
 def _audit(db: Database, row: StudyRow) -> Iterator[Finding]:
     """The finding about a study's records; none if the study was deleted in the meantime."""
     try:
-        n_folds = protocols.read(row.protocol, row.name).folds
-        differences = audit.differences(db, row.study_id, n_folds=n_folds)
+        found = problems(db, row)
     except StudyMissingError:
         return
-    except StorageError:
-        raise  # the database failed, not the study
-    except HpoError as error:
-        differences = [str(error)]
     repair = f"no worker writes that: restore a backup, or run hpo study delete {row.name} --yes"
-    problem = f"{_shortened(differences)}; {repair}" if differences else None
+    problem = f"{_shortened(found)}; {repair}" if found else None
     good = f"consistent, {row.n_started} of {row.n_trials} trials started"
     yield _finding(f"study {row.name}", good, problem)
 
@@ -194,12 +197,14 @@ def copy_study(
         StudyMissingError: no study in the source has that name.
         StudyBusyError: workers are working on the study.
         StudyExistsError: the name is taken in the target database.
+        DamagedError: the source is damaged.
         CopyError: the copied rows differ from those of the source.
         StorageError: one of the databases cannot be used.
     """
     target_name = name if new_name is None else checked_name(new_name)
     with closing(open_database(storage)) as source:
-        contents = copying.take(source, name, lease_s=lease_s(source, name))
+        with damage_reported(name):
+            contents = copying.take(source, name, lease_s=lease_s(source, name))
         origin = source.name
     with closing(Database(to, create=True)) as target:
         copying.put(target, target_name, contents, _CopyProgress() if progress else _ignore)

@@ -4,10 +4,11 @@ import json
 from collections import Counter
 from contextlib import closing
 
-from storage import audit
+from hpo.operations.audit import problems
+from storage import studies
 from storage.engine import Database
 from tests.chaos.network import error_of
-from tests.chaos.study import FOLDS, Row, Study
+from tests.chaos.study import FOLDS, NAME, Row, Study
 
 
 STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
@@ -33,7 +34,7 @@ def check(study: Study, n_trials: int | None = None, *, may_fail: bool = False) 
     check_test_runs(study, work, row["choice"])
     check_results(study, work)
     with closing(Database(study.url)) as db:  # what users can ask themselves
-        assert audit.differences(db, row["study_id"], n_folds=FOLDS) == []
+        assert problems(db, studies.get(db, NAME)) == []
 
 
 def check_optuna(study: Study, trials: list[Row]) -> None:

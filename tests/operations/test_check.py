@@ -55,7 +55,7 @@ class TestCheck:
         names = {"sqlite": "SQLite 3", "postgresql": "PostgreSQL 1", "mysql": ""}
         kind = sa.make_url(database_url).get_backend_name()
         assert names[kind] in findings["database"]["words"]
-        assert "0002" in findings["tables of hpo"]["words"]
+        assert "0003" in findings["tables of hpo"]["words"]
         assert "v3.2.0.a" in findings["tables of Optuna"]["words"]
         assert ("integrity" in findings) == (kind == "sqlite")
         assert "consistent" in must("storage", "check", *storage)

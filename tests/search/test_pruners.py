@@ -15,10 +15,11 @@ from optuna.trial import TrialState
 
 import hpo
 from hpo import protocol
+from hpo.operations.audit import problems
 from hpo.search.pruners import ForgivingPruning, LockstepPruning, make_pruning, pruners
 from hpo.statistics import mean
 from hpo.studies.lifecycle import open_database, open_study
-from hpo.studies.status import list_trials
+from hpo.studies.trials import list_trials
 from hpo.workers import reporter
 from hpo.workers.loop import Worker
 from storage import studies
@@ -173,6 +174,7 @@ def run_study(
         if each.claim_id in numbers:
             curves[numbers[each.claim_id]].append(each.curve)
     trials = list_trials(db, study)
+    assert problems(db, studies.get(db, "siamese")) == []
     db.close()
     return trials, curves
 

@@ -10,7 +10,7 @@ import pytest
 
 import hpo
 from hpo.studies.lifecycle import open_database, open_study
-from hpo.studies.status import list_trials
+from hpo.studies.trials import list_trials
 from hpo.workers.plan import make_plan
 from storage import claims, leases, studies
 from tests.support.tiny_studies import TINY, write_recipe

@@ -1,10 +1,13 @@
 """The audit finds every contradiction between Optuna's tables and ours, and no other."""
 
+from dataclasses import replace
+
 import pytest
 import sqlalchemy as sa
 from optuna.storages._rdb import models as optuna_tables
 
 from storage import audit, studies
+from storage.audit.rows import snapshot
 from storage.engine import Database
 from storage.errors import StudyMissingError
 from storage.leases import Result, record, release
@@ -33,7 +36,7 @@ COMPLETE, PRUNED, FAILED, LIVE = range(4)
 
 
 def told(db: Database, study_id: int) -> list[str]:
-    return audit.differences(db, study_id, n_folds=N_FOLDS)
+    return audit.differences(db, study_id, audit.Rules(n_folds=N_FOLDS))
 
 
 def worked_on(db: Database) -> int:
@@ -42,7 +45,8 @@ def worked_on(db: Database) -> int:
     play(db, study_id, PLAN, "worker")
     name = next(row.name for row in studies.all_studies(db) if row.study_id == study_id)
     studies.extend(db, name, 5)
-    pruned = Result(outcome="pruned", error=0.5, trainings=[training(f, [0.5]) for f in range(2)])
+    folds = [training(fold, [0.5]) for fold in range(N_FOLDS)]
+    pruned = Result(outcome="pruned", error=0.5, n_parameters=7, n_epochs=1, trainings=folds)
     for result in (pruned, Result(outcome="failed", failure="out of memory")):
         held = must_claim(db, study_id, PLAN)
         give_parameters(db, held)
@@ -138,6 +142,44 @@ def test_work_that_we_tell_otherwise(
     assert finding in told(sqlite_db, study_id)
 
 
+@pytest.mark.parametrize(
+    ("number", "changes", "findings"),
+    [
+        (FAILED, {"failure": None}, ["trial 2 failed without a reason"]),
+        (FAILED, {"failure": ""}, ["trial 2 failed without a reason"]),
+        (FAILED, {"error": 0.5}, ["trial 2 is failed, but has the error 0.5"]),
+        (LIVE, {"error": 0.5}, ["trial 3 is live, but has the error 0.5"]),
+        (
+            LIVE,
+            {"expires_at": 1e15},
+            ["trial 3: the lease ends later than any lease can end now"],
+        ),
+        (LIVE, {"claimed_at": 1e15}, ["trial 3 was claimed in the future"]),
+        (LIVE, {"token": 1, "n_attempts": 3}, ["trial 3 has the token 1 after 3 attempts"]),
+        (PRUNED, {"n_epochs": 5}, ["trial 1 has 5 epochs, but curves of 1, 1"]),
+    ],
+)
+def test_work_that_contradicts_itself(
+    db: Database, number: int, changes: dict[str, object], findings: list[str]
+) -> None:
+    study_id = worked_on(db)
+    row = work_rows(db, study_id)[number]
+    execute(db, sa.update(hpo_claims).where(hpo_claims.c.id == row.id).values(changes))
+    assert [each for each in told(db, study_id) if "before the work" not in each] == findings
+
+
+def test_a_training_that_differs_from_its_digest(db: Database) -> None:
+    study_id = worked_on(db)
+    row = work_rows(db, study_id, "test")[1]
+    of_work = hpo_trainings.c.claim_id == row.id
+    execute(db, sa.update(hpo_trainings).where(of_work).values(curve="[0.5, 0.151]"))
+    assert "test run 1 of trial 0, fold 0 differs from its digest: one of them was changed" in told(
+        db, study_id
+    )
+    execute(db, sa.update(hpo_trainings).where(of_work).values(digest=None, curve="[0.5]"))
+    assert not any("digest" in each for each in told(db, study_id))
+
+
 @pytest.mark.parametrize("number", [COMPLETE, PRUNED])
 def test_an_error_that_differs_or_is_lost(sqlite_db: Database, number: int) -> None:
     study_id = worked_on(sqlite_db)
@@ -195,6 +237,24 @@ def test_a_study_that_tells_otherwise(
     assert finding in told(sqlite_db, study_id)
 
 
+def test_trials_with_one_configuration_are_one_candidate(sqlite_db: Database) -> None:
+    same = {"x": 0.5, "y": 0.5}
+    planned = (same, same, {"x": 0.25, "y": 0.75})
+    plan = replace(make_plan(planned=planned), key=lambda params: params["x"])
+    study_id = new_study(sqlite_db, 3)
+    for error in (0.4, 0.1, 0.2):
+        held = must_claim(sqlite_db, study_id, plan)
+        give_parameters(sqlite_db, held)
+        folds = [training(fold, [error]) for fold in range(N_FOLDS)]
+        done = Result(outcome="complete", error=error, n_parameters=7, n_epochs=1, trainings=folds)
+        record(sqlite_db, held, done)
+    play(sqlite_db, study_id, plan, "worker")
+    rules = audit.Rules(n_folds=N_FOLDS, key=plan.key)
+    assert audit.differences(sqlite_db, study_id, rules) == []
+    best = "the chosen trial 2 is not the best; trial 1 has the least error"
+    assert best in told(sqlite_db, study_id)
+
+
 def test_a_test_run_that_stands_twice(postgresql_url: str) -> None:
     """Only where something has taken the constraint away that keeps it from happening."""
     db = Database(postgresql_url, create=True)
@@ -242,7 +302,7 @@ def test_an_audit_holds_nobody_up_and_changes_nothing(db: Database) -> None:
     study_id = worked_on(db)
     rows = work_rows(db, study_id)
     other = Database(url_of(db))
-    with audit._snapshot(db) as connection:
+    with snapshot(db) as connection:
         n_live = sa.select(sa.func.count()).where(
             hpo_claims.c.study_id == study_id, hpo_claims.c.state == "live"
         )

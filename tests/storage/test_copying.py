@@ -110,7 +110,7 @@ def worked_on(db: Database) -> int:
     studies.extend(db, "study", 7)
     folds = [training(fold, [0.1 + 0.2, 1 / 3]) for fold in range(N_FOLDS)]
     for result in (
-        Result(outcome="pruned", error=0.1 + 0.2, n_parameters=192_601, trainings=folds),
+        Result(outcome="pruned", error=1 / 3, n_parameters=192_601, n_epochs=2, trainings=folds),
         Result(outcome="failed", failure=TEXT),
     ):
         held = must_claim(db, study_id, PLAN)
@@ -124,8 +124,8 @@ def worked_on(db: Database) -> int:
     # The silent one was taken over by now: a lease that ran out is left once more.
     assert polite.trial == silent.trial
     with fenced(db, polite) as connection:
-        ran_out = sa.update(hpo_claims).where(hpo_claims.c.id == polite.id).values(expires_at=1.0)
-        connection.execute(ran_out)
+        ran_out = sa.update(hpo_claims).where(hpo_claims.c.id == polite.id)
+        connection.execute(ran_out.values(expires_at=hpo_claims.c.claimed_at - 60))
     note(db, study_id)
     with db.engine.begin() as connection:
         beat = sa.insert(BaseModel.metadata.tables["trial_heartbeats"])
@@ -192,7 +192,7 @@ def contents(db: Database) -> dict[str, list[Any]]:
 
 
 def audited(db: Database, name: str) -> list[str]:
-    return audit.differences(db, studies.get(db, name).study_id, n_folds=N_FOLDS)
+    return audit.differences(db, studies.get(db, name).study_id, audit.Rules(n_folds=N_FOLDS))
 
 
 def test_a_study_is_copied_whole_to_every_kind_of_database(

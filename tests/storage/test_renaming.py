@@ -69,7 +69,7 @@ def delete_in_optuna(db: Database, study_id: int) -> None:
 
 
 def audited(db: Database, name: str) -> list[str]:
-    return audit.differences(db, studies.get(db, name).study_id, n_folds=N_FOLDS)
+    return audit.differences(db, studies.get(db, name).study_id, audit.Rules(n_folds=N_FOLDS))
 
 
 def test_a_renamed_study_keeps_all_and_its_worker_goes_on(db: Database) -> None:
