@@ -33,6 +33,9 @@ from search_spaces.space import SearchSpace
 MAX_REASON_LENGTH = 200
 """Maximum characters of the reason in an error about an unreadable protocol; the rest is cut."""
 
+MAX_LENGTH = 10_000_000
+"""Maximum characters of a stored protocol; a longer one is an error."""
+
 VERSION: Literal[5] = 5
 """The version of new protocols. Each version added settings:
 
@@ -130,8 +133,11 @@ def read(text: str, study: str) -> Protocol:
     """Parse the stored protocol `text` of the study named `study`.
 
     Raises:
-        DamagedError: the protocol is damaged or has a newer version; the message names the study.
+        DamagedError: the protocol is damaged, too long or has a newer version; the message names
+            the study.
     """
+    if len(text) > MAX_LENGTH:
+        raise _unreadable(study, f"longer than {MAX_LENGTH:,} characters")
     try:
         stored = Protocol.model_validate_json(text)
         space = stored.search_space

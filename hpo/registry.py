@@ -2,21 +2,22 @@
 
 An `OpenRegistry` also finds entries outside hpo. Such an entry has the name of an entry point that
 an installed package offers, or a name of the form `package.module:attribute`. Its code is imported
-when the entry is requested, never before. If hpo and a package use the same name, the name means
-the entry of hpo.
+when the entry is requested, never before, and only if `hpo.trust` allows it. If hpo and a package
+use the same name, the name means the entry of hpo.
 """
 
 import difflib
 import importlib
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Generic, TypeVar
 
-from hpo import folders
+from hpo import trust
 from hpo.errors import HpoError, InputError
 from hpo.failures import describe, is_interrupt, message_of
 
@@ -52,17 +53,6 @@ class Registry(Generic[T]):
             return self._entries[name]
         raise InputError(unknown(self.kind, name, self))
 
-    def check_own(self, name: str) -> None:
-        """Check that the entry named `name` is part of hpo, without importing any other code.
-
-        Raises:
-            InputError: the entry is not part of hpo.
-        """
-        if name not in self._entries:
-            raise InputError(
-                f"{self.kind} {name!r} is not part of hpo; --no-foreign-code allows no other code"
-            )
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
@@ -78,23 +68,35 @@ class OpenRegistry(Registry[T]):
         super().__init__(kind)
         self.group = group
         self._adopt = adopt
-        self._adopted: dict[str, T] = {}
+        self._offered: dict[str, str] = {}
+        self._adopted: dict[str, tuple[object, T]] = {}
 
     def get(self, name: str) -> T:
         """The entry named `name`.
 
         The entry is part of hpo, or an installed package offers it. A name of the form
-        `module:attribute` is imported.
+        `module:attribute` is imported. After a reload of its module, the entry is a new one.
 
         Raises:
-            InputError: no entry has that name, two packages offer the name, the code cannot be
-                imported, or the imported object is not a valid entry.
+            InputError: no entry has that name, two packages offer the name, the code may not or
+                cannot be imported, or the imported object is not a valid entry.
         """
         if name in self._entries:
             return self._entries[name]
-        if name not in self._adopted:
-            self._adopted[name] = self._adopt(name, self._find(name))
-        return self._adopted[name]
+        self.check_foreign(name)
+        candidate = self._find(name)
+        if name not in self._adopted or not _is_same(self._adopted[name][0], candidate):
+            self._adopted[name] = candidate, self._adopt(name, candidate)
+        return self._adopted[name][1]
+
+    def check_foreign(self, name: str) -> None:
+        """Check that the entry may be used where `--no-foreign-code` holds; imports nothing.
+
+        Raises:
+            InputError: the entry is not part of hpo, and the command allows no other code.
+        """
+        if name not in self._entries:
+            trust.check_foreign(f"{self.kind} {name!r}")
 
     def offers(self) -> dict[str, list[EntryPoint]]:
         """The entry points of installed packages, by name; imports nothing."""
@@ -108,18 +110,30 @@ class OpenRegistry(Registry[T]):
         return name in self._entries or ":" in name or name in self.offers()
 
     def _find(self, name: str) -> object:
+        what = f"{self.kind} {name if name.isprintable() else ascii(name)}"
         if ":" in name:
-            _search_working_folder()
-            return _attribute(f"{self.kind} {name}", name)
+            return _attribute(what, name, is_offered=False)
+        if name not in self._offered:
+            self._offered[name] = self._offer(name)
+        return _attribute(f"{what} ({self._offered[name]})", self._offered[name], is_offered=True)
+
+    def _offer(self, name: str) -> str:
+        """The name `module:attribute` of the object that an installed package offers."""
         offers = self.offers()
         if name not in offers:
+            module, _, attribute = name.rpartition(".")
+            if re.fullmatch(r"\w+(\.\w+)*", module) and attribute.isidentifier():
+                example = f"{module}:{'build' if attribute == 'py' else attribute}"
+                raise InputError(
+                    f"no {self.kind} named {name!r}; name an object of a module with a colon: "
+                    f"{example}"
+                )
             raise InputError(unknown(self.kind, name, [*self, *offers]))
         if len(offers[name]) > 1:
             choices = " or ".join(f"{point.value} of {origin(point)}" for point in offers[name])
             raise InputError(f"{self.kind} {name} is offered twice; name one directly: {choices}")
         (point,) = offers[name]
-        value = re.sub(r"\s|\[.*", "", point.value)  # drops extras, as in "a:b [extra]"
-        return _attribute(f"{self.kind} {name} ({value})", value)
+        return re.sub(r"\s|\[.*", "", point.value)  # drops extras, as in "a:b [extra]"
 
 
 def origin(point: EntryPoint) -> str:
@@ -148,29 +162,48 @@ def user_code(failure: str) -> Iterator[None]:
         raise InputError(f"{failure}: {describe(error)}") from error
 
 
-def _search_working_folder() -> None:
-    """Let Python import modules from the working folder, which a script such as `hpo` does not."""
-    folder = folders.working()
-    if folder is not None and str(folder) not in sys.path:
-        sys.path.append(str(folder))  # at the end, so that installed packages take precedence
-    importlib.invalidate_caches()  # a notebook may have written the file a moment ago
-
-
-def _attribute(what: str, name: str) -> object:
+def _attribute(what: str, name: str, *, is_offered: bool) -> object:
     """The object `module:attribute`, or a part of it such as `module:Class.method`.
 
-    `what` begins the message of an error.
+    `what` begins the message of an error. Unless an installed package offers the object, every
+    module on the way has to be trusted: `mynet:os.system` is code of `os`, not of `mynet`.
     """
     if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", name) or ".py:" in name:
         raise InputError(f"{what}: name it as package.module:attribute, such as mynet:build")
     module_name, _, path = name.partition(":")
+    if not is_offered:
+        trust.check(what, module_name)
     value: object = _module(what, module_name)
     for part in path.split("."):
-        with user_code(f"{what}: cannot get {part}"):
-            if not hasattr(value, part):
-                raise InputError(f"{what}: {unknown(_location(value), part, _public_names(value))}")
-            value = getattr(value, part)
+        value = _part(what, value, part)
+        if not is_offered and (definer := _defining_module(value)) is not None:
+            trust.check(what, definer)
     return value
+
+
+def _part(what: str, owner: object, name: str) -> object:
+    """The attribute of a module or object; `what` begins the message of an error."""
+    if name.startswith("__"):
+        raise InputError(f"{what}: {name} is internal to Python; name a function or a class")
+    with user_code(f"{what}: cannot get {name}"):
+        if not hasattr(owner, name):
+            raise InputError(f"{what}: {unknown(_location(owner), name, _public_names(owner))}")
+        return getattr(owner, name)
+
+
+def _defining_module(value: object) -> str | None:
+    """The module whose code a module, class or function is; None for other objects."""
+    if isinstance(value, ModuleType):
+        return value.__name__
+    if not (inspect.isclass(value) or inspect.isroutine(value)):
+        return None
+    module = getattr(value, "__module__", None)
+    return module if isinstance(module, str) else "builtins"  # such as the method of a list
+
+
+def _is_same(left: object, right: object) -> bool:
+    """Whether two imported objects are one; each look-up of a method gives another object."""
+    return left is right or (isinstance(left, MethodType) and left == right)
 
 
 def _module(what: str, name: str) -> ModuleType:

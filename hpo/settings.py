@@ -27,15 +27,18 @@ DEFAULT_BATCH_SIZE = 100
 """Examples per batch if neither the user nor the recipe gives a number."""
 
 MAX_COUNT = 1_000_000
-"""The largest value of a setting that counts trials, epochs, test runs or attempts."""
+"""The largest value of a setting that counts trials, folds, epochs, test runs or attempts."""
+
+MAX_EXAMPLES = 2**53
+"""The largest value of a setting that counts examples; databases and JSON keep it exactly."""
 
 Trials: TypeAlias = Annotated[int, Ge(1), Le(MAX_COUNT)]
-Folds: TypeAlias = Annotated[int, Ge(2)]
+Folds: TypeAlias = Annotated[int, Ge(2), Le(MAX_COUNT)]
 Epochs: TypeAlias = Annotated[int, Ge(1), Le(MAX_COUNT)]
-BatchSize: TypeAlias = Annotated[int, Ge(2)]
+BatchSize: TypeAlias = Annotated[int, Ge(2), Le(MAX_EXAMPLES)]
 Repeats: TypeAlias = Annotated[int, Ge(1), Le(MAX_COUNT)]
 Attempts: TypeAlias = Annotated[int, Ge(1), Le(MAX_COUNT)]
-Size: TypeAlias = Annotated[int, Ge(1)]
+Size: TypeAlias = Annotated[int, Ge(1), Le(MAX_EXAMPLES)]
 Seed: TypeAlias = Annotated[int, Ge(0), Lt(2**63)]
 LeaseSeconds: TypeAlias = Annotated[float, Gt(0), Le(86400)]
 

@@ -55,7 +55,7 @@ def read(path: Path) -> object:
         return _StrictLoader(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         raise RecipeError(_one_line(error)) from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, ArithmeticError) as error:
         raise RecipeError(f"not YAML: {' '.join(str(error).split())}") from error
 
 

@@ -1,6 +1,8 @@
 """What tests share: a fresh database on each backend."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +29,9 @@ __all__ = ["example", "workplace"]
 # Several test processes share the cores; torch, not yet imported, would take all of them for each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Studies with modules of the tests' own are recorded here, not in the developer's trust file.
+os.environ["HPO_CONFIG_DIR"] = CONFIG = tempfile.mkdtemp(prefix="hpo-config-")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # the process that the workers of xdist come from
@@ -34,13 +39,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(CONFIG, ignore_errors=True)
     if not hasattr(config, "workerinput"):
         close_servers_folder()
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HPO_STORAGE", raising=False)
+    for name in ("HPO_STORAGE", "HPO_TRUST"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -43,8 +43,10 @@ def data_fetch(
     Example: hpo data fetch mnist
     """
     from hpo.datasets import fetch
+    from hpo.trust import own_word
 
-    folder = fetch(dataset)
+    with own_word():
+        folder = fetch(dataset)
     tables.say(f"{dataset} needs no files" if folder is None else f"{dataset} is in {folder}")
 
 

@@ -25,6 +25,24 @@ StudyName = Annotated[
     str,
     typer.Argument(help="Name of the study.", show_default=False, autocompletion=study_names),
 ]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        metavar="MODULE",
+        help="Module or package whose networks and data sets may be imported; may be repeated. "
+        "Default: those in HPO_TRUST.",
+        show_default=False,
+    ),
+]
+NoForeignCode = Annotated[
+    bool,
+    typer.Option(
+        "--no-foreign-code",
+        help="Refuse networks and data sets that are not part of hpo, also those of --trust.",
+        show_default=False,
+    ),
+]
 
 
 def option(help_text: str, *names: str, **more: Any) -> Any:

@@ -7,7 +7,7 @@ import typer
 
 from hpo.commands import tables
 from hpo.commands.completion import architecture_names, study_names
-from hpo.commands.options import Json, Storage, StudyName, option
+from hpo.commands.options import Json, NoForeignCode, Storage, StudyName, Trust, option
 from hpo.commands.waiting import explained
 from hpo.stdout import write_data
 
@@ -46,9 +46,8 @@ def worker(
     max_failures: Annotated[
         int, option("Failed trials in a row before a worker exits. Default: 10.")
     ] = 10,
-    no_foreign_code: Annotated[
-        bool, option("Refuse networks and data sets that are not part of hpo.", "--no-foreign-code")
-    ] = False,
+    trust: Trust = None,
+    no_foreign_code: NoForeignCode = False,
     log_format: Annotated[
         str,
         option("Format of stderr: text, or json with one event per line. Default: text."),
@@ -84,6 +83,7 @@ def worker(
             wait=wait,
             storage_timeout=storage_timeout,
             max_failures=max_failures,
+            trust=trust or (),
             foreign_code=not no_foreign_code,
             progress=True,
             log_format=log_format,
@@ -155,6 +155,8 @@ def export(
         Path | None,
         option("File for the trained network of test run 0 (safetensors). Default: not written."),
     ] = None,
+    trust: Trust = None,
+    no_foreign_code: NoForeignCode = False,
     storage: Storage = None,
 ) -> None:
     """Export a study's best configuration, with all that is needed to use and repeat it.
@@ -171,7 +173,13 @@ def export(
     if output is None and weights is not None:
         check_distinct([Output(STDOUT), Output(weights)])
     text = export_study(
-        name, storage=storage, output=output, file_format=file_format, weights=weights
+        name,
+        storage=storage,
+        output=output,
+        file_format=file_format,
+        weights=weights,
+        trust=trust or (),
+        foreign_code=not no_foreign_code,
     )
     if output is None:
         write_data(text)

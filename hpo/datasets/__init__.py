@@ -6,7 +6,7 @@ class that returns one when it is called without arguments. `examples/` shows bo
 """
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +71,20 @@ Built-in data sets that are not listed need no download.
 """
 
 
-@cache
+@lru_cache(maxsize=8)
+def make_once(factory: Callable[[], DataSet]) -> DataSet:
+    """The data set that a factory of the registry makes; kept for later calls."""
+    return factory()
+
+
 def load_dataset(name: str) -> DataSet:
-    """The data set of that name. The data set is created once per process and cached.
+    """The data set of that name. It is created once per process, and again after a reload.
 
     Raises:
         InputError: no data set has that name, or the object of that name is not a data set.
         DataError: files of the data set are missing, damaged or cannot be downloaded.
     """
-    return datasets.get(name)()
+    return make_once(datasets.get(name))
 
 
 def fingerprint(name: str) -> str:

@@ -19,6 +19,7 @@ from hpo.files import Output
 from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import Study, open_database, open_study
 from hpo.studies.status import Best, recorded_error, show, test_runs
+from hpo.trust import decide, decided
 from storage import studies
 from storage.engine import Database
 from storage.studies import WorkRow
@@ -46,6 +47,8 @@ def export_study(
     output: Path | str | None = None,
     file_format: str = "yaml",
     weights: Path | str | None = None,
+    trust: Sequence[str] = (),
+    foreign_code: bool = True,
 ) -> str:
     """The best configuration of a study as text in the `file_format` `yaml` or `json`.
 
@@ -55,12 +58,18 @@ def export_study(
     answers as the trained network. A warning is logged if the repeated run's error differs from the
     recorded error.
 
+    The repeated run imports the network and the data set. `trust` names modules that it may import,
+    besides those in `HPO_TRUST` and those that you have named for this database in `create_study`.
+    Without `foreign_code`, it imports only hpo's own.
+
     Raises:
         StudyMissingError: no study has that name.
         HpoError: the study has no complete trial, or weights are requested and no test run is
             complete, or the loaded network answers otherwise than the trained one.
-        InputError: the format is unknown, or a file cannot be written.
+        InputError: the format is unknown, a file cannot be written, or the repeated run needs a
+            module that is not trusted.
     """
+    decision = decide(trust, foreign_code=foreign_code)
     to_text = formats.get(file_format)
     text_output, weights_output = _output(output), _output(weights)
     outputs = [each for each in (text_output, weights_output) if each is not None]
@@ -70,11 +79,13 @@ def export_study(
     with closing(open_database(storage)) as db:
         _check_not_database(db, outputs)
         recorded = _recorded(db, name, file.name)
+        decision = decision.of(db.url)
     contents = []
     text = to_text(recorded.content)
     if weights_output is not None:
         path = os.path.relpath(weights_output.absolute, file.parent)
-        text, tensors = _with_weights(recorded, path, to_text)
+        with decided(decision):
+            text, tensors = _with_weights(recorded, path, to_text)
         contents.append((weights_output, tensors))
     if text_output is not None:
         contents.append((text_output, text.encode()))
@@ -129,10 +140,12 @@ def _with_weights(recorded: Recorded, path: str, to_text: ToText) -> tuple[str, 
     from hpo.export import comparison  # loads torch
     from hpo.export.load import network
     from hpo.export.weights import draw_inputs, serialize, train_again
+    from hpo.studies.checks import check_allowed
 
     study, best, run = recorded.study, recorded.best, recorded.first_run
     if run is None:
         raise HpoError(f"study {study.name!r} has no test run yet, so there are no weights")
+    check_allowed(study.protocol)
     training = train_again(study, best.trial, best.params, run.seed)
     _warn_of_difference(study, run, training.curve[-1])
     trained = network(training.split.standardize, training.model)

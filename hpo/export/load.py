@@ -1,6 +1,8 @@
 """Load the network of an export."""
 
-from collections.abc import Mapping
+import math
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,27 @@ from hpo import folders
 from hpo.architectures import architectures
 from hpo.arguments import checked
 from hpo.errors import InputError
+from hpo.failures import MAX_LINE_LENGTH, shortened
 from hpo.registry import unknown
 from hpo.training.config import TrainingConfig, hyperparameters
 from hpo.training.split import Standardize
+from hpo.trust import decide, decided
 from search_spaces import RecipeError, yaml_file
+
+
+MAX_UNTRAINED = 500_000_000
+"""Largest number of weights of a network that comes without a file of weights (2 GB).
+
+A network with weights may also hold as many as their file has bytes on the disk.
+"""
+
+MAX_FEATURES = 10_000_000
+"""Largest number of features that an export standardizes one by one."""
 
 
 @checked
 @folders.kept()
-def load(path: Path | str) -> nn.Module:
+def load(path: Path | str, *, trust: Sequence[str] = (), foreign_code: bool = True) -> nn.Module:
     """Build the network of an export, in evaluation mode.
 
     If the export names a file of weights, the network is trained: it loads the weights, takes raw
@@ -27,19 +41,30 @@ def load(path: Path | str) -> nn.Module:
     folder. Otherwise the network is untrained and does not standardize its inputs. A network of
     hpo returns `Outputs`; any other network returns the result of its own `forward`.
 
-    If the export names an architecture outside hpo, the code of this architecture is imported and
-    run.
+    An export may name an architecture outside hpo, whose code is then imported and run. This is
+    done only if you have named its module yourself: in `create_study` or `hpo study create`, in
+    `HPO_TRUST`, or in `trust`, a list of modules and packages. Without `foreign_code`, only hpo's
+    own architectures are loaded.
 
     Raises:
-        InputError: the file is not an export or is damaged, its architecture is not installed, or
-            its weights are missing or do not fit the network.
+        InputError: the file is not an export or is damaged, its architecture is not installed or
+            not trusted, its network is too large, or its weights are missing or do not fit the
+            network.
     """
-    path = Path(path)
+    with decided(decide(trust, foreign_code=foreign_code)):
+        return load_allowed(Path(path))
+
+
+def load_allowed(path: Path) -> nn.Module:
+    """Load as `load` does, with the code that the running command may import (`hpo.trust`)."""
     exported = _read(path)
     config = _config(path, exported)
     if (weights := exported.get("weights")) is None:
-        return network(Standardize(), config.try_build()).eval()
-    return _trained(config.try_build(), path, weights).eval()
+        return network(Standardize(), config.try_build(MAX_UNTRAINED)).eval()
+    file = _weights_file(path, weights)
+    n_bytes = file.stat().st_blocks * 512  # a file's size may be many times what it holds
+    model = config.try_build(max(MAX_UNTRAINED, n_bytes))
+    return _trained(model, path, file).eval()
 
 
 def network(standardize: Standardize, model: nn.Module) -> nn.Sequential:
@@ -48,11 +73,14 @@ def network(standardize: Standardize, model: nn.Module) -> nn.Sequential:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if (reason := _unusable(path)) is not None:
+        raise InputError(f"cannot read {path}: {reason}")
     try:
         exported = yaml_file.read(path)
     except RecipeError as error:
         raise InputError(f"cannot read {path}: {error}") from error
-    if not isinstance(exported, dict) or exported.get("hpo_export") != 1:
+    version = exported.get("hpo_export") if isinstance(exported, dict) else None
+    if not isinstance(exported, dict) or version != 1 or isinstance(version, bool):
         raise InputError(f"{path} is not an export of a study; make one with: hpo export NAME")
     return exported
 
@@ -71,24 +99,45 @@ def _config(path: Path, exported: dict[str, Any]) -> TrainingConfig:
     return TrainingConfig(architecture=architecture, params=params, epochs=1, batch_size=2)
 
 
-def _trained(model: nn.Module, path: Path, weights: Any) -> nn.Module:
+def _weights_file(path: Path, weights: Any) -> Path:
+    """The file of weights that the entry `weights` of the export at `path` names."""
+    if not isinstance(weights, dict) or not isinstance(weights.get("file"), str):
+        raise InputError(f"{path}: weights should name a file")
+    file: Path = folders.found(path).absolute().parent / weights["file"]
+    if (reason := _unusable(file)) is not None:
+        raise _unusable_weights(path, file, reason)
+    return file
+
+
+def _unusable(file: Path) -> str | None:
+    """Why a file cannot be read; None if it can. Reading a pipe would wait for its writer."""
+    try:
+        return None if stat.S_ISREG(file.stat().st_mode) else "it is no regular file"
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+
+
+def _trained(model: nn.Module, path: Path, file: Path) -> nn.Module:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not isinstance(weights, dict) or not isinstance(weights.get("file"), str):
-        raise InputError(f"{path}: weights should name a file")
-    file = folders.found(path).absolute().parent / weights["file"]
     try:
         tensors = load_file(file)
         # The network has one mean for each feature or one for all, as the file shows.
         shapes = [tensors[name].shape if name in tensors else () for name in ("0.mean", "0.std")]
+        if any(math.prod(shape) > MAX_FEATURES for shape in shapes):
+            raise TypeError(f"they standardize more than {MAX_FEATURES:,} features")
         trained = network(Standardize(*map(torch.zeros, shapes)), model)
         _check_types(tensors, trained.state_dict())
         trained.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError, TypeError) as error:
-        message = f"{path}: the weights in {file} cannot be used: {error}"
-        raise InputError(" ".join(message.split())) from error
+    except (OSError, SafetensorError, RuntimeError, MemoryError, TypeError, LookupError) as error:
+        raise _unusable_weights(path, file, str(error)) from error
     return trained
+
+
+def _unusable_weights(path: Path, file: Path, reason: str) -> InputError:
+    line = shortened(" ".join(reason.split()), MAX_LINE_LENGTH)
+    return InputError(f"{path}: the weights in {file} cannot be used: {line}")
 
 
 def _check_types(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

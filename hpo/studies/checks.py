@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 import torch
 
+from hpo import trust
 from hpo.architectures import Architecture, architectures
 from hpo.datasets import DataSet, Examples, datasets, fingerprint
 from hpo.datasets.draws import draw_search, draw_test_run
@@ -31,22 +32,13 @@ N_TRIED = 8
 """Number of training examples with which the check of a new study trains the network."""
 
 
-def check_own_code(architecture_name: str, dataset_name: str) -> None:
-    """Check that a study needs only code of hpo, without importing any other code.
-
-    Raises:
-        InputError: the network or the data set comes from an entry point or a user's module.
-    """
-    architectures.check_own(architecture_name)
-    datasets.check_own(dataset_name)
-
-
 def check_machine(protocol: Protocol) -> None:
     """Check that this machine has the network and the data that the study was created with.
 
     Raises:
-        InputError: the machine lacks the network or the data set, the network lacks a parameter of
-            the search space, or this version of hpo lacks the sampler or the pruner.
+        InputError: the machine lacks the network or the data set, or may not import it; the
+            network lacks a parameter of the search space; or this version of hpo lacks the sampler
+            or the pruner.
         DataError: the data files are missing or differ from those of the study.
     """
     for registry, name in ((architectures, protocol.architecture), (datasets, protocol.dataset)):
@@ -55,6 +47,7 @@ def check_machine(protocol: Protocol) -> None:
                 f"this machine has no {registry.kind} {name}, which the study needs; install the "
                 "package that provides it"
             )
+    check_allowed(protocol)
     check_names(protocol.search_space, architectures.get(protocol.architecture))
     check_strategies(protocol.sampler, protocol.pruner, protocol.search_space)
     local = fingerprint(protocol.dataset)
@@ -63,6 +56,20 @@ def check_machine(protocol: Protocol) -> None:
             f"the data set {protocol.dataset} on this machine is not the study's (fingerprint "
             f"{local[:12]} instead of {protocol.fingerprint[:12]}); fetch the same files"
         )
+
+
+def check_allowed(protocol: Protocol) -> None:
+    """Check that the network and the data set may be imported; imports nothing.
+
+    Raises:
+        InputError: they are not part of hpo, and `--no-foreign-code` holds or their modules are not
+            trusted. The message names every module that is missing.
+    """
+    architectures.check_foreign(protocol.architecture)
+    datasets.check_foreign(protocol.dataset)
+    names = [name for name in (protocol.architecture, protocol.dataset) if ":" in name]
+    if names:
+        trust.check(" and ".join(names), *(name.partition(":")[0] for name in names))
 
 
 def check(protocol: Protocol, entry: Architecture, data: DataSet) -> None:

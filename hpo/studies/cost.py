@@ -19,6 +19,7 @@ from hpo.studies.draft import draft_study
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import Training, repeatable
 from hpo.training.metrics import error_function
+from hpo.trust import own_word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +48,11 @@ def estimate(architecture: str, **settings: Unpack[StudySettings]) -> Cost:
         InputError: a setting is wrong.
         RecipeError: the recipe is wrong.
     """
-    draft = draft_study(architecture, **settings)
-    protocol = draft.protocol
-    what = f"{protocol.architecture} cannot be trained on {protocol.dataset}"
-    with user_code(what), repeatable():
-        seconds = _fold_epoch_s(protocol)
+    with own_word(), repeatable():
+        draft = draft_study(architecture, **settings)
+        protocol = draft.protocol
+        with user_code(f"{protocol.architecture} cannot be trained on {protocol.dataset}"):
+            seconds = _fold_epoch_s(protocol)
     fold_epochs = draft.n_trials * protocol.folds * protocol.epochs
     test_epochs = protocol.repeats * protocol.epochs
     return Cost(

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from hpo import protocol as protocols
+from hpo import trust
 from hpo.arguments import checked
 from hpo.errors import ConflictError, DamagedError, HpoError, InputError
 from hpo.protocol import Protocol
@@ -85,9 +86,10 @@ def create_study(
 ) -> Study:
     """Create a study of an architecture; a missing setting gets its default.
 
-    `architecture` is a name that `hpo architectures` lists, or `package.module:attribute`. With
-    `if_not_exists`, an existing study of the same name and settings is returned unchanged. Its
-    number of trials may have been extended since its creation.
+    `architecture` is a name that `hpo architectures` lists, or `package.module:attribute`. A module
+    that is named so is recorded in your trust file, so that workers of the same database may import
+    it. With `if_not_exists`, an existing study of the same name and settings is returned unchanged.
+    Its number of trials may have been extended since its creation.
 
     Raises:
         InputError: a setting is wrong; nothing was written.
@@ -98,7 +100,8 @@ def create_study(
     """
     from hpo.studies.draft import draft_study  # loads torch
 
-    draft = draft_study(architecture, **settings)
+    with trust.own_word() as modules:
+        draft = draft_study(architecture, **settings)
     with closing(open_database(storage, create=True)) as db:
         try:
             studies.add(db, draft.name, draft.protocol.model_dump_json(), draft.n_trials)
@@ -106,6 +109,7 @@ def create_study(
             if not if_not_exists:
                 raise
             _check_same(open_study(db, draft.name), draft)
+        trust.record(db.url, modules)
         return open_study(db, draft.name)
 
 

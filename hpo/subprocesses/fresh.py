@@ -3,21 +3,25 @@
 import subprocess
 import sys
 
+from hpo import trust
 from hpo.errors import HpoError
 
 
 PROGRAM = """\
 import importlib, sys
-function, argument, *sys.path = sys.argv[1:]
+function, argument, decision, *sys.path = sys.argv[1:]
 module, _, name = function.partition(":")
-getattr(importlib.import_module(module), name)(argument)
+from hpo import trust
+with trust.decided(trust.Decision.from_json(decision)):
+    getattr(importlib.import_module(module), name)(argument)
 """
 
 
 def call(function: str, argument: str, *, failure: str) -> None:
     """Call the function `module:name` with one argument in a new process, and wait for its end.
 
-    The new process finds the same modules as this one. Unlike a process of multiprocessing, it does
+    The new process finds the same modules as this one, and may import the same code of others (see
+    `hpo.trust`). Unlike a process of multiprocessing, it does
     not run the main script of this program again. What it prints is dropped.
 
     Raises:
@@ -25,7 +29,8 @@ def call(function: str, argument: str, *, failure: str) -> None:
             the last line of the process.
     """
     # -P: the working folder must not hide a module of the standard library.
-    command = [sys.executable, "-P", "-c", PROGRAM, function, argument, *sys.path]
+    decision = trust.current().to_json()
+    command = [sys.executable, "-P", "-c", PROGRAM, function, argument, decision, *sys.path]
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,

@@ -1,4 +1,8 @@
-"""Spawned processes: how they start, which signals reach them, and their end with the parent."""
+"""Spawned processes: how they start, which signals reach them, and their end with the parent.
+
+A new Python process looks for modules in the working folder first, before the parent tells it
+otherwise. Files there, such as a `random.py`, must not run for that reason.
+"""
 
 import multiprocessing
 import os
@@ -8,18 +12,71 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
 from types import FrameType, ModuleType
+from typing import Any
 
-from hpo import folders
+from hpo import folders, trust
 from hpo.errors import InputError
 
 
-SPAWN = multiprocessing.get_context("spawn")
+SAFE_PATH = "PYTHONSAFEPATH"
+"""The variable that keeps a new Python process from looking for modules in the working folder."""
+
+
+class SafeProcess(SpawnProcess):
+    """A spawned process that imports nothing from the working folder as it starts.
+
+    It may import the modules that its parent may import (see `hpo.trust`).
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._trust = trust.current()
+        self._safe_path = os.environ.get(SAFE_PATH)
+
+    def start(self) -> None:
+        """Start the process."""
+        with safe_path():
+            super().start()
+
+    def run(self) -> None:
+        """Run the target of the process, in the process itself."""
+        _set_safe_path(self._safe_path)  # a program that a user's network starts is not changed
+        with trust.decided(self._trust):
+            super().run()
+
+
+class SafeContext(SpawnContext):
+    """The multiprocessing context whose processes are `SafeProcess`es."""
+
+    Process = SafeProcess
+
+
+SPAWN = SafeContext()
 """The multiprocessing context for child processes. A forked child would lack torch's threads."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
+
+
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """A context in which new Python processes do not look for modules in the working folder."""
+    before = os.environ.get(SAFE_PATH)
+    _set_safe_path("1")
+    try:
+        yield
+    finally:
+        _set_safe_path(before)
+
+
+def _set_safe_path(value: str | None) -> None:
+    if value is None:
+        os.environ.pop(SAFE_PATH, None)
+    else:
+        os.environ[SAFE_PATH] = value
 
 
 @contextmanager
@@ -47,7 +104,8 @@ def signals_blocked(*signals: signal.Signals) -> Iterator[None]:
     signal that the parent receives in the context is delivered after the context ends.
     """
     # Started inside the context, the resource tracker would unblock the signals.
-    resource_tracker.ensure_running()
+    with safe_path():
+        resource_tracker.ensure_running()
     former_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield

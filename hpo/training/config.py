@@ -10,11 +10,13 @@ from torch import nn
 from hpo.architectures import Architecture, architectures
 from hpo.datasets import Examples
 from hpo.errors import InputError
+from hpo.failures import MAX_LINE_LENGTH, shortened
 from hpo.protocol import Protocol
 from hpo.registry import user_code
 from hpo.settings import Precision
 from hpo.training import optimization
 from hpo.training.optimization import Optimization, initialize
+from hpo.training.size_limit import SizeLimit, trainable_numbers
 
 
 DURATION = ("epochs", "batch_size")
@@ -88,14 +90,19 @@ class TrainingConfig:
         initialize(model, self.optimization)
         return model
 
-    def try_build(self) -> nn.Module:
+    def try_build(self, max_numbers: int | None = None) -> nn.Module:
         """A new network, built from hyperparameters that may be invalid.
 
+        Its tensors may hold `max_numbers` numbers; the default is what this machine can train.
+
         Raises:
-            InputError: the factory raised an exception, or returned no torch module.
+            InputError: the factory raised an exception, the network is too large, or the factory
+                returned no torch module.
         """
         name = self.architecture.name
-        with user_code(f"{name} cannot be built with {self.params}"):
+        params = shortened(str(self.params), MAX_LINE_LENGTH)
+        limit = SizeLimit(trainable_numbers() if max_numbers is None else max_numbers)
+        with user_code(f"{name} cannot be built with {params}"), limit:
             model = self.build()
         if not isinstance(model, nn.Module):
             raise InputError(

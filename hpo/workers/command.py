@@ -5,7 +5,7 @@ only supervises them (see `hpo.workers.supervisor`) and shows the progress.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from types import FrameType
 from typing import Any
@@ -20,6 +20,7 @@ from hpo.reports.study_progress import StudyProgress
 from hpo.studies import lifecycle
 from hpo.subprocesses.spawn import SIGNALS, Handler, signal_handler
 from hpo.subprocesses.stop import Stop
+from hpo.trust import decide, decided
 from hpo.workers.limits import Limits
 from hpo.workers.supervisor import Assignment, Supervisor
 from storage.engine import Database
@@ -38,6 +39,7 @@ def run_worker(
     wait: bool = False,
     storage_timeout: float = 300.0,
     max_failures: int = 10,
+    trust: Sequence[str] = (),
     foreign_code: bool = True,
     progress: bool = False,
     log_format: str = "text",
@@ -56,14 +58,18 @@ def run_worker(
     storage_timeout: seconds that a worker waits for a database that does not answer.
     max_failures: failed trials in a row, or crashes in a row, before a worker process exits
         with an error and is not started again.
-    foreign_code: whether workers import networks and data sets that are not part of hpo.
+    trust: modules and packages whose networks and data sets workers may import, besides those in
+        `HPO_TRUST` and those that you have named for this database in `create_study`.
+    foreign_code: whether workers import networks and data sets that are not part of hpo. If not,
+        `trust` and `HPO_TRUST` are ignored.
     progress: whether to show the progress of the study on stderr; only with `log_format` text.
     log_format: `text` for warnings on stderr, `json` for all events, one JSON object per line.
     metrics_port: the port for Prometheus (`/metrics`) and health checks (`/healthz`).
     metrics_host: the address on which that port is opened.
 
     Raises:
-        InputError: a number is out of its range, the device is unknown, or the port is taken.
+        InputError: a number is out of its range, the device is unknown, the port is taken, or the
+            study needs a module that is not trusted.
         StudyMissingError: the database has no study of this name.
         HpoError: no trial of the study is complete, too many trials failed in a row, or every
             worker failed.
@@ -77,8 +83,8 @@ def run_worker(
         wait=wait,
         storage_timeout_s=_seconds("storage_timeout", storage_timeout) or 0.0,
         max_failures=_at_least_1("max_failures", max_failures) or 1,
-        foreign_code=foreign_code,
     )
+    decision = decide(trust, foreign_code=foreign_code)
     n_workers = _at_least_1("processes", processes) or count_cores()
     own_name = events.worker_name(0) if n_workers == 1 else None
     stop = Stop()
@@ -87,6 +93,7 @@ def run_worker(
         events.captured_warnings(),
         signal_handler(_request_stop(stop, second_kills=n_workers == 1), *SIGNALS),
         closing(_open(lifecycle.storage_url(storage), study, limits, stop)) as db,
+        decided(decision.of(db.url)),
         _metrics_served(db, metrics_host, metrics_port),
         StudyProgress(db, study) if progress and log_format == "text" else nullcontext(),
     ):

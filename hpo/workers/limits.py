@@ -14,7 +14,6 @@ class Limits:
         error.
     max_failures: failed trials in a row before the worker exits with an error. After as many
         crashes in a row, a worker process is not started again.
-    foreign_code: whether the worker does studies whose network or data set is not part of hpo.
     """
 
     max_trials: int | None = None
@@ -22,4 +21,3 @@ class Limits:
     wait: bool = False
     storage_timeout_s: float = 300.0
     max_failures: int = 10
-    foreign_code: bool = True

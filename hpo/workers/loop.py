@@ -11,7 +11,7 @@ from hpo import events
 from hpo.errors import DamagedError, HpoError, InputError
 from hpo.failures import last_line
 from hpo.machine import find_device
-from hpo.studies.checks import check_machine, check_own_code
+from hpo.studies.checks import check_machine
 from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import Study, StudyKey, open_study
 from hpo.studies.results import check_has_result, reasons_of
@@ -133,8 +133,6 @@ class Worker:
         """The executor of a study's work; None if this machine lacks what the study needs."""
         protocol = study.protocol
         try:
-            if not self.limits.foreign_code:
-                check_own_code(protocol.architecture, protocol.dataset)
             check_machine(protocol)
             vectorized = self._is_vectorizing
             retry = own(self._retry)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hpo.datasets import load_dataset
+from hpo.datasets import make_once
 from tests.support.bad_input import CREATE, INPUT, check_refused
 from tests.support.tiny_studies import must, tiny_flags, write_recipe
 
@@ -33,7 +33,7 @@ def mnist(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in Path(MNIST).rglob("*-ubyte.gz"):
         (own / path.name).symlink_to(path)
     monkeypatch.setenv("HPO_DATA_DIR", str(own))
-    load_dataset.cache_clear()  # what an earlier test has read is not asked for again
+    make_once.cache_clear()  # what an earlier test has read is not asked for again
     return own
 
 
@@ -90,7 +90,7 @@ def test_a_folder_in_the_place_of_a_file_of_mnist_is_none(mnist: Path) -> None:
 @pytest.mark.parametrize("place", ["notes.txt", "nowhere", "/dev/null", "hpo.db"])
 def test_a_data_folder_that_is_none_is_told(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPO_DATA_DIR", place)
-    load_dataset.cache_clear()
+    make_once.cache_clear()
     check_refused("data fetch mnist", INPUT, rf"missing in {place} \(HPO_DATA_DIR\); put")
 
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from hpo.datasets import load_dataset
+from hpo.datasets import make_once
 from hpo.reproduction.reproduce import reported_names, verdict
 from hpo.reproduction.runs import plan
 from hpo.statistics import summarize
@@ -254,7 +254,7 @@ class TestWrongInput:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HPO_DATA_DIR", str(tmp_path))
-        load_dataset.cache_clear()  # what an earlier test has read is not asked for again
+        make_once.cache_clear()  # what an earlier test has read is not asked for again
         done = hpo("reproduce baseline")
         assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
         assert "missing in" in done.err

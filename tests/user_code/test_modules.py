@@ -285,12 +285,13 @@ class TestByModule:
         assert self.create("nets:points", "points:Points", sqlite_url).code == 0
         write(tmp_path / "older", FILES | {"nets.py": NETS.replace("width", "size")})
         command = ["worker", "--study", "nets.points", "--storage", sqlite_url, "--processes", "1"]
+        command += ["--trust", "nets", "--trust", "points"]  # or it takes the files of the creation
         worker = run_hpo(*command, cwd=tmp_path / "older")
         assert worker.returncode == 2
         assert "error: no parameter of nets:points named 'width'; known: " in worker.stderr
         assert show("nets.points", sqlite_url)["trials"]["running"] == 0
 
     def test_a_file_does_not_hide_what_is_installed(self, sqlite_url: str) -> None:
-        Path("wave.py").write_text("raise RuntimeError('imported in place of the real one')")
-        done = self.create("wave:nothing", "digits", sqlite_url)
-        self.check_refused(done, r"no attribute in wave \(.*\) named 'nothing'", sqlite_url)
+        Path("alembic.py").write_text("raise RuntimeError('imported in place of the real one')")
+        done = self.create("alembic:nothing", "digits", sqlite_url)
+        self.check_refused(done, r"no attribute in alembic \(.*\) named 'nothing'", sqlite_url)

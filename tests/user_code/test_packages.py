@@ -122,6 +122,7 @@ class TestExamples:
         assert frozen["architecture"] == architecture
         assert frozen["fingerprint"] == exported["conditions"]["fingerprint"]
 
+    @pytest.mark.usefixtures("examples")  # whose creation records the modules as trusted
     @pytest.mark.parametrize("name", EXAMPLE_NAMES.values())
     def test_their_data_keep_the_laws(self, name: str) -> None:
         data = load_dataset(name)
@@ -139,6 +140,7 @@ class TestExamples:
                     draw(n, 0)
         assert len(train) == len(test) == 50
 
+    @pytest.mark.usefixtures("examples")
     def test_a_data_set_may_define_its_error(self) -> None:
         error = error_function(load_dataset("friedman:Friedman"))
         targets = torch.tensor([0.0, 2.0])
