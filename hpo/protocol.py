@@ -26,7 +26,7 @@ from hpo.settings import (
     out_of_range,
     settings,
 )
-from search_spaces import RecipeError
+from search_spaces import RecipeError, yaml_file
 from search_spaces.space import SearchSpace
 
 
@@ -35,6 +35,12 @@ MAX_REASON_LENGTH = 200
 
 MAX_LENGTH = 10_000_000
 """Maximum characters of a stored protocol; a longer one is an error."""
+
+MAX_CHECKS = 1_000_000
+"""Maximum values in a stored search space times known configurations; more is an error.
+
+Reading a protocol checks each known configuration against the space, within a second or so.
+"""
 
 VERSION: Literal[5] = 5
 """The version of new protocols. Each version added settings:
@@ -140,6 +146,7 @@ def read(text: str, study: str) -> Protocol:
         raise _unreadable(study, f"longer than {MAX_LENGTH:,} characters")
     try:
         stored = Protocol.model_validate_json(text)
+        _check_size(stored)
         space = stored.search_space
         for known in stored.known:
             space.encode(known)
@@ -150,6 +157,17 @@ def read(text: str, study: str) -> Protocol:
     except RecipeError as error:
         raise _unreadable(study, str(error)) from error
     return stored
+
+
+def _check_size(stored: Protocol) -> None:
+    """Check that the search space is no larger than that of a recipe, and the rest in proportion.
+
+    Raises:
+        RecipeError: the space or the list of known configurations is too large.
+    """
+    n_values = yaml_file.check_limits(stored.space)
+    if n_values * len(stored.known) > MAX_CHECKS:
+        raise RecipeError(f"{len(stored.known)} known configurations are too many for this space")
 
 
 def shortened(reason: str) -> str:

@@ -150,12 +150,11 @@ def database_name(url: "URL") -> str:
     """The name of a database in the trust file: its URL without user, password and options."""
     from sqlalchemy.engine import URL
 
-    if url.drivername == "sqlite":
+    backend = url.get_backend_name()
+    if backend == "sqlite":
         return f"sqlite:///{os.path.realpath(str(url.database))}"
     sockets = {key: value for key, value in url.query.items() if key in ("host", "unix_socket")}
-    plain = URL.create(
-        url.drivername, host=url.host, port=url.port, database=url.database, query=sockets
-    )
+    plain = URL.create(backend, host=url.host, port=url.port, database=url.database, query=sockets)
     return plain.render_as_string()
 
 

@@ -227,8 +227,9 @@ def identifier(name: object) -> str:
 
 
 def _check_names(params: Mapping[str, object], names: Collection[str]) -> None:
+    expected = set(names)
     for name in params:
-        if name not in names:
+        if name not in expected:
             raise RecipeError(checks.unknown("parameter", name, names))
     if missing := [name for name in names if name not in params]:
         raise RecipeError(f"missing: {', '.join(missing)}")

@@ -64,6 +64,16 @@ def _json(text: str) -> object:
         content = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"not JSON: {error}") from error
+    check_limits(content)
+    return content
+
+
+def check_limits(content: object) -> int:
+    """Check that a JSON value is no larger than a file may be; the number of values in it.
+
+    Raises:
+        RecipeError: the value exceeds the limit of depth, of length or of the number of values.
+    """
     level, n_nodes, depth = [content], 0, 0
     while level:
         n_nodes, depth = n_nodes + len(level), depth + 1
@@ -71,7 +81,7 @@ def _json(text: str) -> object:
         if problem := _exceeded_limit(longest, depth, n_nodes):
             raise RecipeError(problem)
         level = [child for node in level for child in _children(node)]
-    return content
+    return n_nodes
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -245,7 +245,7 @@ class TestFile:
 
     def test_a_server_is_named_without_user_and_password(self) -> None:
         url = make_url("postgresql+psycopg://me:secret@db.host:6000/hpo?password=secret")
-        assert trust.database_name(url) == "postgresql+psycopg://db.host:6000/hpo"
+        assert trust.database_name(url) == "postgresql://db.host:6000/hpo"
 
     def test_no_record_is_lost_by_writing_at_the_same_time(self) -> None:
         modules = [f"module_{i}" for i in range(20)]

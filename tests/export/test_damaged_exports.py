@@ -1,7 +1,9 @@
 """A damaged or edited export is refused in one line, and nothing in it is run."""
 
 import json
+import os
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,20 @@ def reweighted(
     save_file(tensors, file)
 
 
+def sparse_means(path: Path) -> None:
+    """Weights whose means are many, in a file that takes no room: it is one hole."""
+    header = {"0.mean": {"dtype": "F32", "shape": [2**26], "data_offsets": [0, 2**28]}}
+    written = json.dumps(header).encode()
+    with path.with_name("best.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(written)) + written)
+        file.truncate(8 + len(written) + 2**28)
+
+
+def as_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "not there": (lambda p: p.unlink(), "cannot read .*No such file"),
     "a text": (lambda p: p.write_text("hello"), "is not an export of a study; make one with: hpo"),
@@ -90,6 +106,45 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         edited(lambda e: e["hyperparameters"].update(channels=[8, 8, 8])),
         "the weights in .* cannot be used",
     ),
+    "a layer without end": (
+        edited(lambda e: e["hyperparameters"].update(channels=[2, 4, 200_000_000])),
+        "the network would hold more than",
+    ),
+    "layers without end and no weights": (
+        edited(lambda e: (e.pop("weights"), e["hyperparameters"].update(channels=[10**6] * 3))),
+        "the network would hold more than",
+    ),
+    "a layer below 0": (
+        edited(lambda e: e["hyperparameters"].update(channels=[2, 4, -5])),
+        "siamese cannot be built",
+    ),
+    "a layer of text": (
+        edited(lambda e: e["hyperparameters"].update(channels=["x" * 900] * 3)),
+        "siamese cannot be built .*[.][.][.]$",
+    ),
+    "a version that is a truth": (edited(lambda e: e.update(hpo_export=True)), "is not an export"),
+    "a number of base 60 without end": (
+        lambda p: p.write_text(p.read_text() + f"x: {':'.join(['1'] * 400)}.0\n"),
+        "cannot read .*not YAML",
+    ),
+    "a pipe": (as_pipe, "cannot read .*best.yaml: it is no regular file"),
+    "a pipe for weights": (
+        lambda p: as_pipe(p.with_name("best.safetensors")),
+        "the weights in .* cannot be used: it is no regular file",
+    ),
+    "a device for weights": (
+        edited(lambda e: e["weights"].update(file="/dev/zero")),
+        "the weights in /dev/zero cannot be used: it is no regular file",
+    ),
+    "a zero in the name of the weights": (
+        edited(lambda e: e["weights"].update(file="a\0b")),
+        "the weights in .* cannot be used: embedded null",
+    ),
+    "a name of two lines": (
+        edited(lambda e: e.update(architecture="a\nb:c")),
+        "architecture 'a.nb:c': name it as package.module:attribute",
+    ),
+    "means without end": (sparse_means, "standardize more than 10,000,000 features"),
     "weights gone": (
         lambda p: p.with_name("best.safetensors").unlink(),
         "the weights in .*best.safetensors cannot be used: No such file",

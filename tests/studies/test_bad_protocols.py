@@ -46,6 +46,16 @@ EDITED: dict[str, tuple[Callable[[str], str], str]] = {
     "a space that is a list": (edited(space=[]), "space: "),
     "half a range": (edited(space={"dropout": {"type": "float"}}), "dropout: low is missing"),
     "a parameter of no name": (edited(space={"class": 1}), "class is a keyword of Python"),
+    "folds without end": (edited(folds=1_000_000_000), "folds: "),
+    "a batch without end": (edited(batch_size=10**30), "batch_size: "),
+    "examples without end": (edited(train_size=10**300), "train_size: "),
+    "a space without end": (edited(space={f"p{i}": 1 for i in range(9000)}), "more than 10000 val"),
+    "choices without end": (
+        edited(space={"a": {"type": "categorical", "choices": list(range(20_000))}}),
+        "more than 10000 values",
+    ),
+    "known ones without end": (edited(known=[{}] * 100_000), "known configurations are too many"),
+    "a text without end": (lambda stored: stored + " " * 10_000_000, "longer than 10,000,000 char"),
     "a configuration of another space": (edited(known=[{"hue": 1}]), "unknown parameter 'hue'"),
 }
 COMMANDS = [
