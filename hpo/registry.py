@@ -9,6 +9,7 @@ use the same name, the name means the entry of hpo.
 import difflib
 import importlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -99,10 +100,15 @@ class OpenRegistry(Registry[T]):
             trust.check_foreign(f"{self.kind} {name!r}")
 
     def offers(self) -> dict[str, list[EntryPoint]]:
-        """The entry points of installed packages, by name; imports nothing."""
+        """The entry points of installed packages, by name; imports nothing.
+
+        What lies in the working folder is not installed, even if Python looks for modules there:
+        files of others may have come with a database or an export.
+        """
         offers: dict[str, list[EntryPoint]] = {}
         for point in sorted(entry_points(group=self.group), key=lambda point: point.name):
-            offers.setdefault(point.name, []).append(point)
+            if not _is_in_working_folder(point):
+                offers.setdefault(point.name, []).append(point)
         return offers
 
     def is_known(self, name: str) -> bool:
@@ -139,6 +145,11 @@ class OpenRegistry(Registry[T]):
 def origin(point: EntryPoint) -> str:
     """The name and version of the package that offers an entry point."""
     return "a package" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+
+
+def _is_in_working_folder(point: EntryPoint) -> bool:
+    folder = None if point.dist is None else os.path.realpath(str(point.dist.locate_file("")))
+    return folder is not None and folder == trust.working_folder()
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def decide(trust: Sequence[str] = (), *, foreign_code: bool = True) -> Decision:
     listed = [trust] if isinstance(trust, str) else list(trust)
     named = [_checked(name) for entry in listed for name in str(entry).split(",")]
     named += [_checked(name) for name in os.environ.get("HPO_TRUST", "").split(",") if name.strip()]
-    return Decision(named=tuple(named), folder=_working_folder())
+    return Decision(named=tuple(named), folder=working_folder())
 
 
 def current() -> Decision:
@@ -121,7 +121,7 @@ def decided(decision: Decision) -> Iterator[None]:
 def own_word() -> Iterator[set[str]]:
     """A context for names that the user types now; yields the modules that are used for them."""
     used: set[str] = set()
-    with decided(Decision(folder=_working_folder(), used=used)):
+    with decided(Decision(folder=working_folder(), used=used)):
         yield used
 
 
@@ -239,13 +239,16 @@ def _record_of(module: str) -> Record:
     return Record(module=module, file=str(path), sha256=digest)
 
 
-def _working_folder() -> str | None:
+def working_folder() -> str | None:
+    """The folder in which hpo was called, without links in its path; None if it was deleted."""
     folder = folders.working()
     return None if folder is None else os.path.realpath(folder)
 
 
 def _search(module: str, folder: str | None) -> None:
     """Let Python find a module in a folder, unless Python finds the module without it."""
+    if module in sys.modules:
+        return
     importlib.invalidate_caches()  # a notebook may have written the file a moment ago
     if folder is not None and folder not in sys.path and _found_in(module) is None:
         sys.path.append(folder)  # at the end, so that installed packages take precedence

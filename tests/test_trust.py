@@ -212,6 +212,21 @@ def test_a_module_of_the_same_name_elsewhere_is_not_trusted(
     assert not (other / "own_net.ran").exists()
 
 
+def test_a_package_that_lies_in_the_working_folder_is_not_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = {
+        "METADATA": "Metadata-Version: 2.1\nName: own\nVersion: 1\n",
+        "entry_points.txt": "[hpo.architectures]\nown-offer = own_net:build\n",
+    }
+    write(folder / "own-1.dist-info", info)
+    monkeypatch.syspath_prepend(folder)
+    with pytest.raises(InputError, match="no architecture named 'own-offer'"):
+        architectures.get("own-offer")
+    monkeypatch.chdir(folder.parent)
+    assert architectures.get("own-offer")
+
+
 def test_a_reloaded_module_is_seen(folder: Path) -> None:
     with by_flag("own_net", "own_points"):
         before = architectures.get("own_net:build"), load_dataset("own_points:Points")

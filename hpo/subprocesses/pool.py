@@ -16,6 +16,7 @@ from hpo.subprocesses.spawn import (
     SIGNALS,
     SPAWN,
     leave_with_parent,
+    safe_path,
     signal_handler,
     signals_blocked,
 )
@@ -77,7 +78,8 @@ def _check(stop: Stop, within_s: float = 0.0) -> None:
 def _executor(n_processes: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of spawned processes. They end with the block; an exception kills them at once."""
     before = multiprocessing.active_children()
-    executor = ProcessPoolExecutor(n_processes, SPAWN, leave_with_parent, (signal.SIGKILL,))
+    with safe_path():  # its queues start Python's resource tracker
+        executor = ProcessPoolExecutor(n_processes, SPAWN, leave_with_parent, (signal.SIGKILL,))
     try:
         yield executor
     except BaseException:
