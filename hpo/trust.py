@@ -3,8 +3,8 @@
 A study and an export name a network and a data set, and somebody else may have chosen the names.
 For a name of the form `module:attribute`, hpo imports the module in three cases only:
 
-- The user names it now, by `hpo study create`, `hpo.create_study` or `hpo data fetch`. Creating the
-  study also records the module in the user's trust file.
+- The user names it now, by `hpo study create`, `hpo.create_study`, `hpo reproduce` or `hpo data
+  fetch`. Creating the study also records the module in the user's trust file.
 - The trust file has a record of it for this database, and Python finds it in the same folder.
   `hpo.load` has no database and takes the records of all.
 - `--trust`, the variable `HPO_TRUST` or the argument `trust` names it for this command.

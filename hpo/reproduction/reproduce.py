@@ -27,6 +27,7 @@ from hpo.reproduction.runs import (
 )
 from hpo.statistics import Summary
 from hpo.subprocesses.pool import spread
+from hpo.trust import own_word
 from search_spaces import recipe
 from search_spaces.recipe import Reported
 
@@ -97,6 +98,7 @@ class Report(NamedTuple):
     plan: RunPlan
 
 
+@own_word()
 def reproduce(
     names: Sequence[str] = (),
     *,
