@@ -197,7 +197,7 @@ def _described(module: str, database: str | None) -> str:
     found, folders = _found_in(module), _trusted_folders(module, database)
     if found is None:
         return f"the module {module}"
-    elsewhere = f", not in {folders[-1]}" if folders else ""
+    elsewhere = f" (you trusted it in {folders[-1]})" if folders else ""
     return f"the module {module} in {found}{elsewhere}"
 
 

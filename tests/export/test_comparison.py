@@ -5,6 +5,7 @@ Most networks here are compared within this process: a second network stands for
 
 import random
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -238,6 +239,8 @@ class Sound(nn.Module):
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's folder, which is the working folder."""
     monkeypatch.syspath_prepend(tmp_path)
+    for name in ("kept_nets", "kept_points"):  # those of another test's folder
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.chdir(write(tmp_path, {"kept_nets.py": NETS, "kept_points.py": POINTS}))
     return tmp_path
 

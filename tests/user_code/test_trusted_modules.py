@@ -138,4 +138,7 @@ def test_worker_processes_take_the_flags_and_nothing_else_of_the_folder(
     env = {"HPO_CONFIG_DIR": str(tmp_path), "HPO_TRUST": "trusted_points"}
     done = run_hpo(*worker, "--trust", "trusted_net", cwd=made, env=env)
     assert done.returncode == 0, done.stderr
+    export = ["export", "open", "-o", "open.yaml", "--weights", "open.safetensors"]
+    done = run_hpo(*export, "--trust", "trusted_net", cwd=made, env=env)
+    assert done.returncode == 0, done.stderr
     assert not (made / "ran").exists()
