@@ -94,8 +94,6 @@ def decide(trust: Sequence[str] = (), *, foreign_code: bool = True) -> Decision:
     """
     if not foreign_code:
         return Decision(foreign_code=False)
-    if not isinstance(trust, Iterable):
-        raise InputError(f"trust: should be a list of module names, but it is {trust!r}")
     listed = [trust] if isinstance(trust, str) else list(trust)
     named = [_checked(name) for entry in listed for name in str(entry).split(",")]
     named += [_checked(name) for name in os.environ.get("HPO_TRUST", "").split(",") if name.strip()]

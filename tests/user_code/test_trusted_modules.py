@@ -113,7 +113,7 @@ def test_ones_own_export_loads_and_anothers_asks(
         hpo.load(path)
     assert hpo.load(path, trust=["trusted_net"])
     assert hpo.load(path, trust="trusted_net")
-    with pytest.raises(InputError, match="trust: should be a list of module names"):
+    with pytest.raises(InputError, match=r"^trust: should be "):
         hpo.load(path, trust=False)  # type: ignore[arg-type]
 
 
