@@ -40,11 +40,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("moving_net", "moving_data"):  # each test imports them anew
         monkeypatch.delitem(sys.modules, name, raising=False)
     from hpo.architectures import architectures
-    from hpo.datasets import datasets, load_dataset
+    from hpo.datasets import datasets, make_once
 
     for registry in (architectures, datasets):
         monkeypatch.setattr(registry, "_adopted", {})
-    load_dataset.cache_clear()
+    make_once.cache_clear()
     return folder
 
 
