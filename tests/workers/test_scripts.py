@@ -4,6 +4,7 @@ import subprocess
 import sys
 from multiprocessing import spawn
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -20,8 +21,10 @@ print("state", hpo.show_study("s", storage="sqlite:///a.db").state)
 """
 
 
-def test_a_child_does_not_import_the_main_script() -> None:
-    main_module = sys.modules["__main__"]
+def test_a_child_does_not_import_the_main_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    main_module = ModuleType("__main__")
+    main_module.__file__ = "script.py"
+    monkeypatch.setitem(sys.modules, "__main__", main_module)
     with spawning():
         sent = spawn.get_preparation_data("child")
     assert [key for key in sent if key.startswith("init_main")] == []
