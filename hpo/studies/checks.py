@@ -204,10 +204,12 @@ def check_outputs(config: TrainingConfig, split: Split) -> None:
         InputError: the network cannot be built, cannot read the data, or returns other outputs.
     """
     entry, model = config.architecture, config.try_build()
-    with user_code(f"{entry.name} cannot read its data with {config.params}"):
+    what = f"{entry.name} cannot read its data ({_form(split.train.inputs)}) with {config.params}"
+    with user_code(what):
         outputs = outputs_of(model.train(), split.train.inputs)
     if entry.loss is not None:
         return
+    check_answers(entry.name, outputs.logits, split)
     for trait, given in (("auxiliary", outputs.auxiliary), ("swapped", outputs.swapped)):
         flag = "auxiliary_loss" if trait == "auxiliary" else "asymmetry_loss"
         if getattr(entry, flag) is not (given is not None):
@@ -215,6 +217,33 @@ def check_outputs(config: TrainingConfig, split: Split) -> None:
                 f"the network of {entry.name} returns {'no' if given is None else 'an'} output "
                 f"{trait}, but its architecture says {flag}={getattr(entry, flag)}"
             )
+
+
+def check_answers(name: str, answers: torch.Tensor, split: Split) -> None:
+    """Check that the answers to the training examples have a shape and type that hpo's losses use.
+
+    Raises:
+        InputError: they are not a logit for each class, or not as many numbers as the targets.
+    """
+    targets = split.train.targets
+    if targets.is_floating_point():
+        fits = answers.numel() == targets.numel()
+        wanted = f"numbers, as the targets are ({_form(targets)}); classes are int64"
+    else:
+        n_classes = 1 + max(int(part.targets.max()) for part in (split.train, split.held_out))
+        fits = answers.dim() == 2 and answers.shape[1] >= n_classes
+        shape = [len(targets), n_classes]
+        wanted = f"float32 {shape}: a logit for each of the classes 0 to {n_classes - 1}"
+    if not (fits and answers.is_floating_point() and len(answers) == len(targets)):
+        raise InputError(
+            f"the network of {name} answers {len(targets)} examples with {_form(answers)}; it "
+            f"should return {wanted}"
+        )
+
+
+def _form(tensor: torch.Tensor) -> str:
+    """The type and the shape of a tensor, such as `float32 [8, 2]`."""
+    return f"{str(tensor.dtype).removeprefix('torch.')} {[*tensor.shape]}"
 
 
 def corners(space: SearchSpace) -> Iterator[dict[str, Any]]:

@@ -43,6 +43,12 @@ class Telling(nn.Module):
         return Outputs(answers, **{self.also: of_parts if self.also == "auxiliary" else -answers})
 class Twofold(Telling):
     def forward(self, images): return self.answer(images.flatten(1)), images
+def single(width=4):
+    return nn.Sequential(good(width), nn.Linear(2, 1))
+class Squeezed(Telling):
+    def forward(self, images): return self.answer(images.flatten(1))[:, :1].squeeze()
+class Decided(Telling):
+    def forward(self, images): return self.answer(images.flatten(1)).argmax(1)
 def swapped(width=4):
     return Telling(also="swapped")
 def picky(width=4):
@@ -133,7 +139,7 @@ NETWORKS = {
     "./nets:good": "name it as package.module:attribute",
     "nets:": "name it as package.module:attribute",
     "raising:build": "importing raising fails: RuntimeError: no luck",
-    "leaving:build": "importing leaving fails: SystemExit: 3",
+    "leaving:build": "importing leaving fails: SystemExit: 3; .* a script under if __name",
     "unfinished:build": "importing unfinished fails: SyntaxError: .*unfinished.py, line 1",
     "lacking:build": "importing lacking fails: ModuleNotFoundError: No module named 'not_there'",
     "nets:NUMBER": "should be a function or class that makes a network, .* its type is int",
@@ -143,7 +149,10 @@ NETWORKS = {
     "nets:clashing": "nets:clashing has a hyperparameter momentum, but every training already has",
     "nets:text": "the factory of nets:text returns no torch module; it should return an nn.Module",
     "nets:refusing": "nets:refusing cannot be built with .*: KeyError: 'no such width'",
-    "nets:points": "nets:points cannot read its data with .*: RuntimeError: mat1 and mat2",
+    "nets:points": r"cannot read its data \(float32 \[8, 2, 14, 14\]\) with .*: RuntimeError: mat1",
+    "nets:single": r"answers 8 examples with float32 \[8, 1\]; it should return float32 \[8, 2\]",
+    "nets:Squeezed": r"answers 8 examples with float32 \[8\]; it should return float32 \[8, 2\]",
+    "nets:Decided": r"answers 8 examples with int64 \[8\]; it should return float32 \[8, 2\]",
     "nets:Twofold": "the network returns a tuple of Tensor, Tensor; .* hpo.Outputs",
     "nets:LOSSY": "nets:LOSSY cannot be trained on digits with .*: AttributeError: ",
     "nets:SHIFTED": "augment of nets:SHIFTED needs by: every parameter is a hyperparameter",
