@@ -124,7 +124,7 @@ def error_message(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     if context is None:
         return message
-    if (use := hint(message)) is not None:
+    if (use := hint(message, context.command_path)) is not None:
         message = f"{message.partition(' (')[0].partition(' Did')[0].rstrip('.')}; {use}"
     return f"{message.rstrip('.?')}; see: {context.command_path} --help"
 

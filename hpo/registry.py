@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 from hpo import trust
 from hpo.errors import HpoError, InputError
 from hpo.failures import describe, is_interrupt, message_of
+from hpo.words import NAMES
 
 
 T = TypeVar("T")
@@ -127,14 +128,17 @@ class OpenRegistry(Registry[T]):
         """The name `module:attribute` of the object that an installed package offers."""
         offers = self.offers()
         if name not in offers:
-            module, _, attribute = name.rpartition(".")
+            # A path such as ./mynet.py is a module, too.
+            module, _, attribute = name.removeprefix("./").replace("/", ".").rpartition(".")
             if re.fullmatch(r"\w+(\.\w+)*", module) and attribute.isidentifier():
                 example = f"{module}:{'build' if attribute == 'py' else attribute}"
                 raise InputError(
                     f"no {self.kind} named {name!r}; name an object of a module with a colon: "
                     f"{example}"
                 )
-            raise InputError(unknown(self.kind, name, [*self, *offers]))
+            message = unknown(self.kind, name, [*self, *offers])
+            own = "" if message.endswith("?") else "; name your own as package.module:attribute"
+            raise InputError(message + own)
         if len(offers[name]) > 1:
             choices = " or ".join(f"{point.value} of {origin(point)}" for point in offers[name])
             raise InputError(f"{self.kind} {name} is offered twice; name one directly: {choices}")
@@ -223,6 +227,11 @@ def _module(what: str, name: str) -> ModuleType:
             return importlib.import_module(name)
     except InputError as error:
         cause = error.__cause__
+        if isinstance(cause, SystemExit):
+            raise InputError(
+                f"{error}; the module ends the program when it is imported: put what is a script "
+                "under if __name__ == '__main__':"
+            ) from error
         if isinstance(cause, ModuleNotFoundError) and f"{name}.".startswith(f"{cause.name}."):
             raise InputError(
                 f"{what}: the module {cause.name} is not installed on this machine; install the "
@@ -252,10 +261,12 @@ def unknown(
     """The message for an unknown name: it suggests similar known names, or else lists them all.
 
     If `synonyms` has the name of one of the known ones for it, the message suggests only that one.
+    Without them, the words of other programs for names of this kind are used.
     """
     names = list(known)
-    if (synonym := (synonyms or {}).get(name)) in names:
+    if (synonym := (synonyms or NAMES.get(kind, {})).get(name.lower())) in names:
         return f"no {kind} named {name!r}; hpo calls it {synonym}"
-    similar = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    same = [known for known in names if known.lower() == name.lower()]
+    similar = same or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(similar)}?" if similar else f"known: {', '.join(names)}"
     return f"no {kind} named {name!r}; {hint}"

@@ -173,4 +173,6 @@ def out_of_range(name: str, error: Any) -> InputError:
     """Turn pydantic's error about the value of setting `name` into an error of one line."""
     first = error.errors()[0]
     requirement = first["msg"].removeprefix("Input ")
+    if first["type"] == "path_type":
+        requirement = "should be the path of a file"
     return InputError(f"{name}: {requirement}, but it is {first['input']!r}")

@@ -15,6 +15,7 @@ SETTINGS = {
     **dict.fromkeys(("n_repeats", "n_seeds", "runs", "n_runs"), "repeats"),
     **dict.fromkeys(("algorithm", "algo", "search", "search_alg", "strategy"), "sampler"),
     **dict.fromkeys(("scheduler", "early_stopping"), "pruner"),
+    **dict.fromkeys(("study_name", "experiment", "experiment_name"), "name"),
 }
 """Settings of a study."""
 
@@ -23,7 +24,9 @@ ARCHITECTURE = ("model", "arch", "network", "net", "estimator")
 
 WORKER_OPTIONS = {
     **dict.fromkeys(("n_jobs", "jobs", "j", "workers", "n_workers", "num_workers"), "processes"),
-    **dict.fromkeys(("gpu", "cuda", "accelerator"), "device"),
+    **dict.fromkeys(("parallel", "parallelism", "cores"), "processes"),
+    **dict.fromkeys(("gpu", "gpus", "cuda", "cpu", "accelerator"), "device"),
+    **dict.fromkeys(("s", "studies"), "study"),
 }
 """Options of `hpo worker`."""
 
@@ -40,14 +43,34 @@ PARAMETERS = {
 }
 """Hyperparameters of trainings and networks."""
 
+EXTRA_ARGUMENTS = {"hpo worker": "--study", "hpo export": "--output"}
+"""The option of a command for what is written as a further argument."""
+
+NAMES = {
+    "device": {"gpu": "cuda"},
+    "sampler": dict.fromkeys(("bayes", "bayesian", "optuna", "hyperopt"), "tpe")
+    | dict.fromkeys(("gridsearch", "grid_search"), "grid")
+    | dict.fromkeys(("gaussian_process", "bo", "botorch"), "gp"),
+    "pruner": dict.fromkeys(("asha", "sha", "halving", "successive_halving"), "hyperband")
+    | dict.fromkeys(("no", "off", "nop", "false"), "none"),
+}
+"""Names of one kind, such as samplers."""
+
 _SEARCH = "study create, then hpo worker"
 COMMANDS = {
     **dict.fromkeys(("run", "start", "train", "work", "fit", "agent", "execute"), "worker"),
+    **dict.fromkeys(("worker", "workers"), "worker"),
     **dict.fromkeys(("sweep", "optimize", "optimise", "tune", "search", "minimize"), _SEARCH),
     **dict.fromkeys(("init", "new", "create", "add", "create-study"), "study create"),
     **dict.fromkeys(("best", "best-trial", "best-trials", "results", "status"), "study show NAME"),
     **dict.fromkeys(("show", "describe", "info"), "study show NAME"),
     **dict.fromkeys(("studies", "ls", "list"), "study list"),
+    **dict.fromkeys(("pause", "stop", "suspend"), "study pause NAME"),
+    **dict.fromkeys(("resume", "continue"), "study resume NAME"),
+    **dict.fromkeys(("extend", "more"), "study extend NAME --trials 100"),
+    **dict.fromkeys(("export", "save", "load"), "export NAME"),
+    "help": "--help",
+    "version": "--version",
     **dict.fromkeys(("trials", "history"), "study trials NAME"),
     **dict.fromkeys(("rm", "remove", "drop", "delete", "delete-study"), "study delete NAME"),
     **dict.fromkeys(("models", "networks", "zoo", "model"), "architectures"),

@@ -116,7 +116,9 @@ def _values(written: Written) -> Choice:
         checks.only_keys(written, ("values",))
         return Choice(_scalars(written, "values"), None)
     if kind not in ("float", "int"):
-        raise RecipeError(f"values go with no type, float or int, not with {checks.shown(kind)}")
+        raise RecipeError(
+            f"values need no type, or float or int; leave the type {checks.shown(kind)} out"
+        )
     checks.only_keys(written, ("type", "values"))
     read = checks.whole if kind == "int" else lambda value: float(checks.number(value))
     return Choice(tuple(checks.entry(written, "values", _list_of(read))), kind)

@@ -7,18 +7,21 @@ from hpo.settings import settings
 from hpo.words import hpos_word
 
 
-def hint(message: str) -> str | None:
-    """What to use in place of the option or command that Typer's `message` calls unknown.
+def hint(message: str, command: str) -> str | None:
+    """What to use in place of the option, command or argument that Typer's `message` refuses.
 
-    None if no word for it is known.
+    `command` is the command that was called, such as `hpo worker`. None if no word is known.
     """
+    if extra := re.fullmatch(r"Got unexpected extra argument\(s\) \((\S+)\)", message):
+        flag = words.EXTRA_ARGUMENTS.get(command)
+        return None if flag is None else f"write {flag} {extra[1]}"
     if not (unknown := re.match(r"No such (option|command):? '?([^\s']+)", message)):
         return None
     kind, name = unknown.groups()
     if kind == "option":
         return _option_hint(name.lstrip("-").replace("-", "_").lower())
-    command = words.COMMANDS.get(name.lower())
-    return None if command is None else f"use hpo {command}"
+    instead = words.COMMANDS.get(name.lower())
+    return None if instead is None else f"use hpo {instead}"
 
 
 def _option_hint(name: str) -> str | None:

@@ -242,7 +242,7 @@ class TestWrongInput:
             ("mine:silent", "no report is known for mine:silent: its recipe has no reported"),
             ("mine:small --repeats 0", "repeats: should be greater than or equal to 1, but it"),
             ("mine:small --processes 0", "processes: should be at least 1, but it is 0"),
-            ("mine:small --device gpu", "no device named 'gpu'; did you mean cpu?"),
+            ("mine:small --device gpu", "no device named 'gpu'; hpo calls it cuda"),
         ],
     )
     def test_is_one_line(self, arguments: str, words: str) -> None:
