@@ -39,10 +39,11 @@ PLAIN_REFRESH_S = 2.0
 class StudyProgress:
     """Shows the progress of studies until the `with` block ends.
 
-    `name` selects one study. If it is None, all studies that have workers are shown, also after the
-    workers have left. If stderr is not a terminal, a study's line is logged as an event when it
-    changes, and at the latest after `QUIET_S` seconds. If the block ends without an error, the
-    result of each complete study is logged with the commands that come next.
+    `name` selects one study. If it is None, all studies that have workers or make progress are
+    shown, also after the workers have left. If stderr is not a terminal, a study's line is logged
+    as an event when it changes, and at the latest after `QUIET_S` seconds. If the block ends
+    without an error, the result of each complete study is logged with the commands that come next;
+    if no study is shown, it is logged that none had work.
     """
 
     def __init__(self, db: Database, name: str | None) -> None:
@@ -53,6 +54,7 @@ class StudyProgress:
         self._started = time.monotonic()
         self._done_at_start: dict[str, int] = {}  # fold-epochs, by study
         self._shown_names: set[str] = set()
+        self._is_readable = False
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -62,11 +64,15 @@ class StudyProgress:
         self._done.set()
         self._thread.join(CLOSING_S)  # the thread may wait for a database that does not answer
         if error is None and not self._thread.is_alive():
-            for _study, status in self._read():
+            shown = self._read()
+            if self._is_readable and not shown:
+                events.inform("no_work", "no study had work for this worker; see: hpo study list")
+            for _study, status in shown:
                 if status.is_complete and status.best is not None:
                     events.inform("result", result(status, status.best), study=status.name)
 
     def _run(self) -> None:
+        self._read()  # notes how far each study is
         if self._console.is_terminal:
             self._run_live()
         else:
@@ -105,9 +111,13 @@ class StudyProgress:
                 studies, _ = lifecycle.all_studies(self._db)
             statuses = list(self._statuses(studies))
         except HpoError:
+            self._is_readable = False
             return []
+        self._is_readable = True
         self._shown_names |= {
-            study.name for study, status in statuses if self._name or status.workers
+            status.name
+            for _study, status in statuses
+            if self._name or status.workers or self._n_done_since_start(status)
         }
         return [(study, status) for study, status in statuses if study.name in self._shown_names]
 
@@ -122,9 +132,13 @@ class StudyProgress:
 
         None while no epoch has been trained since then.
         """
-        done_at_start = self._done_at_start.setdefault(status.name, status.effort.done)
-        done, elapsed = status.effort.done - done_at_start, time.monotonic() - self._started
+        done, elapsed = self._n_done_since_start(status), time.monotonic() - self._started
         return status.effort.left * elapsed / done if done > 0 else None
+
+    def _n_done_since_start(self, status: Status) -> int:
+        """Fold-epochs that have been trained since the display began."""
+        done = status.effort.done
+        return done - self._done_at_start.setdefault(status.name, done)
 
     def _panel(self, study: Study, status: Status) -> Group:
         total = status.effort.done + status.effort.left

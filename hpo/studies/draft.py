@@ -39,6 +39,8 @@ def draft_study(architecture: str, **settings: Unpack[StudySettings]) -> Draft:
     """
     user_settings = given(settings)
     entry = architectures.get(architecture)
+    name = user_settings.get("name")
+    name = checked_name(default_name(architecture) if name is None else name)
     dataset, data = find_dataset(user_settings.get("dataset"), entry)
     recipe = find_recipe(entry, user_settings.get("space"))
     resolved = _resolved(user_settings, recipe, data)
@@ -49,10 +51,9 @@ def draft_study(architecture: str, **settings: Unpack[StudySettings]) -> Draft:
         **(resolved | {"dataset": dataset, "space": recipe.space.to_json()}),
     )
     checks.check(protocol, entry, data)
-    name = user_settings.get("name")
     n_trials = _n_trials(protocol, user_settings.get("trials"))
     return Draft(
-        name=checked_name(default_name(architecture) if name is None else name),
+        name=name,
         protocol=protocol.model_copy(update={"initial_trials": n_trials}),
         n_trials=n_trials,
     )

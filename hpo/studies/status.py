@@ -314,7 +314,8 @@ def list_studies(storage: str | None = None) -> list[Status]:
             for left_out in unreadable:
                 _warn_left_out(left_out.name, left_out.error)
             return list(_with_edges(db, readable))
-    except EmptyStorageError:
+    except EmptyStorageError as error:
+        events.inform("no_studies", str(error))
         return []
 
 

@@ -214,6 +214,13 @@ def test_a_database_that_is_not_there_is_not_made_by_reading(command: str) -> No
     )
 
 
+def test_a_list_says_that_there_is_no_database() -> None:
+    done = hpo("study list --storage sqlite:///none.db --json")
+    assert (done.code, done.out) == (0, "[]\n")
+    assert "no database at none.db yet" in done.err
+    assert not Path("none.db").exists()
+
+
 def test_a_database_without_tables_of_ours_holds_no_studies() -> None:
     change("empty.db", "CREATE TABLE other (id INTEGER)")
     check_refused("study show made --storage sqlite:///empty.db", MISSING, "no studies in .* yet")

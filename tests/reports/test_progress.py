@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import hpo
+from hpo.reports import study_progress
 from tests.support.tiny_studies import RECIPE, TINY, write_recipe
 from tests.support.tiny_studies import hpo as hpo_command
 
@@ -79,6 +80,22 @@ def test_a_log_gets_one_plain_line_for_each_change(tmp_path: Path) -> None:
     error = f"{100 * best.test_error.mean:.2f} ± {100 * (best.test_error.std or 0):.2f} %"
     commands = "next: hpo study show siamese, or hpo export siamese -o best.yaml"
     assert lines[-1] == f"siamese: test error {error} (n = 2); {commands}"
+
+
+def test_a_worker_of_any_study_says_what_it_has_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also of work that is done before the display looks a second time."""
+    monkeypatch.setattr(study_progress, "PLAIN_REFRESH_S", 60.0)
+    storage = f"sqlite:///{tmp_path / 'hpo.db'}"
+    for name in ("done", "quick"):
+        settings = TINY | {"epochs": 1, "trials": 1, "name": name}
+        space = write_recipe(tmp_path, RECIPE)
+        hpo.create_study("siamese", storage=storage, space=space, **settings)
+        hpo.run_worker(storage=storage, progress=True)
+        assert f"{name}: test error " in capfd.readouterr().err
+    hpo.run_worker(storage=storage, progress=True)
+    assert capfd.readouterr().err == "no study had work for this worker; see: hpo study list\n"
 
 
 def test_the_work_left_counts_test_runs_and_ends_at_zero(tmp_path: Path) -> None:
