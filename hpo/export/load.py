@@ -2,7 +2,7 @@
 
 import math
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +118,12 @@ def _unusable(file: Path) -> str | None:
 
 
 def _trained(model: nn.Module, path: Path, file: Path) -> nn.Module:
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
+        with safe_open(file, "pt") as opened:
+            _check_number(opened.keys(), model)
         tensors = load_file(file)
         # The network has one mean for each feature or one for all, as the file shows.
         shapes = [tensors[name].shape if name in tensors else () for name in ("0.mean", "0.std")]
@@ -137,7 +139,15 @@ def _trained(model: nn.Module, path: Path, file: Path) -> nn.Module:
 
 def _unusable_weights(path: Path, file: Path, reason: str) -> InputError:
     line = shortened(" ".join(reason.split()), MAX_LINE_LENGTH)
-    return InputError(f"{path}: the weights in {file} cannot be used: {line}")
+    name = str(file) if str(file).isprintable() else ascii(str(file))  # the export has chosen it
+    return InputError(f"{path}: the weights in {name} cannot be used: {line}")
+
+
+def _check_number(names: Collection[str], model: nn.Module) -> None:
+    """Check that a file has no more tensors than the network; each takes time to load."""
+    n = len(model.state_dict()) + 2  # the mean and the standard deviation
+    if len(names) > n:
+        raise TypeError(f"they are {len(names):,} tensors, but the network has {n:,}")
 
 
 def _check_types(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -71,6 +71,14 @@ def sparse_means(path: Path) -> None:
         file.truncate(8 + len(written) + 2**28)
 
 
+def many_tensors(path: Path) -> None:
+    """Weights of many empty tensors, each of which takes time to load."""
+    header = {f"{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(1_000)}
+    written = json.dumps(header).encode()
+    content = struct.pack("<Q", len(written)) + written
+    path.with_name("best.safetensors").write_bytes(content)
+
+
 def as_pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
@@ -145,6 +153,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "architecture 'a.nb:c': name it as package.module:attribute",
     ),
     "means without end": (sparse_means, "standardize more than 10,000,000 features"),
+    "tensors without end": (many_tensors, "they are 1,000 tensors, but the network has"),
+    "escape sequences in the name of the weights": (
+        edited(lambda e: e["weights"].update(file="a\n\x1b[31m")),
+        r"the weights in '.*/a\\n\\x1b\[31m' cannot be used: No such file",
+    ),
     "weights gone": (
         lambda p: p.with_name("best.safetensors").unlink(),
         "the weights in .*best.safetensors cannot be used: No such file",
