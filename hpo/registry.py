@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from types import MethodType, ModuleType
 from typing import Generic, TypeVar
@@ -207,7 +208,12 @@ def _part(what: str, owner: object, name: str) -> object:
 
 
 def _defining_module(value: object) -> str | None:
-    """The module whose code a module, class or function is; None for other objects."""
+    """The module whose code a module, class or function is; None for other objects.
+
+    A partial call, such as `partial(subprocess.run)`, is code of the function that it calls.
+    """
+    while isinstance(value, partial):
+        value = value.func
     if isinstance(value, ModuleType):
         return value.__name__
     if not (inspect.isclass(value) or inspect.isroutine(value)):

@@ -25,6 +25,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
+from inspect import getattr_static
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -96,7 +97,8 @@ def decide(trust: Sequence[str] = (), *, foreign_code: bool = True) -> Decision:
         return Decision(foreign_code=False)
     listed = [trust] if isinstance(trust, str) else list(trust)
     named = [_checked(name) for entry in listed for name in str(entry).split(",")]
-    named += [_checked(name) for name in os.environ.get("HPO_TRUST", "").split(",") if name.strip()]
+    variable = os.environ.get("HPO_TRUST", "")
+    named += [_checked(name, "HPO_TRUST") for name in variable.split(",") if name.strip()]
     return Decision(named=tuple(named), folder=working_folder())
 
 
@@ -203,11 +205,11 @@ def _flags(modules: Iterable[str]) -> str:
     return " ".join(f"--trust {module}" for module in modules)
 
 
-def _checked(name: str) -> str:
+def _checked(name: str, what: str = "trust") -> str:
     name = name.strip()
     if not re.fullmatch(r"\w+(\.\w+)*", name) or name.endswith(".py"):
-        raise InputError(f"trust: {name!r} is not a module's name, such as mynet or mylib.nets")
-    _check_not_standard("trust", name)
+        raise InputError(f"{what}: {name!r} is not a module's name, such as mynet or mylib.nets")
+    _check_not_standard(what, name)
     return name
 
 
@@ -229,12 +231,25 @@ def _trusted_folders(module: str, database: str | None) -> list[str | None]:
 
 
 def _record_of(module: str) -> Record:
-    file = getattr(sys.modules.get(module), "__file__", None)
+    file = _path_of(sys.modules.get(module))
     if file is None:
         return Record(module=module, file=None, sha256=None)
     path = Path(file).absolute()
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Record(module=module, file=str(path), sha256=digest)
+    return Record(module=module, file=str(path), sha256=_digest(path))
+
+
+def _path_of(module: object) -> str | None:
+    """The path of a module's file; None without one.
+
+    A module may have replaced itself by an object that computes its attributes.
+    """
+    file = getattr_static(module, "__file__", None)
+    return file if isinstance(file, str) else None
+
+
+def _digest(path: Path) -> str | None:
+    """The SHA-256 of a file in hexadecimal; None if the path leads into a zip file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def working_folder() -> str | None:
@@ -273,7 +288,7 @@ def _file_of(name: str, search: Sequence[str] | None) -> tuple[str | None, Seque
     A package without `__init__.py` has folders but no file.
     """
     if (loaded := sys.modules.get(name)) is not None:
-        return getattr(loaded, "__file__", None), getattr(loaded, "__path__", None)
+        return _path_of(loaded), getattr_static(loaded, "__path__", None)
     try:
         spec = find_spec(name) if search is None else PathFinder.find_spec(name, search)
     except (ImportError, ValueError):

@@ -138,6 +138,8 @@ def _record(entry: dict[str, Any]) -> Record:
     texts = [text for text in (record.file, record.sha256) if text is not None]
     if not all(isinstance(text, str) for text in (record.module, *texts)):
         raise TypeError("module, file and sha256 should be texts")
+    if record.file is not None and not Path(record.file).is_absolute():
+        raise ValueError("a relative path would mean a file of any working folder")
     _ = record.folder  # raises an IndexError for a file that cannot be the module's
     return record
 

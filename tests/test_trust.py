@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import sys
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -26,6 +27,7 @@ from tests.support.own_code import POINTS, write
 NET = """\
 import functools
 import os
+import subprocess
 from os import system
 from pathlib import Path
 import own_helper
@@ -38,6 +40,7 @@ class Net(nn.Linear):
     def __init__(self, width=4):
         super().__init__(3, width)
 PARTIAL = functools.partial(build, width=5)
+RUN = functools.partial(functools.partial(subprocess.run), shell=True)
 NETWORK = Architecture(build=build)
 SETTINGS = {}
 """
@@ -133,6 +136,7 @@ def test_no_foreign_code_ignores_all_of_it(monkeypatch: pytest.MonkeyPatch) -> N
 LEADS_OUT = {
     "own_net:os.system": "os belongs to Python's standard library",
     "own_net:functools.partial": "functools belongs to Python's standard library",
+    "own_net:RUN": "subprocess belongs to Python's standard library",
     "own_net:system": "posix belongs to Python's standard library",
     "own_net:Path.home": "pathlib belongs to Python's standard library",
     "own_net:SETTINGS.update": "builtins belongs to Python's standard library",
@@ -188,6 +192,37 @@ def test_a_package_without_an_init_file_is_found_again() -> None:
 def test_what_is_no_modules_name_is_refused(wrong: str) -> None:
     with pytest.raises(InputError, match=r"^trust: "):
         trust.decide([wrong])
+
+
+def test_a_wrong_name_in_the_variable_is_told_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPO_TRUST", "own_net,./own_points")
+    with pytest.raises(InputError, match=r"^HPO_TRUST: '\./own_points' is not a module's name"):
+        trust.decide()
+
+
+def test_a_module_in_a_zip_file_is_recorded(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "own_zip.zip", "w") as file:
+        file.writestr("own_zipped.py", "def build(width=4): ...\n")
+    sys.path.append(str(tmp_path / "own_zip.zip"))
+    named("own_zipped:build")
+    assert trust_file.records(None)[0].folder == str(tmp_path / "own_zip.zip")
+    del sys.modules["own_zipped"]
+    with trust.decided(trust.decide().of(URL)):
+        assert architectures.get("own_zipped:build")
+
+
+@pytest.mark.parametrize("replacement", ["Odd()", "types.SimpleNamespace(build=build, __file__=5)"])
+def test_a_module_that_replaced_itself_is_recorded(folder: Path, replacement: str) -> None:
+    (folder / "own_odd.py").write_text(
+        "import sys, types\n"
+        "def build(width=4): ...\n"
+        "class Odd:\n"
+        "    build = staticmethod(build)\n"
+        "    __file__ = property(lambda self: 1 / 0)\n"
+        f"sys.modules[__name__] = {replacement}\n"
+    )
+    named("own_odd:build")
+    assert [record.module for record in trust_file.records(None)] == ["own_odd"]
 
 
 def test_a_recorded_module_is_found_from_any_folder(
@@ -277,8 +312,9 @@ class TestFile:
         ["", "[]", "{", '{"version": 2, "databases": {}}', '{"version": 1, "databases": [1]}',
          '{"version": 1, "databases": {"a": [{"module": "m", "file": 1, "sha256": null}]}}',
          '{"version": 1, "databases": {"a": [{"module": "m.n.o", "file": "/m.py", "sha256": ""}]}}',
+         '{"version": 1, "databases": {"a": [{"module": "m", "file": "m.py", "sha256": ""}]}}',
          "[" * 100_000, "\0"],
-        ids=range(9),
+        ids=range(10),
     )  # fmt: skip
     def test_a_damaged_file_is_told_and_left_alone(self, content: str, folder: Path) -> None:
         path = trust_file.location()
