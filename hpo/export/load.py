@@ -15,6 +15,7 @@ from hpo.arguments import checked
 from hpo.errors import InputError
 from hpo.failures import MAX_LINE_LENGTH, shortened
 from hpo.registry import unknown
+from hpo.streams import visible
 from hpo.training.config import TrainingConfig, hyperparameters
 from hpo.training.split import Standardize
 from hpo.trust import decide, decided
@@ -139,8 +140,8 @@ def _trained(model: nn.Module, path: Path, file: Path) -> nn.Module:
 
 def _unusable_weights(path: Path, file: Path, reason: str) -> InputError:
     line = shortened(" ".join(reason.split()), MAX_LINE_LENGTH)
-    name = str(file) if str(file).isprintable() else ascii(str(file))  # the export has chosen it
-    return InputError(f"{path}: the weights in {name} cannot be used: {line}")
+    shown = visible(str(file))  # the export has chosen the name
+    return InputError(f"{path}: the weights in {shown} cannot be used: {line}")
 
 
 def _check_number(names: Collection[str], model: nn.Module) -> None:

@@ -18,6 +18,7 @@ from hpo.protocol import Protocol
 from hpo.registry import unknown, user_code
 from hpo.search.pruners import pruners
 from hpo.search.samplers import samplers
+from hpo.streams import visible
 from hpo.training import optimization
 from hpo.training.config import DURATION, TrainingConfig, hyperparameters
 from hpo.training.fit import outputs_of
@@ -54,7 +55,7 @@ def check_machine(protocol: Protocol) -> None:
     if local != protocol.fingerprint:
         raise DataError(
             f"the data set {protocol.dataset} on this machine is not the study's (fingerprint "
-            f"{local[:12]} instead of {protocol.fingerprint[:12]}); fetch the same files"
+            f"{local[:12]} instead of {visible(protocol.fingerprint[:12])}); fetch the same files"
         )
 
 

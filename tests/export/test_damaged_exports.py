@@ -156,7 +156,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "tensors without end": (many_tensors, "they are 1,000 tensors, but the network has"),
     "escape sequences in the name of the weights": (
         edited(lambda e: e["weights"].update(file="a\n\x1b[31m")),
-        r"the weights in '.*/a\\n\\x1b\[31m' cannot be used: No such file",
+        r"the weights in .*/a\\n\\x1b\[31m cannot be used: No such file",
     ),
     "weights gone": (
         lambda p: p.with_name("best.safetensors").unlink(),

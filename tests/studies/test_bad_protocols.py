@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from hpo.errors import DataError
+from hpo.workers.command import run_worker
 from tests.support.bad_input import check_refused
 from tests.support.tiny_studies import hpo, must
 
@@ -80,6 +82,12 @@ def store(change: Callable[[str], str]) -> None:
 def test_what_is_wrong_is_named(change: Callable[[str], str], says: str) -> None:
     store(change)
     check_refused("study show made", 1, UNREADABLE.format(says))
+
+
+def test_a_fingerprint_that_a_terminal_would_obey_is_shown() -> None:
+    store(edited(fingerprint="\x1b[31m\nx"))
+    with pytest.raises(DataError, match=r"instead of \\x1b\[31m\\nx\)"):
+        run_worker("made", storage="sqlite:///hpo.db")
 
 
 def test_other_studies_can_still_be_used() -> None:
