@@ -1,6 +1,6 @@
 """The audit of one study: its records are compared with each other and with its protocol."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from hpo import protocol as protocols
@@ -59,6 +59,9 @@ def _rules(protocol: Protocol) -> Rules:
     def steps_of(epochs: int, curves: audit.Curves) -> Mapping[int, float]:
         return make_pruning(protocol, epochs).errors(curves, after=0)
 
+    def judged_of(epochs: int) -> Container[int]:
+        return make_pruning(protocol, epochs).steps
+
     return Rules(
         n_folds=protocol.folds,
         n_repeats=protocol.repeats,
@@ -72,4 +75,5 @@ def _rules(protocol: Protocol) -> Rules:
         key=space.key if protocol.avoids_repeats else None,
         epochs_of=epochs_of,
         steps_of=steps_of if protocol.pruner in pruners else None,
+        judged_of=judged_of if protocol.pruner in pruners else None,
     )

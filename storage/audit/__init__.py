@@ -49,6 +49,7 @@ OF_TRIAL = (
     trials.wrong_parameters,
     trials.wrong_planned,
     trials.wrong_steps,
+    trials.wrong_pruning,
 )
 
 Check = Callable[[], Iterable[str]]

@@ -1,7 +1,7 @@
 """What the audit knows of a study besides its rows."""
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -33,6 +33,7 @@ class Rules:
     key: what identifies a configuration; trials with the same key are one candidate for the choice.
     epochs_of: the number of epochs of a training with these parameters.
     steps_of: the error at each step of a trial, from its epochs and its curves.
+    judged_of: the steps at which the pruner judges a trial, from its epochs.
     """
 
     n_folds: int | None = None
@@ -47,6 +48,7 @@ class Rules:
     key: Callable[[Params], Hashable] | None = None
     epochs_of: Callable[[Params], int] | None = None
     steps_of: Callable[[int, Curves], Mapping[int, float]] | None = None
+    judged_of: Callable[[int], Container[int]] | None = None
 
 
 def exceeds(value: float, most: float | None) -> bool:

@@ -139,6 +139,23 @@ def wrong_steps(work: AnyRow, trial: AnyRow, rows: StudyRows, rules: Rules) -> I
     yield from _wrong_values(work, found, rules.steps_of(epochs, curves))
 
 
+def wrong_pruning(work: AnyRow, trial: AnyRow, rows: StudyRows, rules: Rules) -> Iterator[str]:
+    """A pruner stops no planned trial, and others only before the end at a step that it judges."""
+    trainings = trainings_of(work, rows)
+    if work.state != "pruned" or not has_right_folds(work, trainings, rules):
+        return
+    if work.trial < len(rules.planned):
+        yield f"{name_of(work)} is pruned, but the first {len(rules.planned)} trials never are"
+    if rules.epochs_of is None or rules.steps_of is None or rules.judged_of is None:
+        return
+    curves = [values.parse_curve(row.curve) for row in trainings]
+    epochs = rules.epochs_of(stored_parameters(trial, rows))
+    is_whole = rules.n_folds is not None and sum(map(len, curves)) >= rules.n_folds * epochs
+    last_step = max(rules.steps_of(epochs, curves))
+    if is_whole or last_step not in rules.judged_of(epochs):
+        yield f"{name_of(work)} is pruned after step {last_step}, where no pruner stops it"
+
+
 def _wrong_values(
     work: AnyRow, found: Sequence[AnyRow], expected: Mapping[int, float]
 ) -> Iterator[str]:

@@ -340,6 +340,21 @@ def test_rows_of_no_work_are_found(damaged: sqlite3.Connection, table: str) -> N
     assert f"of {table} refer to a {owner} that does not exist" in words["words"]
 
 
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [(0, "the first 1 trials never are"), (1, "pruned after step 2, where no pruner stops it")],
+)
+def test_a_trial_that_no_pruner_stopped_is_found(
+    damaged: sqlite3.Connection, number: int, says: str
+) -> None:
+    damaged.executescript(f"""
+    UPDATE hpo_claims SET state = 'pruned'
+    WHERE kind = 'trial' AND trial = {number} AND study_id = {A};
+    UPDATE trials SET state = 'PRUNED' WHERE number = {number} AND study_id = {A}
+    """)
+    assert says in found()["study a"]["words"]
+
+
 def test_a_test_run_that_was_changed_everywhere_is_found(damaged: sqlite3.Connection) -> None:
     curve = "curve = '[0.5, 0.25]', error = 0.25"
     of_test = f"(SELECT id FROM hpo_claims WHERE {TEST})"
