@@ -90,6 +90,7 @@ def claim(
 
     Raises:
         StudyMissingError: the study was deleted.
+        LookupError: the records of the study are damaged.
     """
     with db.transaction() as connection:
         study = _locked(connection, study_id)
@@ -204,7 +205,12 @@ class _LockedStudy:
         return None
 
     def start_trial(self) -> Claim | None:
-        """Claim a new trial, planned trials first; None if all trials were started."""
+        """Claim a new trial, planned trials first; None if all trials were started.
+
+        Raises:
+            LookupError: Optuna's tables lack trials that were started, so they are damaged. Optuna
+                numbers a new trial by the number of trials that it has.
+        """
         n_started = self.study.n_started
         if n_started >= self.study.n_trials:
             return None
@@ -212,10 +218,11 @@ class _LockedStudy:
         if n_started < len(self.plan.planned):
             template = optuna_tables.planned_trial(self.plan.planned[n_started])
         trial_id = self.db.optuna.create_new_trial(self.study.study_id, template)
+        number = optuna_tables.number_of(self.connection, trial_id)
+        if number < n_started:
+            raise LookupError(f"Optuna's tables have {number} of the {n_started} started trials")
         self._update_study(n_started=n_started + 1)
-        return self._insert(
-            "trial", optuna_tables.number_of(self.connection, trial_id), NO_PART, trial_id
-        )
+        return self._insert("trial", number, NO_PART, trial_id)
 
     def _missing_seed(self, trial: int) -> int | None:
         """The first seed without a test run of this trial; None if every seed has one."""

@@ -312,6 +312,22 @@ def test_a_worker_of_any_study_does_the_others(
     assert json.loads(must("study show b --json"))["state"] == "complete"
 
 
+def test_a_trial_that_optuna_has_lost_gives_its_number_to_no_other(
+    damaged: sqlite3.Connection,
+) -> None:
+    damaged.executescript("""
+    UPDATE hpo_studies SET n_started = 1, n_trials = 2 WHERE name = 'b';
+    INSERT INTO hpo_claims (study_id, kind, trial, part, trial_id, state, token, n_attempts,
+    worker, claimed_at, expires_at, n_epochs, failure)
+    SELECT study_id, 'trial', 0, -1, 99, 'failed', 1, 1, 'w', created_at, created_at, 0, 'why'
+    FROM hpo_studies WHERE name = 'b'
+    """)
+    done = hpo("worker --study b --processes 1")
+    assert done.code == 1
+    assert "Optuna's tables have 0 of the 1 started trials" in done.err.splitlines()[-1]
+    assert hpo("worker --processes 1").code == 1
+
+
 @pytest.mark.parametrize(
     "command", ["worker --study a --processes 1", "study copy a --to sqlite:///copy.db"]
 )
