@@ -10,6 +10,7 @@ from typing import Literal
 
 from hpo import events
 from hpo.arguments import checked
+from hpo.errors import DamagedError
 from hpo.operations.audit import problems
 from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import lease_s, open_database, storage_url
@@ -188,9 +189,10 @@ def copy_study(
 ) -> Copied:
     """Copy a study to the database at the URL `to`, under `new_name` if that is given.
 
-    The copy is compared with the source. If the copy fails, the target database keeps nothing of
-    it. Workers can continue unfinished work in the copy at once; a copy is never paused. With
-    `progress`, the number of copied rows is logged every 2 seconds.
+    A study whose records contradict each other is not copied. The copy is compared with the
+    source. If the copy fails, the target database keeps nothing of it. Workers can continue
+    unfinished work in the copy at once; a copy is never paused. With `progress`, the number of
+    copied rows is logged every 2 seconds.
 
     Raises:
         InputError: the new name is not a valid study name.
@@ -205,6 +207,7 @@ def copy_study(
     with closing(open_database(storage)) as source:
         with damage_reported(name):
             contents = copying.take(source, name, lease_s=lease_s(source, name))
+        _check_sound(source, name)
         origin = source.name
     with closing(Database(to, create=True)) as target:
         copying.put(target, target_name, contents, _CopyProgress() if progress else _ignore)
@@ -214,6 +217,20 @@ def copy_study(
             target=target.name,
             n_started=contents.n_trials,
             n_rows=contents.n_rows,
+        )
+
+
+def _check_sound(db: Database, name: str) -> None:
+    """Check that the records of a study agree with each other.
+
+    Raises:
+        StudyMissingError: no study has that name.
+        DamagedError: the audit of the study finds a problem.
+    """
+    if found := problems(db, studies.get(db, name)):
+        raise DamagedError(
+            f"the records of study {name!r} are damaged ({_shortened(found)}); restore a backup; "
+            "see: hpo storage check"
         )
 
 

@@ -85,6 +85,7 @@ OF_TRAINING = {
     "a curve that is too deep": (f"curve = '{'[' * 100_000}'", "is no JSON"),
     "another digest": ("digest = 'x'", "differs from its digest"),
     "seconds below 0": ("train_s = -1", "train_s is -1"),
+    "seconds that are a word": ("train_s = 'long'", "train_s is 'long'"),
     "more seconds than it was held": ("train_s = 1e9", "longer than the work was held"),
     "versions that are a list": ("versions = '[]'", "versions is '[]'"),
     "a fold that the study has not": ("fold = 5", "with trainings of the folds [0, 5]"),
@@ -107,6 +108,10 @@ CHANGES_OF_OPTUNA = {
     "another direction": (
         f"study_directions SET direction = 'MAXIMIZE' WHERE study_id = {A}",
         "directions of Optuna's study are 'MAXIMIZE'",
+    ),
+    "a trial of another number": (
+        f"trials SET number = 9 WHERE {OF_TRIAL}",
+        "trial 1 is missing in Optuna's tables",
     ),
     "an unknown state": (f"trials SET state = 'LOST' WHERE {OF_TRIAL}", "LOST in Optuna's"),
     "no start": (
@@ -337,6 +342,24 @@ def test_a_command_on_the_study_names_the_check(damaged: sqlite3.Connection, com
     done = hpo(command)
     assert (done.code, done.err.count("\n")) == (1, 1)
     assert "hpo storage check" in done.err
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "study: a choice that is lost",
+        "training: seconds below 0",
+        "training: seconds that are a word",
+        "Optuna: a trial of another number",
+    ],
+)
+def test_a_damaged_study_is_not_copied(damaged: sqlite3.Connection, name: str) -> None:
+    statement, says = DAMAGES[name]
+    damaged.execute(statement)
+    done = hpo("study copy a --to sqlite:///copy.db")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert says in done.err
+    assert not Path("copy.db").exists()
 
 
 @pytest.mark.parametrize("table", ["hpo_claims", "trials"])
