@@ -39,7 +39,7 @@ class Output:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.absolute = self.path.absolute()
+        self.absolute = _absolute(self.path)
         with self.errors_translated():
             self._descriptor = _descriptor(self.absolute)
             self._file = Path(os.path.realpath(self.absolute))
@@ -168,6 +168,15 @@ def _identity(found: os.stat_result) -> object:
     null = _stat(Path(os.devnull))
     is_null = null is not None and stat.S_ISCHR(found.st_mode) and found.st_rdev == null.st_rdev
     return object() if is_null else (found.st_dev, found.st_ino)
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"cannot write {path}: the working folder was deleted; start hpo in another folder"
+        ) from error
 
 
 def _stat(file: Path) -> os.stat_result | None:

@@ -147,6 +147,14 @@ def test_what_cannot_be_written_is_said_at_once(folder: Path, path: str, says: s
     assert names(folder) == ["circle"]
 
 
+def test_a_deleted_working_folder_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    with pytest.raises(InputError, match=r"^cannot write best: the working folder was deleted"):
+        Output("best")
+
+
 def test_a_file_open_for_reading_alone_is_refused() -> None:
     Path("input").write_bytes(b"kept")
     with (

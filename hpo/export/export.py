@@ -75,7 +75,7 @@ def export_study(
     outputs = [each for each in (text_output, weights_output) if each is not None]
     files.check_distinct(outputs)
     # The file that the user may write stdout's text to.
-    file = text_output.absolute if text_output else Path("best.yaml").absolute()
+    file = text_output.absolute if text_output else (folders.working() or Path("/")) / "best.yaml"
     with closing(open_database(storage)) as db:
         _check_not_database(db, outputs)
         recorded = _recorded(db, name, file.name)
