@@ -48,7 +48,15 @@ def find(checksums: Mapping[str, str] = CHECKSUMS) -> Path:
 def is_here() -> bool:
     """Whether `find` works without network: `HPO_DATA_DIR` is set or all files are cached."""
     has_data_dir = bool(os.environ.get("HPO_DATA_DIR"))
-    return has_data_dir or all((_cache() / name).is_file() for name in CHECKSUMS)
+    return has_data_dir or all(_has(_cache(), name) for name in CHECKSUMS)
+
+
+def _has(folder: Path, name: str) -> bool:
+    """Whether the folder has the file; a folder that this user may not enter has none."""
+    try:
+        return (folder / name).is_file()
+    except PermissionError:
+        return False
 
 
 def _cache() -> Path:
@@ -62,8 +70,8 @@ def _checked_folder(root: Path, checksums: Mapping[str, str]) -> Path:
         DataError: a file is missing from the folder, unreadable or damaged.
     """
     folders = (root, root / "mnist")
-    folder = max(folders, key=lambda path: sum((path / name).is_file() for name in checksums))
-    missing = [name for name in checksums if not (folder / name).is_file()]
+    folder = max(folders, key=lambda path: sum(_has(path, name) for name in checksums))
+    missing = [name for name in checksums if not _has(folder, name)]
     if missing:
         raise DataError(
             f"{', '.join(missing)} missing in {folder} (HPO_DATA_DIR); "

@@ -4,6 +4,8 @@ import copy
 import gzip
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import yaml
 
 from hpo.datasets import make_once
 from tests.support.bad_input import CREATE, INPUT, check_refused
+from tests.support.commands import clean_environment, without_roots_rights
 from tests.support.tiny_studies import must, tiny_flags, write_recipe
 
 
@@ -55,6 +58,24 @@ def test_swapped_files_of_mnist_are_named(mnist: Path) -> None:
     (mnist / LABELS).rename(mnist / IMAGES)
     (mnist / "aside").rename(mnist / LABELS)
     check_refused(f"{CREATE} --dataset mnist", INPUT, f"{IMAGES} holds {LABELS}")
+
+
+@pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "HPO_DATA_DIR"])
+def test_a_folder_that_this_user_may_not_enter_holds_no_mnist(
+    variable: str, workplace: Path
+) -> None:
+    closed = workplace / "closed"
+    closed.mkdir(mode=0)
+    program = "from hpo.datasets.mnist_files import find, is_here; is_here() and find()"
+    done = subprocess.run(
+        [*without_roots_rights(), sys.executable, "-c", program],
+        env=clean_environment() | {variable: str(closed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "PermissionError" not in done.stderr
+    assert done.returncode == 0 or "DataError: " in done.stderr
 
 
 def test_an_empty_folder_is_no_mnist(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
