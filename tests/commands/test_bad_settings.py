@@ -89,5 +89,9 @@ def test_a_dry_run_finds_the_same_mistakes(flags: str) -> None:
     check_refused(f"{CREATE} --dry-run {flags}", INPUT, flags.split()[1])
 
 
+def test_a_wrong_name_is_told_before_the_data_are_loaded() -> None:
+    check_refused(f"{CREATE} --dataset none:none --name a/b", INPUT, "name: 'a/b' cannot name")
+
+
 def test_a_name_that_exists_is_a_conflict() -> None:
     check_refused(f"{CREATE} --name made", CONFLICT, "a study named 'made' exists already")
