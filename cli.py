@@ -87,7 +87,7 @@ def main() -> None:
         check_encoding(arguments)
         with attached(printer("text")), captured_warnings():
             code = app(arguments, prog_name="hpo", standalone_mode=False)
-        sys.stdout.flush()
+        flush_stdout()
         sys.exit(code)
     except BrokenPipeError:  # the program that reads stdout has ended
         sys.exit(1)
@@ -96,6 +96,12 @@ def main() -> None:
         if not isinstance(code, int):
             raise
         fail(error_message(error), code)
+
+
+def flush_stdout() -> None:
+    """Write what stdout still holds, unless a network of the user has closed or removed it."""
+    if sys.stdout is not None and not sys.stdout.closed:
+        sys.stdout.flush()
 
 
 def check_encoding(arguments: list[str]) -> None:
@@ -138,7 +144,7 @@ def fail(message: str, code: int) -> NoReturn:
     without_password = re.sub(r"(://[^\s:/@]*):\S*@", r"\1:***@", message)
     print(f"error: {streams.one_line(without_password)}", file=sys.stderr)
     with suppress(HpoError, OSError):  # the exit code says already that the output is not whole
-        sys.stdout.flush()
+        flush_stdout()
     sys.exit(code)
 
 

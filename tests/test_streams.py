@@ -118,3 +118,23 @@ def test_a_command_ends_with_the_right_code(redirection: str, code: int, errors:
     )
     assert (done.returncode, done.stderr) == (code, errors)
     assert done.stdout.startswith("hpo ") == (code == 0)
+
+
+@pytest.mark.parametrize("harm", ["sys.stdout = None", "sys.stdout.close()"])
+@pytest.mark.parametrize(("then", "code"), [("None", 0), ("raise InputError('wrong')", 2)])
+def test_a_network_that_removes_stdout_changes_no_exit_code(
+    harm: str, then: str, code: int
+) -> None:
+    program = f"""
+import sys, cli
+from hpo.errors import InputError
+def app(*args, **options):
+    {harm}
+    {then}
+cli.app = app
+cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "study"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (code, "error: wrong\n" if code else "")
