@@ -31,6 +31,11 @@ class Examples:
             self.inputs.index_select(0, indices), self.targets.index_select(0, indices), auxiliary
         )
 
+    def copy(self) -> "Examples":
+        """The same examples in memory of their own, for code that may change its arguments."""
+        auxiliary = None if self.auxiliary is None else self.auxiliary.clone()
+        return Examples(self.inputs.clone(), self.targets.clone(), auxiliary)
+
     def to(self, device: torch.device | str) -> "Examples":
         """The same examples on `device`; tensors already on `device` are not copied."""
         auxiliary = None if self.auxiliary is None else self.auxiliary.to(device)

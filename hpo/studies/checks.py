@@ -207,7 +207,7 @@ def check_outputs(config: TrainingConfig, split: Split) -> None:
     entry, model = config.architecture, config.try_build()
     what = f"{entry.name} cannot read its data ({_form(split.train.inputs)}) with {config.params}"
     with user_code(what):
-        outputs = outputs_of(model.train(), split.train.inputs)
+        outputs = outputs_of(model.train(), split.train.inputs.clone())
     if entry.loss is not None:
         return
     check_answers(entry.name, outputs.logits, split)

@@ -129,7 +129,7 @@ class TrainingConfig:
         if self.architecture.augment is None:
             return train
         settings = self._params_among(self.architecture.augmentations)
-        augmented = self.architecture.augment(train, **settings)
+        augmented = self.architecture.augment(train.copy(), **settings)
         if len(augmented) != len(train):
             raise InputError(
                 f"augment of {self.architecture.name} makes {len(augmented)} examples of "

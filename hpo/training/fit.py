@@ -115,13 +115,20 @@ class Training:
 
         Raises:
             DivergedError: an answer is not finite; the largest of such answers would mean nothing.
+            InputError: there is not one answer for each example.
         """
+        targets = self.split.held_out.targets.clone()  # a user's error may change its arguments
+        if answers.shape[:1] != targets.shape[:1]:
+            raise InputError(
+                f"the network returns answers {list(answers.shape)} to {len(targets)} held-out "
+                "examples; it should return one answer for each"
+            )
         if not answers.isfinite().all():
             raise DivergedError(
                 "answers to held-out examples became infinite or NaN in epoch "
                 f"{len(self.curve) + 1}"
             )
-        return float(self.split.error(answers, self.split.held_out.targets))  # perhaps a tensor
+        return float(self.split.error(answers, targets))  # perhaps a tensor
 
     def add(self, error: float, seconds: float) -> None:
         """Record a trained epoch: its error on the held-out examples and its seconds.
@@ -237,13 +244,14 @@ def in_batches(
     """The answers to inputs whose examples lie along `dim`, computed in batches of `size`.
 
     No batch has one example, as in training: a network may drop that dimension with `squeeze`. A
-    single example is therefore answered twice.
+    single example is therefore answered twice. `answer` gets copies, so that a network that changes
+    its inputs in place does not change the examples.
     """
     n = inputs.shape[dim]
     if n == 1:
         return answer(torch.cat([inputs, inputs], dim)).narrow(dim, 0, 1)
     pieces = torch.split(inputs, batch_sizes(n, size), dim)
-    return torch.cat([answer(piece) for piece in pieces], dim)
+    return torch.cat([answer(piece.clone()) for piece in pieces], dim)
 
 
 @torch.inference_mode()

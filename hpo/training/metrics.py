@@ -10,6 +10,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from hpo.datasets import DataSet
+from hpo.errors import InputError
 
 
 Error = Callable[[Tensor, Tensor], float]
@@ -29,7 +30,17 @@ def error_function(data: DataSet) -> Error:
 
 
 def misclassified(answers: Tensor, targets: Tensor) -> float:
-    """The fraction, from 0 to 1, of answers [N, K] whose largest entry is not the class [N]."""
+    """The fraction, from 0 to 1, of answers [N, K] whose largest entry is not the class [N].
+
+    Raises:
+        InputError: the answers have another shape. They would be compared all with all.
+    """
+    highest = int(targets.max())
+    if answers.dim() != 2 or answers.shape[1] <= highest:
+        raise InputError(
+            f"the network returns answers {list(answers.shape)} to examples of the classes 0 to "
+            f"{highest}; it should return a number for each example and class, [N, K]"
+        )
     return int((answers.argmax(dim=1) != targets).sum()) / len(targets)
 
 

@@ -1,6 +1,7 @@
-"""Answers to held-out examples: each must be finite, and no batch of them has one example."""
+"""Answers to held-out examples: one finite answer for each, and no batch has one example."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from hpo.architectures import Architecture
 from hpo.datasets import Examples
+from hpo.errors import InputError
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import DivergedError, Training, answers_to
 from hpo.training.metrics import Error, default_error
@@ -92,6 +94,67 @@ def test_an_own_error_may_change_its_answers() -> None:
         return float(answers.clamp_(0, 1).mean())
 
     assert 0 <= start(1.0, split(clamped)).run_epoch() <= 1
+
+
+class Reshaped(Spoiled):
+    """A network whose answers to held-out examples have another shape."""
+
+    def __init__(self, shape: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        answers = super().forward(inputs)
+        return answers if self.training else self.shape(answers)
+
+
+RESHAPED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "another dimension": (lambda answers: answers[:, :, None], r"\[9, 2, 1\] to examples of"),
+    "one column": (lambda answers: answers[:, :1], r"\[9, 1\] to examples of the classes 0 to 1"),
+    "classes": (lambda answers: answers.argmax(dim=1), r"\[9\] to examples of the classes 0 to 1"),
+    "one batch": (lambda answers: answers[None], r"\[1, 9, 2\] to 9 held-out"),
+    "one answer": (lambda answers: answers[:1], r"\[1, 2\] to 9 held-out"),
+    "one too few": (lambda answers: answers[1:], r"\[8, 2\] to 9 held-out"),
+}
+
+
+@pytest.mark.parametrize(("shape", "says"), RESHAPED.values(), ids=list(RESHAPED))
+def test_answers_of_another_shape_are_not_compared(
+    shape: Callable[[Tensor], Tensor], says: str
+) -> None:
+    held_out = Examples(torch.rand(9, 3), torch.arange(9) % 2)
+    config = TrainingConfig(
+        architecture=Architecture(name="reshaped", build=lambda: Reshaped(shape)),
+        params={},
+        epochs=1,
+        batch_size=8,
+    )
+    training = Training(config, Split.of(examples(16), held_out, CPU), CPU, ("answers",))
+    with pytest.raises(InputError, match=f"^the network returns answers {says}"):
+        training.run_epoch()
+
+
+class Doubling(Spoiled):
+    """A network that changes its inputs in place."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs.mul_(2))
+
+
+def brighter(examples: Examples) -> Examples:
+    examples.inputs.add_(1)
+    return examples
+
+
+def test_a_user_s_code_cannot_change_the_examples_of_later_trials() -> None:
+    on = split(lambda answers, targets: float(targets.fill_(0).sum()))
+    before = on.train.copy(), on.held_out.copy()
+    entry = Architecture(name="doubling", build=Doubling, augment=brighter)
+    config = TrainingConfig(architecture=entry, params={}, epochs=1, batch_size=8)
+    Training(config, on, CPU, ("change",)).run_epoch()
+    for old, new in zip(before, (on.train, on.held_out), strict=True):
+        assert torch.equal(old.inputs, new.inputs)
+        assert torch.equal(old.targets, new.targets)
 
 
 @pytest.mark.parametrize(
