@@ -89,6 +89,28 @@ class Remembering(Line):
         return super().forward(inputs)
 
 
+class Averaging(Line):
+    """The networks share a mean that each training replaces by a new tensor."""
+
+    mean: ClassVar[Tensor] = torch.zeros(4)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.training:
+            Averaging.mean = Averaging.mean + inputs.mean(dim=0) + 1
+        return super().forward(inputs - self.mean)
+
+
+TOTAL = np.zeros(1)
+
+
+class Adding(Line):
+    """The networks share an array of the module."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        TOTAL[0] += self.training
+        return super().forward(inputs * float(TOTAL[0]))
+
+
 LEARNED: dict[str, Any] = {}
 
 
@@ -104,6 +126,16 @@ class GoingOn(Line):
         return super().forward(inputs)
 
 
+LAST: dict[str, Any] = {}
+
+
+def copy_of_the_last() -> nn.Module:
+    model = Line()
+    model.load_state_dict(LAST or model.state_dict())
+    LAST.update(model.state_dict())
+    return model
+
+
 TABLE = torch.rand(4, 4)
 
 
@@ -117,6 +149,19 @@ class Constant(Line):
     """A constant of the class, with a gap as some masks have."""
 
     mask: ClassVar[Tensor] = torch.tensor([1.0, 1.0, torch.nan, 1.0])
+
+
+class Centring(Line):
+    """The first inputs set a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centre, self.is_centred = nn.Parameter(torch.zeros(4)), False
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.is_centred:
+            self.centre.data, self.is_centred = inputs.mean(dim=0) + 1, True
+        return super().forward(inputs - self.centre)
 
 
 TEMPLATE = Line()
@@ -146,6 +191,9 @@ SHARING = {
     part_of_a_tensor: "share the weight line.weight",
     running_mean: "share line.running_mean, which training changes",
     Remembering: "share memory.0, which training changes",
+    Averaging: "the training of one changes the answers of another",
+    Adding: "the training of one changes the answers of another",
+    copy_of_the_last: "begins with what an earlier one has learned",
     GoingOn: "begins with what an earlier one has learned",
 }
 
@@ -170,7 +218,10 @@ def test_networks_that_share_what_is_trained_are_refused(
         error_of_new_network(config(build), split, CPU)
 
 
-@pytest.mark.parametrize("build", [Line, frozen_table, Constant, copied, drawn_by_numpy, tied])
+INDEPENDENT = [Line, frozen_table, Constant, Centring, copied, drawn_by_numpy, tied]
+
+
+@pytest.mark.parametrize("build", INDEPENDENT)
 def test_networks_that_share_constants_are_accepted(
     build: Callable[[], nn.Module], split: Split
 ) -> None:
