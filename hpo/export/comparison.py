@@ -64,17 +64,23 @@ def check(text: str, weights: bytes, trained: nn.Sequential, inputs: Tensor) -> 
 
     Raises:
         HpoError: the export cannot be loaded, or its answers differ; the message says what is not
-            saved.
+            saved. Or the trained network's own answers change from call to call.
     """
     events.inform("checking_export", "comparing the export with the trained network")
     with user_code("the trained network cannot be examined"):
         state = describe(trained[1])  # before the network can change it while it answers
         expected = answers(trained, inputs)
+        is_fickle = not are_equal(expected, answers(trained, inputs))
+        changed = unsaved_names(state, describe(trained[1]), saved=())
     reply = _ask(text, weights, inputs)
     if reply["answers"] is not None and are_equal(expected, reply["answers"]):
-        return
-    with user_code("the trained network cannot be examined"):
-        is_fickle = not are_equal(expected, answers(trained, inputs))
+        if not is_fickle:
+            return
+        reason = f": answering changes {_joined(changed)}" if changed else ""
+        raise HpoError(
+            "the trained network's answers to the same inputs differ from call to call, so that no "
+            f"export answers as it was measured{reason}"
+        )
     unsaved = unsaved_names(state, reply["state"] or state, saved=trained[1].state_dict())
     raise HpoError(_explanation(reply, unsaved, is_fickle=is_fickle))
 
@@ -87,7 +93,7 @@ def answers(model: nn.Module, inputs: Tensor) -> list[Tensor]:
     model.eval()
     with repeatable(), _seeded(), torch.inference_mode():
         sizes = batch_sizes(len(inputs), EVALUATION_BATCH)  # none has one example, as in training
-        pieces = [outputs_of(model, piece) for piece in torch.split(inputs, sizes)]
+        pieces = [outputs_of(model, piece.clone()) for piece in torch.split(inputs, sizes)]
     fields = [field for field in zip(*pieces, strict=True) if field[0] is not None]
     return [torch.cat(field) for field in fields]
 
@@ -213,7 +219,11 @@ def _explanation(reply: Reply, unsaved: Sequence[str], *, is_fickle: bool) -> st
 
 
 def _listed(names: Sequence[str]) -> str:
+    return f"{_joined(names)} {'is' if len(names) == 1 else 'are'}"
+
+
+def _joined(names: Sequence[str]) -> str:
     n_more = len(names) - MAX_NAMED
     more = [f"{n_more} more"] if n_more > 0 else []
     *others, last = [*names[:MAX_NAMED], *more]
-    return f"{', '.join(others)} and {last} are" if others else f"{last} is"
+    return f"{', '.join(others)} and {last}" if others else last

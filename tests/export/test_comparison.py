@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,35 @@ class Average:
         self.parts = {"mean": torch.randn(3)}
 
 
+class Slotted:
+    """It keeps a tensor, but has no `__dict__`."""
+
+    __slots__ = ("mean",)
+
+    def __init__(self) -> None:
+        self.mean = torch.randn(3)
+
+    def centred(self, points: Tensor) -> Tensor:
+        return points - self.mean
+
+
+def centring() -> Callable[[Tensor], Tensor]:
+    mean = torch.randn(3)
+    return lambda points: points - mean
+
+
+def remembering() -> Callable[[Tensor], Tensor]:
+    def centred(points: Tensor, mean: Tensor = torch.randn(3)) -> Tensor:  # noqa: B008
+        return points - mean
+
+    return centred
+
+
+def hooked(net: Net) -> None:
+    mean = torch.randn(3)
+    net.line.register_forward_pre_hook(lambda _, points: (points[0] - mean,))
+
+
 def hidden_in_an_inner_module(net: Net) -> None:
     net.inner[1].scale = torch.randn(1)
 
@@ -63,6 +93,11 @@ UNSAVED: dict[str, tuple[Callable[[Net], object], list[str]]] = {
     "in a list": (lambda net: setattr(net, "m", [torch.zeros(1), torch.randn(2)]), ["m[1]"]),
     "in a dict": (lambda net: setattr(net, "m", {"a": (torch.randn(2),)}), ["m['a'][0]"]),
     "in an object": (lambda net: setattr(net, "m", Average()), ["m.parts['mean']"]),
+    "in slots": (lambda net: setattr(net, "m", Slotted()), ["m.mean"]),
+    "of a method": (lambda net: setattr(net, "m", Slotted().centred), ["m.mean"]),
+    "outside of a function": (lambda net: setattr(net, "m", centring()), ["m.mean"]),
+    "a default value": (lambda net: setattr(net, "m", remembering()), ["m.mean"]),
+    "in a partial": (lambda net: setattr(net, "m", partial(torch.add, torch.randn(3))), ["m[0]"]),
     "an array": (lambda net: setattr(net, "m", np.random.rand(2)), ["m"]),  # noqa: NPY002
     "a number": (lambda net: setattr(net, "m", random.random()), ["m"]),
     "a generator": (lambda net: setattr(net, "m", torch.Generator()), ["m"]),
@@ -85,6 +120,21 @@ def test_a_value_that_is_not_saved_is_named(
         if isinstance(generator, torch.Generator):
             generator.seed()
     assert unsaved(trained, loaded) == names
+
+
+def test_what_a_hook_keeps_is_named() -> None:
+    trained, loaded = Net(hooked), Net(hooked)
+    loaded.load_state_dict(trained.state_dict())
+    assert unsaved(trained, loaded) == ["line._forward_pre_hooks[0].mean"]
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_a_value_without_a_text_does_no_harm() -> None:
+    assert "m" in describe(Net(lambda net: setattr(net, "m", {1, Unprintable()})))
 
 
 def unsaved(trained: nn.Module, loaded: nn.Module) -> list[str]:
@@ -223,6 +273,15 @@ class Centred(nn.Module):
         if self.training:
             self.means = [points.mean(0).detach()]
         return self.line(points - self.means[0])
+class Drifting(nn.Module):
+    def __init__(self, width=4):
+        super().__init__()
+        self.line = nn.Linear(3, 2)
+        self.register_buffer("answered", torch.zeros(()))
+    def forward(self, points):
+        if not self.training:
+            self.answered += 1
+        return self.line(points * self.answered)
 class Sound(nn.Module):
     def __init__(self, width=4):
         super().__init__()
@@ -267,6 +326,12 @@ def test_an_export_that_would_fail_is_refused(folder: Path) -> None:
     error = done.err.splitlines()[-1]
     assert re.search(r"fails \(IndexError: .*\): means\[0\] is not saved; keep", error), error
     assert "training test run 0 again" in done.err
+
+
+def test_a_network_that_answering_changes_is_refused(folder: Path) -> None:
+    search("kept_nets:Drifting")
+    with nothing_left(folder), pytest.raises(HpoError, match=r"answering changes answered$"):
+        hpo.export_study("own", output="best.yaml", weights="best.safetensors")
 
 
 @pytest.mark.usefixtures("folder")
