@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from tempfile import TemporaryFile
 
 from hpo import trust
 from hpo.errors import HpoError
@@ -31,17 +32,19 @@ def call(function: str, argument: str, *, failure: str) -> None:
     # -P: the working folder must not hide a module of the standard library.
     decision = trust.current().to_json()
     command = [sys.executable, "-P", "-c", PROGRAM, function, argument, decision, *sys.path]
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    # A file and not a pipe: a process that the new one leaves behind would hold the pipe open.
+    with TemporaryFile() as errors:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            check=False,
+        )
+        errors.seek(0)
+        printed = errors.read().decode(errors="replace")
     if done.returncode:
-        lines = done.stderr.split("\n")
+        lines = printed.split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "it printed nothing")
         ending = f"the process ended with the exit code {done.returncode}"
         raise HpoError(f"{failure}: {ending} ({last.strip()})")
