@@ -6,19 +6,21 @@ run's error is compared with the recorded error.
 
 import json
 import os
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from hpo import events, files, folders
 from hpo.arguments import checked
-from hpo.errors import HpoError, InputError
+from hpo.errors import HpoError, InputError, StoppedError
 from hpo.export.formats import document, formats
 from hpo.files import Output
 from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import Study, open_database, open_study
 from hpo.studies.status import Best, recorded_error, show, test_runs
+from hpo.subprocesses.spawn import signal_handler
 from hpo.trust import decide, decided
 from storage import studies
 from storage.engine import Database
@@ -68,6 +70,7 @@ def export_study(
             complete, or the loaded network answers otherwise than the trained one.
         InputError: the format is unknown, a file cannot be written, or the repeated run needs a
             module that is not trusted.
+        StoppedError: SIGTERM requested a stop; nothing is left behind.
     """
     decision = decide(trust, foreign_code=foreign_code)
     to_text = formats.get(file_format)
@@ -82,15 +85,20 @@ def export_study(
         decision = decision.of(db.url)
     contents = []
     text = to_text(recorded.content)
-    if weights_output is not None:
-        path = os.path.relpath(weights_output.absolute, file.parent)
-        with decided(decision):
-            text, tensors = _with_weights(recorded, path, to_text)
-        contents.append((weights_output, tensors))
-    if text_output is not None:
-        contents.append((text_output, text.encode()))
-    files.write(contents)
+    with signal_handler(_stop, signal.SIGTERM):  # Python's own would leave temporary files behind
+        if weights_output is not None:
+            path = os.path.relpath(weights_output.absolute, file.parent)
+            with decided(decision):
+                text, tensors = _with_weights(recorded, path, to_text)
+            contents.append((weights_output, tensors))
+        if text_output is not None:
+            contents.append((text_output, text.encode()))
+        files.write(contents)
     return text
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    raise StoppedError(number, "stopped before the export was written")
 
 
 def _output(path: Path | str | None) -> Output | None:

@@ -6,6 +6,7 @@ Most networks here are compared within this process: a second network stands for
 import random
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,7 +21,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import hpo
-from hpo.errors import HpoError
+from hpo.errors import HpoError, StoppedError
 from hpo.export import comparison
 from hpo.export.load import network
 from hpo.export.state import describe
@@ -332,6 +333,21 @@ def test_a_network_that_answering_changes_is_refused(folder: Path) -> None:
     search("kept_nets:Drifting")
     with nothing_left(folder), pytest.raises(HpoError, match=r"answering changes answered$"):
         hpo.export_study("own", output="best.yaml", weights="best.safetensors")
+
+
+def test_an_export_that_is_terminated_leaves_nothing_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, {"stopped_nets.py": NETS})
+    search("stopped_nets:Sound")
+    (folder / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "temporary"))
+    stopping = "import os, signal, time\nos.kill(os.getppid(), signal.SIGTERM)\ntime.sleep(600)\n"
+    (folder / "stopped_nets.py").write_text(stopping)  # this process has imported it already
+    with nothing_left(folder), pytest.raises(StoppedError, match=r"^stopped before") as stopped:
+        hpo.export_study("own", output="best.yaml", weights="best.safetensors")
+    assert stopped.value.exit_code == 143
+    assert list((folder / "temporary").iterdir()) == []
 
 
 @pytest.mark.usefixtures("folder")
