@@ -137,9 +137,14 @@ def creating(
             orphans.make_room(connection, study_id)
             yield connection, study_id
     except optuna.exceptions.DuplicatedStudyError as error:
-        raise StudyExistsError(
-            f"a study named {name!r} exists already in {db.name}; choose another name"
-        ) from error
+        raise exists_already(db, name) from error
+
+
+def exists_already(db: Database, name: str) -> StudyExistsError:
+    """The error that the name of a new study is taken."""
+    return StudyExistsError(
+        f"a study named {name!r} exists already in {db.name}; choose another name"
+    )
 
 
 def get(db: Database, name: str) -> StudyRow:

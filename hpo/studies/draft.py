@@ -12,7 +12,7 @@ from hpo.protocol import Protocol
 from hpo.search.samplers import max_trials
 from hpo.settings import DEFAULT_TRIALS, StudySettings, given
 from hpo.studies import checks
-from hpo.studies.names import checked_name, default_name
+from hpo.studies.names import name_of
 from hpo.studies.recipes import find_dataset, find_recipe
 from search_spaces.recipe import Recipe
 
@@ -39,8 +39,7 @@ def draft_study(architecture: str, **settings: Unpack[StudySettings]) -> Draft:
     """
     user_settings = given(settings)
     entry = architectures.get(architecture)
-    name = user_settings.get("name")
-    name = checked_name(default_name(architecture) if name is None else name)
+    name = name_of(architecture, user_settings.get("name"))
     dataset, data = find_dataset(user_settings.get("dataset"), entry)
     recipe = find_recipe(entry, user_settings.get("space"))
     resolved = _resolved(user_settings, recipe, data)

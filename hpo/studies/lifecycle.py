@@ -6,7 +6,7 @@ every study in the database.
 
 import math
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
@@ -17,10 +17,15 @@ from hpo.errors import ConflictError, DamagedError, HpoError, InputError
 from hpo.protocol import Protocol
 from hpo.settings import MAX_COUNT, StudySettings
 from hpo.studies.damage import damage_reported
-from hpo.studies.names import checked_name
+from hpo.studies.names import checked_name, name_of
 from storage import renaming, studies, values
 from storage.engine import Database
-from storage.errors import StorageError, StudyExistsError, StudyMissingError
+from storage.errors import (
+    EmptyStorageError,
+    StorageError,
+    StudyExistsError,
+    StudyMissingError,
+)
 
 
 if TYPE_CHECKING:
@@ -73,7 +78,8 @@ def open_database(storage: str | None = None, *, create: bool = False) -> Databa
 
 def storage_url(storage: str | None = None) -> str:
     """The URL `storage`, else the URL in the variable `HPO_STORAGE`, else `sqlite:///hpo.db`."""
-    return storage or os.environ.get("HPO_STORAGE") or DEFAULT_STORAGE
+    url = storage or os.environ.get("HPO_STORAGE") or DEFAULT_STORAGE
+    return url.strip()  # a URL that is read from a file often has a line end
 
 
 @checked
@@ -98,6 +104,8 @@ def create_study(
         ConflictError: the existing study has other settings; the message names them.
         StorageError: the database cannot be used.
     """
+    if not if_not_exists:
+        _check_is_free(storage, name_of(architecture, settings.get("name")))
     from hpo.studies.draft import draft_study  # loads torch
 
     with trust.own_word() as modules:
@@ -111,6 +119,18 @@ def create_study(
             _check_same(open_study(db, draft.name), draft)
         trust.record(db.url, modules)
         return open_study(db, draft.name)
+
+
+def _check_is_free(storage: str | None, name: str) -> None:
+    """Check, before the seconds that other checks take, that the database has no study `name`.
+
+    Raises:
+        StudyExistsError: the name is taken.
+        StorageError: the database cannot be used.
+    """
+    with suppress(EmptyStorageError, StudyMissingError), closing(open_database(storage)) as db:
+        studies.get(db, name)
+        raise studies.exists_already(db, name)
 
 
 def _check_same(study: Study, draft: "Draft") -> None:

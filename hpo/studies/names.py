@@ -13,6 +13,15 @@ def default_name(architecture: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", ".", architecture).strip("._-")
 
 
+def name_of(architecture: str, name: str | None) -> str:
+    """The name of a new study: the one that the user gave, else the default name.
+
+    Raises:
+        InputError: the name is not allowed.
+    """
+    return checked_name(default_name(architecture) if name is None else name)
+
+
 def checked_name(name: str) -> str:
     """Return `name` unchanged if file names, URLs and shells accept it as part.
 

@@ -14,7 +14,12 @@ from filelock import FileLock, Timeout
 from sqlalchemy.engine import URL, Connection, Dialect
 
 from storage.backends.base import SCHEMA_IS_BUSY, Backend
-from storage.errors import EmptyStorageError, StorageURLError, UnreachableError
+from storage.errors import (
+    EmptyStorageError,
+    StorageError,
+    StorageURLError,
+    UnreachableError,
+)
 
 
 BUSY_TIMEOUT_S = 5
@@ -63,6 +68,8 @@ class SQLite(Backend):
                 raise EmptyStorageError(
                     f"no database at {path} yet; create one with: hpo study create"
                 )
+            if path.exists() and not os.access(path, os.R_OK):
+                raise StorageError(f"{path} cannot be read: this user lacks the permission")
         except OSError as error:
             raise StorageURLError(f"{path} cannot be a database: {error.strerror}") from error
 

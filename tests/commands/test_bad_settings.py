@@ -93,5 +93,6 @@ def test_a_wrong_name_is_told_before_the_data_are_loaded() -> None:
     check_refused(f"{CREATE} --dataset none:none --name a/b", INPUT, "name: 'a/b' cannot name")
 
 
-def test_a_name_that_exists_is_a_conflict() -> None:
-    check_refused(f"{CREATE} --name made", CONFLICT, "a study named 'made' exists already")
+def test_a_name_that_exists_is_told_before_the_data_are_loaded() -> None:
+    command = f"{CREATE} --dataset none:none --name made"
+    check_refused(command, CONFLICT, "a study named 'made' exists already")

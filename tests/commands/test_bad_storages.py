@@ -66,7 +66,7 @@ def test_a_storage_url_that_names_no_database_is_refused(command: str, url: str,
 
 def test_a_link_to_itself_is_told() -> None:
     Path("loop.file").symlink_to("loop.file")
-    says = "cannot use the database .*loop.file: unable to open database file"
+    says = "cannot use the database .*loop.file: lacks the permission database file"
     check_refused(f"{CREATE} --storage sqlite:///loop.file", STORAGE, says)
 
 
@@ -87,7 +87,7 @@ def test_a_damaged_database_is_told(command: str, damage: Callable[[bytes], byte
     check_refused(f"{command} --storage sqlite:///damaged.file", STORAGE, says)
 
 
-@pytest.mark.parametrize(("rights", "says"), [(0o000, "unable to open"), (0o444, "read-only")])
+@pytest.mark.parametrize(("rights", "says"), [(0o000, "lacks the permission"), (0o444, "read-only")])
 def test_a_database_without_rights_is_told(rights: int, says: str) -> None:
     Path("hpo.db").chmod(rights)
     before = Path("hpo.db").stat().st_mtime_ns
@@ -247,3 +247,8 @@ def test_an_address_where_no_database_is_keeps_its_secret(
     assert says in done.out + done.err
     assert "s3cr" not in done.out + done.err
     assert done.err.count("\n") == (0 if command == "doctor" else 1)
+
+
+def test_a_line_end_after_a_url_is_no_part_of_it() -> None:
+    """A URL that is read from a file often has one."""
+    assert hpo("study", "show", "made", "--storage", "sqlite:///hpo.db\n").code == 0

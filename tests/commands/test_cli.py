@@ -339,6 +339,7 @@ def test_the_numbers_are_the_same_on_every_database(
     assert recorded(storage[1]) == by_one_worker
 
 
+@pytest.mark.chaos
 def test_the_numbers_are_the_same_by_one_worker_or_two(
     sqlite_url: str, by_one_worker: tuple[dict[str, Any], dict[tuple[Any, ...], Any]]
 ) -> None:

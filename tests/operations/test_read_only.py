@@ -68,6 +68,14 @@ def test_a_read_only_database_is_read_and_not_written(archive: Path) -> None:
     assert paused.code == STORAGE
 
 
+def test_a_file_that_may_not_be_read_is_refused_at_once(archive: Path) -> None:
+    (archive / "hpo.db").chmod(0)
+    url = f"'sqlite:///{archive / 'hpo.db'}'"
+    (done,) = run_in_turn(f"worker --storage {url}", prefix=without_roots_rights())
+    assert done.code == STORAGE
+    assert "this user lacks the permission" in the_error(done.out, done.err)
+
+
 def test_what_is_still_in_the_log_is_read_too(tmp_path: Path) -> None:
     """As of another user's database whose workers have it open."""
     path, plan = tmp_path / "hpo.db", make_plan()
