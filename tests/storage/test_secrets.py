@@ -87,6 +87,11 @@ def told(secret_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
         assert path.is_dir() or SENTINEL.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.parametrize(
+    "secret_url",
+    ["postgresql", pytest.param("mysql", marks=[pytest.mark.chaos, pytest.mark.short_on])],
+    indirect=True,
+)
 def test_the_password_is_told_to_nobody(told: Told) -> None:
     create = ["study", "create", "--architecture", "siamese", "--space", "recipe.yaml"]
     told.run(*create, "--name", "safe", *tiny_flags(trials=1, repeats=1))

@@ -185,7 +185,9 @@ class TestAugmentation:
 
     def test_the_configuration_decides(self) -> None:
         torch.manual_seed(0)
-        assert self.augmented("siamese", learning_rate=0.1) is self.digits
+        plain = self.augmented("siamese", learning_rate=0.1)
+        assert torch.equal(plain.inputs, self.digits.inputs)
+        assert torch.equal(plain.targets, self.digits.targets)
         moved = self.augmented("siamese", shift=1.0)
         assert torch.equal(moved.targets, self.digits.targets)
         assert not torch.equal(moved.inputs, self.digits.inputs)

@@ -46,6 +46,9 @@ STUDIES = {
 FOREIGN = [name for name in STUDIES if name != "ours"]
 
 
+pytestmark = [pytest.mark.chaos, pytest.mark.short_on]
+
+
 @pytest.fixture(scope="module")  # Python imports a module once a process
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all the studies in `hpo.db`, and the user's installed package in `site`.
@@ -99,8 +102,6 @@ def test_a_worker_may_refuse_foreign_code_unseen(done: dict[str, Done]) -> None:
         assert REFUSAL in error
 
 
-@pytest.mark.short_on
-@pytest.mark.chaos
 def test_several_processes_refuse_foreign_code_unseen(made: Path) -> None:
     command = "worker --study module --no-foreign-code --processes 2"
     (refused,) = run_in_turn(command, path=made / "site", cwd=made)

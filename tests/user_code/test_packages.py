@@ -177,6 +177,8 @@ class TestInstalled:
         assert (status["state"], status["dataset"]) == ("complete", "points")
         assert status["best"]["params"].keys() == {"width"}
 
+    @pytest.mark.short_on
+    @pytest.mark.chaos
     def test_a_machine_without_it_says_so_and_does_other_studies(self, storage: str) -> None:
         of_digits = " ".join(tiny_studies.tiny_flags(trials=1))
         named, shown, made, worker, listed, none = run_in_turn(
