@@ -66,7 +66,7 @@ def test_a_storage_url_that_names_no_database_is_refused(command: str, url: str,
 
 def test_a_link_to_itself_is_told() -> None:
     Path("loop.file").symlink_to("loop.file")
-    says = "cannot use the database .*loop.file: lacks the permission database file"
+    says = "cannot use the database .*loop.file: unable to open database file"
     check_refused(f"{CREATE} --storage sqlite:///loop.file", STORAGE, says)
 
 
