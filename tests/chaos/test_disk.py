@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_written_ends_workers(sqlite_case: Case, disk: Pat
         assert {member.end() for member in fleet.members} == {4}
         for member in fleet.members:
             assert not any("Traceback" in line for line in member.said)
-            assert "cannot use the database" in member.said[-1]
+            assert "cannot write to the database" in member.said[-1]
         n = len(fleet.members)
         remount(disk, "rw")
         fleet.start(n)
