@@ -10,15 +10,15 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand
 
-from hpo import streams
 from hpo.commands.hints import hint
 from hpo.commands.operate import operate_app
 from hpo.commands.run import run_app, worker
 from hpo.commands.study import study_app
 from hpo.errors import HpoError, InputError
 from hpo.events import attached, captured_warnings, printer
+from hpo.io import streams
+from hpo.io.stdout import reserved
 from hpo.machine import __version__
-from hpo.stdout import reserved
 
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ app.add_typer(operate_app)
 
 
 class DataCommand(TyperCommand):
-    """A command that has stdout for its data alone: see `hpo.stdout`."""
+    """A command that has stdout for its data alone: see `hpo.io.stdout`."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; its help was printed before."""

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from hpo.streams import one_line
+from hpo.io.streams import one_line
 
 
 LOG_FORMATS = ("text", "json")

@@ -30,8 +30,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from hpo import events, folders, trust_file
+from hpo import events, trust_file
 from hpo.errors import InputError
+from hpo.io import folders
 from hpo.trust_file import Record, folder_of
 
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hpo import folders
 from hpo.errors import InputError
+from hpo.io import folders
 
 
 VERSION = 1

@@ -9,7 +9,7 @@ from hpo.commands import tables
 from hpo.commands.completion import architecture_names, study_names
 from hpo.commands.options import Json, NoForeignCode, Storage, StudyName, Trust, option
 from hpo.commands.waiting import explained
-from hpo.stdout import write_data
+from hpo.io.stdout import write_data
 
 
 run_app = typer.Typer()
@@ -67,8 +67,8 @@ def worker(
 
     Example: hpo worker --study siamese --processes 4
     """
-    from hpo import streams
     from hpo.events import final_error_logged
+    from hpo.io import streams
     from hpo.workers.command import run_worker
 
     streams.protect(has_data=False)
@@ -168,7 +168,7 @@ def export(
     """
     with explained("loading what reads and exports studies"):
         from hpo.export.export import export_study
-        from hpo.files import STDOUT, Output, check_distinct
+        from hpo.io.files import STDOUT, Output, check_distinct
 
     if output is None and weights is not None:
         check_distinct([Output(STDOUT), Output(weights)])

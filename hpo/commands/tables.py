@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hpo.stdout import data_stream, write_data
-from hpo.streams import visible
+from hpo.io.stdout import data_stream, write_data
+from hpo.io.streams import visible
 
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hpo.streams import visible
+from hpo.io.streams import visible
 
 
 PATIENCE_S = 1.5

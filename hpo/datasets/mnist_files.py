@@ -10,9 +10,9 @@ from pathlib import Path
 
 import platformdirs
 
-from hpo import folders
 from hpo.datasets.download import download
 from hpo.errors import DataError
+from hpo.io import folders
 
 
 CHECKSUMS = {

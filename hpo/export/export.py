@@ -12,11 +12,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from hpo import events, files, folders
+from hpo import events
 from hpo.arguments import checked
 from hpo.errors import HpoError, InputError, StoppedError
 from hpo.export.formats import document, formats
-from hpo.files import Output
+from hpo.io import files, folders
+from hpo.io.files import Output
 from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import Study, open_database, open_study
 from hpo.studies.status import Best, recorded_error, show, test_runs

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hpo import folders
 from hpo.architectures import architectures
 from hpo.arguments import checked
 from hpo.errors import InputError
 from hpo.failures import MAX_LINE_LENGTH, shortened
+from hpo.io import folders
+from hpo.io.streams import visible
 from hpo.registry import unknown
-from hpo.streams import visible
 from hpo.training.config import TrainingConfig, hyperparameters
 from hpo.training.split import Standardize
 from hpo.trust import decide, decided

@@ -16,8 +16,15 @@ import optuna_dashboard
 
 from hpo import events
 from hpo.errors import InputError
+from hpo.operations.web import (
+    AGAINST_FRAMES,
+    READING,
+    host_names,
+    is_cross_site,
+    is_from_here,
+    refuse,
+)
 from hpo.studies.lifecycle import open_database
-from hpo.web import AGAINST_FRAMES, READING, host_names, is_cross_site, is_from_here, refuse
 
 
 App: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]

@@ -6,7 +6,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hpo.streams import one_line
+from hpo.io.streams import one_line
 
 
 QUIET_S = 60.0

@@ -17,9 +17,9 @@ from rich.text import Text
 
 from hpo import events
 from hpo.errors import DamagedError, HpoError
+from hpo.io.streams import visible
 from hpo.reports.formatting import duration, percent, summary
 from hpo.reports.run_progress import QUIET_S
-from hpo.streams import visible
 from hpo.studies import lifecycle
 from hpo.studies.lifecycle import Study
 from hpo.studies.status import Best, Status, WorkerStatus, show

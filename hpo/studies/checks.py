@@ -14,11 +14,11 @@ from hpo.datasets import DataSet, Examples, datasets, fingerprint
 from hpo.datasets.draws import draw_search, draw_test_run
 from hpo.errors import DataError, InputError
 from hpo.evaluation.cross_validation import fold_indices
+from hpo.io.streams import visible
 from hpo.protocol import Protocol
 from hpo.registry import unknown, user_code
 from hpo.search.pruners import pruners
 from hpo.search.samplers import samplers
-from hpo.streams import visible
 from hpo.training import optimization
 from hpo.training.config import DURATION, TrainingConfig, hyperparameters
 from hpo.training.fit import outputs_of

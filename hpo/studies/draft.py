@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from hpo import events, folders
+from hpo import events
 from hpo import protocol as protocols
 from hpo.architectures import architectures
 from hpo.datasets import DataSet, fingerprint
 from hpo.errors import InputError
+from hpo.io import folders
 from hpo.protocol import Protocol
 from hpo.search.samplers import max_trials
 from hpo.settings import DEFAULT_TRIALS, StudySettings, given

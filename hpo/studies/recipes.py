@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from hpo import folders
 from hpo.architectures import Architecture
 from hpo.datasets import DataSet, load_dataset
 from hpo.errors import InputError
+from hpo.io import folders
 from search_spaces import recipe
 from search_spaces.recipe import Recipe
 

@@ -16,8 +16,9 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from types import FrameType, ModuleType
 from typing import Any
 
-from hpo import folders, trust
+from hpo import trust
 from hpo.errors import InputError
+from hpo.io import folders
 
 
 SAFE_PATH = "PYTHONSAFEPATH"

@@ -10,10 +10,11 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
-from hpo import events, folders
+from hpo import events
 from hpo.arguments import checked
 from hpo.errors import InputError
 from hpo.events import LOG_FORMATS
+from hpo.io import folders
 from hpo.machine import DEVICES, count_cores
 from hpo.registry import unknown
 from hpo.reports.study_progress import StudyProgress

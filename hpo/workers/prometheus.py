@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from hpo.errors import InputError
 from hpo.events import event_of, facts_of
-from hpo.web import READING, is_from_here, refuse
+from hpo.operations.web import READING, is_from_here, refuse
 from storage import studies
 from storage.engine import Database
 from storage.errors import StorageError

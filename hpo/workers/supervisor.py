@@ -16,8 +16,9 @@ from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
 from typing import NamedTuple
 
-from hpo import events, folders, streams
+from hpo import events
 from hpo.errors import NOT_GIVEN_BACK, HpoError, StoppedError
+from hpo.io import folders, streams
 from hpo.subprocesses.spawn import SPAWN, leave_with_parent, signals_blocked, spawning
 from hpo.subprocesses.stop import Stop
 from hpo.workers.limits import Limits

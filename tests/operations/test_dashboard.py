@@ -10,7 +10,7 @@ import pytest
 
 from hpo.errors import InputError
 from hpo.operations.dashboard import App, guarded
-from hpo.web import host_names
+from hpo.operations.web import host_names
 from hpo.workers import prometheus
 from hpo.workers.prometheus import Monitor
 from storage import studies

@@ -27,6 +27,7 @@ ROOMS = (
     "hpo.datasets",
     "hpo.subprocesses",
     "ground",
+    "hpo.io",
     "search_spaces",
     "storage",
     "hpo.errors",

@@ -66,8 +66,8 @@ def test_every_command_uses_the_folder_it_was_called_in(elsewhere: Path) -> None
 def test_a_relative_data_folder_stays_where_it_is(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hpo import folders
     from hpo.datasets import mnist_files
+    from hpo.io import folders
 
     monkeypatch.setenv("HPO_DATA_DIR", "data")
     write(Path("data"), {"one.gz": ""})

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TextIO
 
-from hpo import streams
+from hpo.io import streams
 
 
 _data_stream: TextIO | None = None

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hpo import stdout
 from hpo.errors import InputError
+from hpo.io import stdout
 
 
 STDOUT = "/dev/stdout"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo import files
 from hpo.errors import InputError
-from hpo.files import Output
+from hpo.io import files
+from hpo.io.files import Output
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +114,7 @@ def test_an_open_file_is_written_where_it_stands(folder: Path) -> None:
 def test_stdout_is_meant_also_while_it_is_reserved(path: str) -> None:
     Path("link").symlink_to("/dev/stdout")
     program = f"""
-from hpo import files, stdout
+from hpo.io import files, stdout
 with stdout.reserved():
     print("a network's own")
     files.write([(files.Output({path!r}), b"data")])

@@ -15,7 +15,7 @@ import cli
 
 PROGRAM = """\
 import atexit, ctypes, os, subprocess, sys, warnings
-from hpo import stdout
+from hpo.io import stdout
 taken_before = sys.stdout
 with stdout.reserved():
     print("print")
@@ -57,7 +57,7 @@ def test_a_reader_that_left_is_told_once() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     program = """
-from hpo import stdout
+from hpo.io import stdout
 with stdout.reserved():
     try:
         stdout.write_data("data")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo import folders
+from hpo.io import folders
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from hpo.streams import one_line, visible
+from hpo.io.streams import one_line, visible
 from tests.support.commands import HPO, clean_environment
 
 
-LOADED = "import sys; from hpo import streams; streams.protect(); "
+LOADED = "import sys; from hpo.io import streams; streams.protect(); "
 """What a command does first; the tests then write to the streams, which loads nothing slow."""
 
 
