@@ -2,8 +2,8 @@
 
 An `OpenRegistry` also finds entries outside hpo. Such an entry has the name of an entry point that
 an installed package offers, or a name of the form `package.module:attribute`. Its code is imported
-when the entry is requested, never before, and only if `hpo.trust` allows it. If hpo and a package
-use the same name, the name means the entry of hpo.
+when the entry is requested, never before, and only if `hpo.foreign_code.trust` allows it. If hpo
+and a package use the same name, the name means the entry of hpo.
 """
 
 import difflib
@@ -19,9 +19,9 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MethodType, ModuleType
 from typing import Generic, TypeVar
 
-from hpo import trust
 from hpo.errors import HpoError, InputError
-from hpo.failures import describe, is_interrupt, message_of
+from hpo.foreign_code import trust
+from hpo.foreign_code.failures import describe, is_interrupt, message_of
 from hpo.words import NAMES
 
 

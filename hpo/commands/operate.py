@@ -43,7 +43,7 @@ def data_fetch(
     Example: hpo data fetch mnist
     """
     from hpo.datasets import fetch
-    from hpo.trust import own_word
+    from hpo.foreign_code.trust import own_word
 
     with own_word():
         folder = fetch(dataset)

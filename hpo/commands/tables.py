@@ -230,7 +230,7 @@ def _status_rows(status: "Status") -> Iterable[tuple[str, str]]:
 
 def print_trials(trials: list[dict[str, Any]], as_json: bool) -> None:
     """Print trials as JSON, or as a table with one row for each trial."""
-    from hpo.failures import last_line
+    from hpo.foreign_code.failures import last_line
     from hpo.reports.formatting import duration, params, percent
 
     if as_json:

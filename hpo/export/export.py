@@ -16,13 +16,13 @@ from hpo import events
 from hpo.arguments import checked
 from hpo.errors import HpoError, InputError, StoppedError
 from hpo.export.formats import document, formats
+from hpo.foreign_code.trust import decide, decided
 from hpo.io import files, folders
 from hpo.io.files import Output
 from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import Study, open_database, open_study
 from hpo.studies.status import Best, recorded_error, show, test_runs
 from hpo.subprocesses.spawn import signal_handler
-from hpo.trust import decide, decided
 from storage import studies
 from storage.engine import Database
 from storage.studies import WorkRow

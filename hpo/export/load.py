@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from hpo.architectures import architectures
 from hpo.arguments import checked
 from hpo.errors import InputError
-from hpo.failures import MAX_LINE_LENGTH, shortened
+from hpo.foreign_code.failures import MAX_LINE_LENGTH, shortened
+from hpo.foreign_code.trust import decide, decided
 from hpo.io import folders
 from hpo.io.streams import visible
 from hpo.registry import unknown
 from hpo.training.config import TrainingConfig, hyperparameters
 from hpo.training.split import Standardize
-from hpo.trust import decide, decided
 from search_spaces import RecipeError, yaml_file
 
 
@@ -57,7 +57,7 @@ def load(path: Path | str, *, trust: Sequence[str] = (), foreign_code: bool = Tr
 
 
 def load_allowed(path: Path) -> nn.Module:
-    """Load as `load` does, with the code that the running command may import (`hpo.trust`)."""
+    """Load as `load` does, with the code that the running command may import."""
     exported = _read(path)
     config = _config(path, exported)
     if (weights := exported.get("weights")) is None:

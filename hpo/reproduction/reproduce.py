@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from hpo.architectures import architectures
 from hpo.errors import HpoError, InputError
 from hpo.evaluation import repeated_seeds
+from hpo.foreign_code.trust import own_word
 from hpo.machine import DEVICES, count_cores, find_device
 from hpo.registry import unknown
 from hpo.reports.formatting import duration, percent, summary
@@ -27,7 +28,6 @@ from hpo.reproduction.runs import (
 )
 from hpo.statistics import Summary
 from hpo.subprocesses.pool import spread
-from hpo.trust import own_word
 from search_spaces import recipe
 from search_spaces.recipe import Reported
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 from hpo import protocol as protocols
 from hpo.architectures import count_parameters
 from hpo.errors import HpoError
-from hpo.failures import describe, is_interrupt
+from hpo.foreign_code.failures import describe, is_interrupt
 from hpo.protocol import Protocol
 from hpo.statistics import Summary, mean, summarize
 from hpo.training.config import TrainingConfig

@@ -8,12 +8,12 @@ from typing import Any
 import optuna
 import torch
 
-from hpo import trust
 from hpo.architectures import Architecture, architectures
 from hpo.datasets import DataSet, Examples, datasets, fingerprint
 from hpo.datasets.draws import draw_search, draw_test_run
 from hpo.errors import DataError, InputError
 from hpo.evaluation.cross_validation import fold_indices
+from hpo.foreign_code import trust
 from hpo.io.streams import visible
 from hpo.protocol import Protocol
 from hpo.registry import unknown, user_code

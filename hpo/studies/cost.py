@@ -10,6 +10,7 @@ import torch
 
 from hpo.datasets import load_dataset
 from hpo.evaluation.cross_validation import CrossValidation
+from hpo.foreign_code.trust import own_word
 from hpo.protocol import Protocol
 from hpo.registry import user_code
 from hpo.search.samplers import planned_trials
@@ -19,7 +20,6 @@ from hpo.studies.draft import draft_study
 from hpo.training.config import TrainingConfig
 from hpo.training.fit import Training, repeatable
 from hpo.training.metrics import error_function
-from hpo.trust import own_word
 
 
 @dataclass(frozen=True, kw_only=True)

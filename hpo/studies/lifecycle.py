@@ -10,10 +10,11 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
+from hpo import events
 from hpo import protocol as protocols
-from hpo import trust
 from hpo.arguments import checked
 from hpo.errors import ConflictError, DamagedError, HpoError, InputError
+from hpo.foreign_code import trust
 from hpo.protocol import Protocol
 from hpo.settings import MAX_COUNT, StudySettings
 from hpo.studies.damage import damage_reported
@@ -117,7 +118,8 @@ def create_study(
             if not if_not_exists:
                 raise
             _check_same(open_study(db, draft.name), draft)
-        trust.record(db.url, modules)
+        if warning := trust.record(db.url, modules):
+            events.warn("trust_not_recorded", warning)
         return open_study(db, draft.name)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hpo.errors import HpoError
-from hpo.failures import last_line
+from hpo.foreign_code.failures import last_line
 from hpo.studies.status import FailedTestRun, Status
 
 

@@ -4,15 +4,15 @@ import subprocess
 import sys
 from tempfile import TemporaryFile
 
-from hpo import trust
 from hpo.errors import HpoError
+from hpo.foreign_code import trust
 
 
 PROGRAM = """\
 import importlib, sys
 function, argument, decision, *sys.path = sys.argv[1:]
 module, _, name = function.partition(":")
-from hpo import trust
+from hpo.foreign_code import trust
 with trust.decided(trust.Decision.from_json(decision)):
     getattr(importlib.import_module(module), name)(argument)
 """
@@ -22,7 +22,7 @@ def call(function: str, argument: str, *, failure: str) -> None:
     """Call the function `module:name` with one argument in a new process, and wait for its end.
 
     The new process finds the same modules as this one, and may import the same code of others (see
-    `hpo.trust`). Unlike a process of multiprocessing, it does
+    `hpo.foreign_code.trust`). Unlike a process of multiprocessing, it does
     not run the main script of this program again. What it prints is dropped.
 
     Raises:

@@ -16,8 +16,8 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from types import FrameType, ModuleType
 from typing import Any
 
-from hpo import trust
 from hpo.errors import InputError
+from hpo.foreign_code import trust
 from hpo.io import folders
 
 
@@ -28,7 +28,7 @@ SAFE_PATH = "PYTHONSAFEPATH"
 class SafeProcess(SpawnProcess):
     """A spawned process that imports nothing from the working folder as it starts.
 
-    It may import the modules that its parent may import (see `hpo.trust`).
+    It may import the modules that its parent may import (see `hpo.foreign_code.trust`).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from hpo.architectures import Architecture, architectures
 from hpo.datasets import Examples
 from hpo.errors import InputError
-from hpo.failures import MAX_LINE_LENGTH, shortened
+from hpo.foreign_code.failures import MAX_LINE_LENGTH, shortened
 from hpo.protocol import Protocol
 from hpo.registry import user_code
 from hpo.settings import Precision

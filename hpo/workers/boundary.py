@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from hpo.errors import HpoError, InputError
-from hpo.failures import is_interrupt, message_of, traceback_of
+from hpo.foreign_code.failures import is_interrupt, message_of, traceback_of
 from hpo.training.fit import DivergedError
 from hpo.training.sharing import SharedNetworkError
 

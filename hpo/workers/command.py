@@ -14,6 +14,7 @@ from hpo import events
 from hpo.arguments import checked
 from hpo.errors import InputError
 from hpo.events import LOG_FORMATS
+from hpo.foreign_code.trust import decide, decided
 from hpo.io import folders
 from hpo.machine import DEVICES, count_cores
 from hpo.registry import unknown
@@ -21,7 +22,6 @@ from hpo.reports.study_progress import StudyProgress
 from hpo.studies import lifecycle
 from hpo.subprocesses.spawn import SIGNALS, Handler, signal_handler
 from hpo.subprocesses.stop import Stop
-from hpo.trust import decide, decided
 from hpo.workers.limits import Limits
 from hpo.workers.supervisor import Assignment, Supervisor
 from storage.engine import Database

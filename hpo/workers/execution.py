@@ -11,7 +11,7 @@ import torch
 from hpo import events
 from hpo.errors import NOT_GIVEN_BACK, DataError, HpoError, InputError, StoppedError
 from hpo.evaluation import repeated_seeds
-from hpo.failures import last_line
+from hpo.foreign_code.failures import last_line
 from hpo.studies.damage import damage_reported
 from hpo.studies.lifecycle import Study
 from hpo.subprocesses.stop import Stop

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from hpo import events
 from hpo.errors import DamagedError, HpoError, InputError
-from hpo.failures import last_line
+from hpo.foreign_code.failures import last_line
 from hpo.machine import find_device
 from hpo.studies.checks import check_machine
 from hpo.studies.damage import damage_reported

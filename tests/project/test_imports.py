@@ -27,6 +27,7 @@ ROOMS = (
     "hpo.datasets",
     "hpo.subprocesses",
     "ground",
+    "hpo.foreign_code",
     "hpo.io",
     "search_spaces",
     "storage",

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hpo.failures import describe, last_line, message_of, traceback_of
+from hpo.foreign_code.failures import describe, last_line, message_of, traceback_of
 
 
 class MuteError(Exception):

@@ -30,10 +30,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from hpo import events, trust_file
 from hpo.errors import InputError
+from hpo.foreign_code import trust_file
+from hpo.foreign_code.trust_file import Record, folder_of
 from hpo.io import folders
-from hpo.trust_file import Record, folder_of
 
 
 if TYPE_CHECKING:
@@ -126,25 +126,25 @@ def own_word() -> Iterator[set[str]]:
         yield used
 
 
-def record(url: "URL", modules: Iterable[str]) -> None:
+def record(url: "URL", modules: Iterable[str]) -> str | None:
     """Record modules in the trust file, for the database at `url`.
 
-    A file that cannot be written is a warning, because the study exists already.
+    Returns a warning if the file cannot be written: the study exists already.
 
     Raises:
         InputError: the trust file is damaged, or other users can change it.
     """
     names = sorted(modules)
     if not names:
-        return
+        return None
     try:
         trust_file.add(database_name(url), [_record_of(name) for name in names])
     except OSError as error:
-        message = (
+        return (
             f"cannot write the trust file {trust_file.location()}: {error}; start workers with "
             f"{_flags(names)}, or set HPO_CONFIG_DIR to a folder of yours"
         )
-        events.warn("trust_not_recorded", message)
+    return None
 
 
 def database_name(url: "URL") -> str:
