@@ -40,7 +40,8 @@ def _storage(storage: str | None) -> Iterator[Finding]:
         yield from findings_of(health.examine(storage_url(storage)))
         with closing(open_database(storage)) as db:
             readable, unreadable = all_studies(db)
-        words = f"{db.name} holds {len(readable) + len(unreadable)} studies"
+        n_studies = len(readable) + len(unreadable)
+        words = f"{db.name} holds {n_studies} {'study' if n_studies == 1 else 'studies'}"
         yield Finding(what="storage", verdict="good", words=words)
         for study in unreadable:
             yield Finding(what=f"study {study.name}", verdict="bad", words=str(study.error))

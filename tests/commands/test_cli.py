@@ -16,32 +16,6 @@ from tests.support.tiny_studies import FIXED, hpo, must, tiny_flags, write_recip
 
 
 CREATE = "study create --architecture siamese --name tiny --space recipe.yaml"
-COMMANDS = (
-    "",
-    "study",
-    "study create",
-    "study list",
-    "study show",
-    "study trials",
-    "study extend",
-    "study rename",
-    "study pause",
-    "study resume",
-    "study copy",
-    "study delete",
-    "worker",
-    "export",
-    "architectures",
-    "reproduce",
-    "data",
-    "data fetch",
-    "storage",
-    "storage check",
-    "storage upgrade",
-    "storage purge",
-    "dashboard",
-    "doctor",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -357,20 +331,6 @@ def test_odd_names_are_not_found_on_every_database(database_url: str) -> None:
         assert hpo("study", "show", name, "--storage", database_url).code == 3
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_holds_an_example(command: str) -> None:
-    done = hpo(*command.split(), "--help")
-    assert done.code == 0
-    assert done.err == ""
-    if command not in ("study", "data", "storage"):
-        assert f"hpo {command or 'study create'} " in " ".join(done.out.split())
-        assert "Example: hpo" in done.out or "Begin with: hpo" in done.out
-
-
-def test_no_command_shows_the_help() -> None:
-    assert must("") == must("--help")
-
-
 def test_architectures_are_listed_with_what_their_report_says() -> None:
     listed = {each["name"]: each for each in json.loads(must("architectures --json"))}
     assert {"baseline", "convpair-ws-aux", "disk-mlp", "ordinal"} <= set(listed)
@@ -379,22 +339,6 @@ def test_architectures_are_listed_with_what_their_report_says() -> None:
     assert listed["siamese"]["n_parameters"] == 192_601
     assert listed["siamese"]["reported"]["test_error"] == 0.052
     assert "192,601" in must("architectures")
-
-
-def test_doctor_finds_this_machine_fit() -> None:
-    create()
-    findings = {each["what"]: each for each in json.loads(must("doctor --json"))}
-    assert findings["storage"]["verdict"] == "good"
-    assert findings["storage"]["words"] == "sqlite:///hpo.db holds 1 studies"
-    assert findings["data digits"]["verdict"] == "good"
-
-
-def test_doctor_finds_a_broken_storage(folder: Path) -> None:
-    (folder / "notes.txt").write_text("no database\n" * 100)
-    done = hpo("doctor --storage sqlite:///notes.txt --json")
-    assert done.code == 1
-    findings = {each["what"]: each for each in json.loads(done.out)}
-    assert findings["storage"]["verdict"] == "bad"
 
 
 def test_fetching_a_data_set_without_files_says_so() -> None:
