@@ -287,6 +287,16 @@ class TestByModule:
         assert re.fullmatch(rf"error: .*{says}.*\n", done.err), done.err
         assert not Path(url.removeprefix("sqlite:///")).exists()
 
+    def test_a_trust_file_that_cannot_be_written_is_a_warning(
+        self, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "taken").touch()
+        monkeypatch.setenv("HPO_CONFIG_DIR", str(tmp_path / "taken" / "config"))
+        done = self.create("nets:points", "points:Points", sqlite_url)
+        assert done.code == 0
+        assert "warning: cannot write the trust file" in done.err
+        assert "start workers with --trust nets" in done.err
+
     def test_a_worker_with_another_version_of_the_file_refuses(
         self, sqlite_url: str, tmp_path: Path
     ) -> None:
