@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         delete_study,
         extend_study,
         pause_study,
+        rename_study,
         resume_study,
     )
     from hpo.studies.status import list_studies, show_study
@@ -58,6 +59,7 @@ __all__ = [
     "list_studies",
     "load",
     "pause_study",
+    "rename_study",
     "resume_study",
     "run_worker",
     "show_study",
@@ -78,6 +80,7 @@ _PUBLIC_NAMES = {
         "delete_study",
         "extend_study",
         "pause_study",
+        "rename_study",
         "resume_study",
     ),
     "studies.status": ("list_studies", "show_study"),

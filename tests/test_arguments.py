@@ -21,6 +21,7 @@ MISTAKES: dict[str, tuple[int, Callable[[], object]]] = {
     "trials of no study": (MISSING, lambda: hpo.study_trials("nope")),
     "extend no study": (MISSING, lambda: hpo.extend_study("nope", 9)),
     "pause no study": (MISSING, lambda: hpo.pause_study("nope")),
+    "rename no study": (MISSING, lambda: hpo.rename_study("nope", "other")),
     "work on no study": (MISSING, lambda: hpo.run_worker("nope")),
     "no database": (MISSING, lambda: hpo.upgrade_storage("sqlite:///none.db")),
     "no such database": (INPUT, lambda: hpo.check_storage("redis://localhost")),
